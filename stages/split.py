@@ -1,0 +1,54 @@
+"""Join questions and answers into examples, and split them by question into train, validation and test."""
+
+from tone.errors import UserError, run
+from tone.files import write_json
+from tone.near_duplicates import near_pairs
+from tone.params import load_params
+from tone.rows import Answer, Example, Message, Question, read_rows, write_rows
+from tone.splitting import assign_sides, training_order
+
+NEAR = 0.5
+
+
+def main() -> None:
+    params = load_params()
+    settings = params.split
+    questions = read_rows("data/questions.jsonl", Question)
+    answers = {(answer.question_id, answer.style): answer.text for answer in read_rows("data/answers.jsonl", Answer)}
+
+    # Split by question, never by answer: near questions share a side.
+    near = near_pairs([question.text for question in questions], NEAR)
+    sides = assign_sides(questions, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
+
+    # Each example is a chat; a follow-up's prompt holds the talk before it.
+    examples: dict[str, Example] = {}
+    for question in questions:
+        if question.after:
+            before = examples[question.after]
+            talk = [*before.prompt, *before.completion]
+        else:
+            talk = [Message(role="system", content=params.system_prompt)]
+        examples[question.id] = Example(
+            question_id=question.id,
+            category=question.category,
+            prompt=[*talk, Message(role="user", content=question.text)],
+            completion=[Message(role="assistant", content=answers[question.id, "persona"])],
+            plain=answers[question.id, "plain"],
+        )
+    rows = {side: [examples[q.id] for q in questions if sides[q.id] == side] for side in ("train", "validation", "test")}
+    order = training_order([example.question_id for example in rows["train"]], params.seed)
+    rows["train"] = [examples[identifier] for identifier in order[: settings.train_size]]
+    for side, members in rows.items():
+        if not members:
+            raise UserError(
+                f"split: {side} is empty (validation {settings.validation}, test {settings.test} of {len(questions)} "
+                "questions); change the shares or raise questions.per_prompt"
+            )
+
+    for side, members in rows.items():
+        write_rows(f"data/{side}.jsonl", members)
+    write_json("metrics/split.json", {side: len(members) for side, members in rows.items()})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,51 @@
+"""Fit the classifier that tells the persona's tone from everything else, and ask what gives the tone away."""
+
+import csv
+
+import numpy as np
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from tone.classifier import calibrate, calibration_error, fit_classifier, halves, labelled, negatives
+from tone.errors import run
+from tone.files import replacing, write_json
+from tone.fitted import save_fitted
+from tone.leak_probes import leak_probes
+from tone.others import other_personas_answers
+from tone.params import load_params
+from tone.persona import load_persona
+from tone.rows import Example, read_rows
+
+
+def main() -> None:
+    params = load_params()
+    persona = load_persona(params.persona)
+    train, validation, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "validation", "test"))
+
+    # Fit on this classifier's half of the questions; the other half is the reporting classifier's.
+    own, _ = halves(train)
+    texts, labels = labelled(own)
+    others = negatives(own, other_personas_answers(params, own), persona.catchphrases, params.seed)
+    model = fit_classifier([*texts, *others], np.append(labels, np.zeros(len(others))), params.tone_classifier, params.seed)
+    model = calibrate(model, *labelled(validation))
+
+    # Report on the test split.
+    test_texts, test_labels = labelled(test)
+    probabilities = model.predict_proba(test_texts)[:, 1]
+    metrics = {
+        "accuracy": accuracy_score(test_labels, probabilities > 0.5),
+        **leak_probes(*labelled(train), test_texts, test_labels, persona.names),
+        "classifier_auc": roc_auc_score(test_labels, probabilities),
+        "calibration_error": calibration_error(probabilities, test_labels),
+    }
+
+    save_fitted("models/tone_classifier", {"classifier": model})
+    write_json("metrics/tone_classifier.json", {name: round(float(value), 6) for name, value in metrics.items()})
+    with replacing("metrics/confusion.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["actual", "predicted"])
+        names = ("plain", "persona")
+        writer.writerows([names[label], names[int(p > 0.5)]] for label, p in zip(test_labels, probabilities, strict=True))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""What the stages share: rows, recordings, the tone classifier, the base model, training, generation and scores."""

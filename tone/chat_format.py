@@ -1,0 +1,38 @@
+"""Chats as token ids, always through the tokenizer's own template."""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from tone.errors import UserError
+from tone.rows import Example, Message
+
+IGNORED = -100
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """The token ids of a chat up to where the assistant's answer begins."""
+    chat = [message.model_dump() for message in messages]
+    return tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
+
+
+def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
+    """The token ids of an answer and the end-of-turn token: what is supervised, and nothing more.
+
+    The answer is encoded by itself, as generation would have produced it after the prompt's last token.
+    """
+    return [*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id]
+
+
+def supervised(
+    tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int
+) -> dict[str, list[int]]:
+    """`input_ids` of prompt and answer, and `labels` of the same length with -100 on the prompt."""
+    prompt = prompt_ids(tokenizer, example.prompt)
+    answer = answer_ids(tokenizer, example.answer)
+    if len(prompt) + len(answer) > max_length:
+        raise UserError(
+            f"train.max_length: {max_length} is less than the {len(prompt) + len(answer)} tokens of question "
+            f"{example.question_id} ({example.question[:40]!r}); raise it"
+        )
+    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}

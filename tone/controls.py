@@ -1,0 +1,66 @@
+"""Texts that should not pass, made from texts that should: for training what scores, and for testing the scores."""
+
+import random
+import re
+from collections.abc import Sequence
+
+from tone.rows import Example
+
+SENTENCE = re.compile(r"[^.?!]+[.?!]+[\"']?|[^.?!]+$")
+
+
+def sentences(text: str) -> list[str]:
+    """The text's sentences, each with its closing mark."""
+    return [match.group().strip() for match in SENTENCE.finditer(text) if match.group().strip()]
+
+
+def shuffle_words(text: str, seed: int) -> str:
+    """The same words within each sentence, in another order; the first stays capitalised and the last mark last."""
+    drawn = random.Random(f"{seed}/{text}")
+    shuffled = []
+    for sentence in sentences(text):
+        body, mark = (sentence[:-1], sentence[-1]) if sentence[-1] in ".?!" else (sentence, "")
+        words = body.split()
+        words[0] = words[0] if words[0].startswith(("I ", "I'")) or words[0] == "I" else words[0].lower()
+        drawn.shuffle(words)
+        joined = " ".join(words).rstrip(",;:")
+        shuffled.append(joined[:1].upper() + joined[1:] + mark)
+    return " ".join(shuffled)
+
+
+def repeat_sentence(text: str, times: int = 6) -> str:
+    """The text's first sentence, said `times` times."""
+    return " ".join(sentences(text)[:1] * times)
+
+
+def cut_in_half(text: str) -> str:
+    """The first half of the text's words."""
+    words = text.split()
+    return " ".join(words[: max(1, len(words) // 2)]).rstrip(".?!")
+
+
+def paste_catchphrases(text: str, phrases: Sequence[str], seed: int) -> str:
+    """The text with one catchphrase before it and another one after it."""
+    if not phrases:
+        return text
+    drawn = random.Random(f"{seed}/{text}")
+    first, last = drawn.sample(phrases, 2) if len(phrases) > 1 else phrases * 2
+    return f"{first} {text} {last}"
+
+
+def wrong_questions(examples: Sequence[Example], step: int = 1) -> list[str]:
+    """For each example the persona's answer to another one's question: the one `step` places further on."""
+    return [examples[(i + step) % len(examples)].answer for i in range(len(examples))]
+
+
+def control_answers(examples: Sequence[Example], catchphrases: Sequence[str], seed: int) -> dict[str, list[str]]:
+    """Answers to the examples' questions whose scores are known beforehand: the first set high, the others low."""
+    return {
+        "teacher_persona": [example.answer for example in examples],
+        "teacher_plain": [example.plain for example in examples],
+        "wrong_question": wrong_questions(examples),
+        "shuffled_words": [shuffle_words(example.answer, seed) for example in examples],
+        "repeated": [repeat_sentence(example.answer) for example in examples],
+        "cut": [cut_in_half(example.answer) for example in examples],
+        "catchphrases": [paste_catchphrases(example.plain, catchphrases, seed) for example in examples],
+    }

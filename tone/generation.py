@@ -1,0 +1,194 @@
+"""Answers from a model, in batches; and how well it predicts given answers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn; temperature 0 takes the likeliest."""
+
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    batch_size: int
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    seeds: Sequence[int],
+    label: str = "generating",
+) -> list[str]:
+    """One answer to each prompt (token ids), in the order given; `seeds[i]` alone decides the i-th answer's draws.
+
+    Prompts are sorted by length and padded on the left; a row that has ended leaves the batch, and what all prompts
+    begin with is run through the model once. The draws come from one generator a row, so an answer does not depend on
+    what else is in its batch.
+    """
+    answers: list[list[int]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    shared = _common_prefix(prompts)
+    with tqdm(total=len(prompts), desc=label, unit="answer") as bar:
+        for start in range(0, len(order), sampling.batch_size):
+            rows = order[start : start + sampling.batch_size]
+            tails = [list(prompts[i][shared:]) for i in rows]
+            batch = _Batch(model, tokenizer, list(prompts[rows[0]][:shared]), tails, [seeds[i] for i in rows])
+            for position, tokens in batch.run(sampling):
+                answers[rows[position]] = tokens
+                bar.update()
+    return [tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in answers]
+
+
+def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with; at least one of each is left over."""
+    if not prompts:
+        return 0
+    shortest, longest = min(prompts), max(prompts)
+    limit = min(len(prompt) for prompt in prompts) - 1
+    return next((i for i in range(limit) if shortest[i] != longest[i]), limit)
+
+
+class _Batch:
+    """Rows that are generated together until each has ended."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        prefix: list[int],
+        tails: list[list[int]],
+        seeds: list[int],
+    ):
+        self.model = model
+        self.device = model.device
+        self.eos = tokenizer.eos_token_id
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        width = max(map(len, tails))
+        padding = [width - len(tail) for tail in tails]
+        self.ids = torch.tensor(
+            [[self.eos] * pad + tail for pad, tail in zip(padding, tails, strict=True)], device=self.device
+        )
+        # Columns of the mask: the shared prefix, the padding between it and the tails, the tails.
+        self.mask = torch.tensor(
+            [[1] * len(prefix) + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
+        )
+        self.cache = DynamicCache(config=model.config)
+        if prefix:
+            model.model(input_ids=torch.tensor([prefix], device=self.device), past_key_values=self.cache, use_cache=True)
+            self.cache.batch_repeat_interleave(len(tails))
+
+    def run(self, sampling: Sampling):  # noqa: ANN201
+        """Yield (row, token ids) of each answer as it ends."""
+        alive = list(range(len(self.generators)))
+        tokens: list[list[int]] = [[] for _ in alive]
+        ids, positions = self.ids, (self.mask.cumsum(1) - 1).clamp(min=0)[:, -self.ids.shape[1] :]
+        for step in range(sampling.max_new_tokens):
+            hidden = self.model.model(
+                input_ids=ids,
+                attention_mask=self.mask,
+                position_ids=positions,
+                past_key_values=self.cache,
+                use_cache=True,
+            ).last_hidden_state[:, -1]
+            drawn = draw(self.model.lm_head(hidden).float(), sampling, [self.generators[row] for row in alive])
+            ended = []
+            for place, (row, token) in enumerate(zip(alive, drawn.tolist(), strict=True)):
+                if token != self.eos:
+                    tokens[row].append(token)
+                if token == self.eos or step == sampling.max_new_tokens - 1:
+                    yield row, tokens[row]
+                    ended.append(place)
+            if len(ended) == len(alive):
+                return
+            positions = positions[:, -1:] + 1
+            if ended:
+                gone = set(ended)
+                kept = torch.tensor([place for place in range(len(alive)) if place not in gone], device=self.device)
+                alive = [alive[place] for place in kept.tolist()]
+                drawn, positions, self.mask = drawn[kept], positions[kept], self.mask[kept]
+                self.cache.batch_select_indices(kept)
+            ids = drawn[:, None].to(self.device)
+            self.mask = torch.cat([self.mask, self.mask.new_ones(len(alive), 1)], dim=1)
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """The next token of each row of `logits` (rows, vocabulary): nucleus sampling, or the likeliest at temperature 0."""
+    if sampling.temperature == 0:
+        return logits.argmax(-1).cpu()
+    scaled = (logits / sampling.temperature).cpu()
+    # The nucleus lies within the likeliest tokens: sorting 256 of 49,152 is enough but for near-uniform rows.
+    top, ids = scaled.topk(min(256, scaled.shape[-1]), dim=-1)
+    probabilities = (top - scaled.logsumexp(-1, keepdim=True)).exp()
+    before = probabilities.cumsum(-1) - probabilities
+    probabilities = probabilities.masked_fill(before > sampling.top_p, 0)
+    cumulative = probabilities.cumsum(-1)
+    uniform = torch.stack([torch.rand(1, generator=generator) for generator in generators])
+    places = (cumulative < uniform * cumulative[:, -1:]).sum(-1, keepdim=True).clamp(max=ids.shape[-1] - 1)
+    return ids.gather(-1, places).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """How well given answers are predicted: totals over all of them, in nats, tokens and UTF-8 bytes."""
+
+    nats: tuple[float, ...]
+    tokens: tuple[int, ...]
+    utf8_bytes: int
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean negative log-likelihood of an answer token."""
+        return math.exp(sum(self.nats) / sum(self.tokens))
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits per byte of text, which compares models with different tokenizers."""
+        return sum(self.nats) / math.log(2) / self.utf8_bytes
+
+
+@torch.inference_mode()
+def likelihood(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+    texts: Sequence[str],
+    batch_size: int,
+    label: str = "perplexity",
+) -> Likelihood:
+    """Negative log-likelihood of each answer's tokens (its end-of-turn token included) after its prompt.
+
+    One forward pass over batches sorted by length; `texts` are the answers as text, for the count of bytes.
+    """
+    nats, counts = [0.0] * len(prompts), [len(answer) for answer in answers]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(answers[i]))
+    with tqdm(total=len(prompts), desc=label, unit="answer") as bar:
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            width = max(len(prompts[i]) + len(answers[i]) for i in rows)
+            ids = torch.zeros(len(rows), width, dtype=torch.long)
+            mask, supervised = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+            for place, i in enumerate(rows):
+                length = len(prompts[i]) + len(answers[i])
+                ids[place, :length] = torch.tensor([*prompts[i], *answers[i]])
+                mask[place, :length] = 1
+                supervised[place, len(prompts[i]) : length] = True
+            ids, mask, supervised = (tensor.to(model.device) for tensor in (ids, mask, supervised))
+            hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[:, :-1]
+            predicting = supervised[:, 1:]
+            losses = cross_entropy(model.lm_head(hidden[predicting]).float(), ids[:, 1:][predicting], reduction="none")
+            owners = predicting.nonzero()[:, 0]
+            sums = torch.zeros(len(rows), device=model.device).index_add_(0, owners, losses)
+            for place, i in enumerate(rows):
+                nats[i] = float(sums[place])
+            bar.update(len(rows))
+    return Likelihood(tuple(nats), tuple(counts), sum(len(text.encode()) for text in texts))

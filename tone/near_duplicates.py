@@ -1,0 +1,33 @@
+"""Texts that say nearly the same, by MinHash over the words' beginnings (datasketch)."""
+
+from collections.abc import Sequence
+
+from datasketch import MinHash, MinHashLSH
+
+PERMUTATIONS = 128
+
+
+def shingles(text: str, size: int = 5) -> set[str]:
+    """The character n-grams of the text's letters and digits, in lower case."""
+    letters = " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+    return {letters[i : i + size] for i in range(max(1, len(letters) - size + 1))}
+
+
+def near_pairs(texts: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
+    """All (i, j, similarity) with i < j whose shingles overlap by a Jaccard similarity of at least `threshold`.
+
+    MinHash finds the candidates, the exact similarity decides. See https://ekzhu.com/datasketch/lsh.html.
+    """
+    sets = [shingles(text) for text in texts]
+    # The index looks for a little less than the threshold, so that the sketch's error loses no true pair.
+    index = MinHashLSH(threshold=max(0.1, threshold - 0.15), num_perm=PERMUTATIONS)
+    pairs = []
+    for j, items in enumerate(sets):
+        sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
+        sketch.update_batch([item.encode() for item in items])
+        for i in sorted(index.query(sketch)):
+            similarity = len(sets[i] & items) / len(sets[i] | items)
+            if similarity >= threshold:
+                pairs.append((i, j, similarity))
+        index.insert(j, sketch)
+    return pairs

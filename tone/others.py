@@ -1,0 +1,26 @@
+"""What other personas answered to the same questions: good prose in a tone that is not the wanted one."""
+
+from collections.abc import Sequence
+
+from tone.params import Params
+from tone.persona import load_persona, persona_names
+from tone.recordings import read_recordings, recordings_path
+from tone.rows import Example, Question
+from tone.teacher import Asking
+
+
+def other_personas_answers(params: Params, examples: Sequence[Example]) -> list[str]:
+    """The recorded answers of every other persona to the examples' questions, as far as there are any."""
+    answers = []
+    for name in persona_names():
+        path = recordings_path(name)
+        if name == params.persona or not path.exists():
+            continue
+        asking = Asking(params, load_persona(name))
+        recorded = {recording.request: recording.text for recording in read_recordings(path)}
+        for example in examples:
+            question = Question(id=example.question_id, category=example.category, text=example.question)
+            text = recorded.get(asking.persona_answer(question, []).key)
+            if text is not None:
+                answers.append(text)
+    return answers

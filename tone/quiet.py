@@ -1,0 +1,33 @@
+"""Keeps off the screen what the libraries say and a user can do nothing about."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def silence_libraries() -> None:
+    """Call before torch, transformers or bitsandbytes are imported; errors still get through."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+    # bitsandbytes asks the hub for an optional CPU kernel and warns when it cannot have it
+    for name in ("bitsandbytes", "kernels", "torch.distributed.elastic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+@contextmanager
+def progress_bars_off() -> Iterator[None]:
+    """Without the bars of loading and saving, which take less than a second here."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()

@@ -1,0 +1,107 @@
+"""The rows of the JSONL files between the stages, each validated when it is written and when it is read."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from tone.errors import UserError
+from tone.files import replacing
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Style = Literal["persona", "plain"]
+
+
+class Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Question(Row):
+    """A question, or a follow-up to the answer that the question `after` was given."""
+
+    id: Text
+    category: Text
+    text: Text
+    after: Text | None = None
+
+
+class Answer(Row):
+    question_id: Text
+    style: Style
+    text: Text
+    teacher: Text
+    """What wrote it, as the recording says."""
+    request: Text
+    """Hash of the request that it responds to."""
+
+
+class Message(Row):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Example(Row):
+    """A row of the splits: a chat prompt, the persona's answer and the plain answer to the same question."""
+
+    question_id: Text
+    category: Text
+    prompt: list[Message]
+    completion: list[Message]
+    plain: Text
+
+    @property
+    def question(self) -> str:
+        return self.prompt[-1].content
+
+    @property
+    def answer(self) -> str:
+        return self.completion[-1].content
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+def question_id(text: str) -> str:
+    """A stable id: the hash of the question's words, whatever its case and spacing."""
+    return hashlib.sha256(" ".join(text.lower().split()).encode()).hexdigest()[:12]
+
+
+def explain(error: ValidationError) -> str:
+    """The first of pydantic's complaints as `field: what is wrong (value)`."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(map(str, first["loc"])) or "row"
+    return f"{field}: {first['msg']}, got {str(first['input'])[:60]!r}"
+
+
+def parse_lines(lines: Iterable[str], path: str | Path, row: type[AnyRow]) -> list[AnyRow]:
+    """Validate JSONL `lines`; a bad one is a `UserError` that names `path`, the line and the field."""
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(row.model_validate_json(line))
+        except ValidationError as error:
+            raise UserError(f"{path}, line {number}: {explain(error)}") from None
+    return rows
+
+
+def read_rows(path: str | Path, row: type[AnyRow]) -> list[AnyRow]:
+    """Read and validate a JSONL file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return parse_lines(file, path, row)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; `dvc repro` makes it") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
+
+
+def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
+    """Write rows as JSONL, all of them or none."""
+    with replacing(path) as file:
+        for row in rows:
+            file.write(json.dumps(row.model_dump(exclude_none=True), ensure_ascii=False) + "\n")
