@@ -4,10 +4,9 @@ from tone.errors import UserError, run
 from tone.files import write_json
 from tone.near_duplicates import near_pairs
 from tone.params import load_params
+from tone.quality import check_quality, enforce
 from tone.rows import Answer, Example, Message, Question, read_rows, write_rows
 from tone.splitting import assign_sides, training_order
-
-NEAR = 0.5
 
 
 def main() -> None:
@@ -17,8 +16,10 @@ def main() -> None:
     answers = {(answer.question_id, answer.style): answer.text for answer in read_rows("data/answers.jsonl", Answer)}
 
     # Split by question, never by answer: near questions share a side.
-    near = near_pairs([question.text for question in questions], NEAR)
+    near = near_pairs([question.text for question in questions], settings.quality.near_question)
     sides = assign_sides(questions, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
+    checks = check_quality(questions, answers, sides, near, settings.quality)
+    enforce(checks, settings.quality)
 
     # Each example is a chat; a follow-up's prompt holds the talk before it.
     examples: dict[str, Example] = {}
@@ -47,7 +48,8 @@ def main() -> None:
 
     for side, members in rows.items():
         write_rows(f"data/{side}.jsonl", members)
-    write_json("metrics/split.json", {side: len(members) for side, members in rows.items()})
+    counts = {side: len(members) for side, members in rows.items()}
+    write_json("metrics/split.json", {**counts, "quality": {check.name: check.value for check in checks}})
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ import csv
 import math
 import os
 
-import torch
-
 from tone.adapter import save_adapter
-from tone.base import attention, compute_dtype, load_base, load_tokenizer
+from tone.base import compute_dtype, load_base, load_tokenizer
 from tone.chat_format import supervised
 from tone.errors import UserError, run
 from tone.files import cache_dir, content_key, replacing, write_json
@@ -27,14 +25,12 @@ CODE = ["stages/train_qlora.py", "tone/training.py", "tone/chat_format.py", "ton
 def main() -> None:
     params = load_params()
     settings = params.train
-    if params.threads:
-        torch.set_num_threads(params.threads)
     train, validation = (read_rows(path, Example) for path in INPUTS)
 
     # The base with a fresh adapter, and the examples as token ids.
     tokenizer = load_tokenizer(params.base_model)
-    dtype = compute_dtype(settings.compute_dtype)
-    base = load_base(params.base_model, dtype, attention(settings.attention), settings.quantization)
+    dtype = compute_dtype(params.compute.dtype)
+    base = load_base(params.base_model, params.compute, settings.quantization)
     model = add_adapter(base, settings.lora, params.seed)
     encoded = [[supervised(tokenizer, row, settings.max_length) for row in rows] for rows in (train, validation)]
 

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from tone.errors import UserError
 from tone.files import cache_dir
 from tone.locate import locate
+from tone.params import Compute
 from tone.quiet import progress_bars_off
 
 
@@ -95,11 +96,6 @@ def compute_dtype(name: str) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def attention(name: str) -> str:
-    """The attention kernel: `auto` is eager on the CPU, where it is the fastest at these lengths, else SDPA."""
-    return name if name != "auto" else ("sdpa" if torch.cuda.is_available() else "eager")
-
-
 def load_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
     """The base model's tokenizer; it pads on the left for generation."""
     tokenizer = AutoTokenizer.from_pretrained(base_folder(base_model))
@@ -111,8 +107,12 @@ def load_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(base_model: str, dtype: torch.dtype, kernel: str, quantization: str = "none") -> PreTrainedModel:
+def load_base(base_model: str, compute: Compute, quantization: str = "none") -> PreTrainedModel:
     """The base model on the GPU if there is one, else on the CPU; its linear layers in NF4 if `quantization` says so."""
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    dtype = compute_dtype(compute.dtype)
+    kernel = "sdpa" if compute.attention == "auto" else compute.attention
     config = None
     if quantization == "nf4":
         config = BitsAndBytesConfig(

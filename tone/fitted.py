@@ -16,16 +16,22 @@ import skops.io  # noqa: E402
 from skops.io.exceptions import UntrustedTypesFoundException  # noqa: E402
 
 from tone.errors import UserError  # noqa: E402
+from tone.files import write_json  # noqa: E402
+
+# scikit-learn's own, but not among the types that skops trusts by default
+CALIBRATION = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
 
 
-def save_fitted(folder: str | Path, models: Mapping[str, Any]) -> None:
-    """Write each model to `<folder>/<name>.skops`, all of them or none."""
+def save_fitted(folder: str | Path, models: Mapping[str, Any], **values: Any) -> None:
+    """Write each model to `<folder>/<name>.skops` and each of `values` to `<folder>/<name>.json`: all or nothing."""
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
     try:
         for name, model in models.items():
             skops.io.dump(model, unfinished / f"{name}.skops")
+        for name, value in values.items():
+            write_json(unfinished / f"{name}.json", value)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(unfinished, folder)
         os.chmod(folder, 0o755)
@@ -41,6 +47,6 @@ def load_fitted(folder: str | Path, name: str) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such model; `dvc repro` makes it")
     try:
-        return skops.io.load(path)
+        return skops.io.load(path, trusted=CALIBRATION)
     except UntrustedTypesFoundException as error:
         raise UserError(f"{path}: holds types that are not trusted ({error}); `dvc checkout` restores it") from None

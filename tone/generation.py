@@ -1,7 +1,7 @@
 """Answers from a model, in batches; and how well it predicts given answers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +42,7 @@ def generate(
         for start in range(0, len(order), sampling.batch_size):
             rows = order[start : start + sampling.batch_size]
             tails = [list(prompts[i][shared:]) for i in rows]
-            batch = _Batch(model, tokenizer, list(prompts[rows[0]][:shared]), tails, [seeds[i] for i in rows])
+            batch = _Batch(model, tokenizer, prompts[rows[0]][:shared], tails, [seeds[i] for i in rows])
             for position, tokens in batch.run(sampling):
                 answers[rows[position]] = tokens
                 bar.update()
@@ -58,6 +58,15 @@ def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return next((i for i in range(limit) if shortest[i] != longest[i]), limit)
 
 
+def _prefix_cache(model: PreTrainedModel, prefix: Sequence[int], rows: int) -> DynamicCache:
+    """Keys and values of the tokens that all rows begin with, computed once."""
+    cache = DynamicCache(config=model.config)
+    if prefix:
+        model.model(input_ids=torch.tensor([list(prefix)], device=model.device), past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(rows)
+    return cache
+
+
 class _Batch:
     """Rows that are generated together until each has ended."""
 
@@ -65,7 +74,7 @@ class _Batch:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        prefix: list[int],
+        prefix: Sequence[int],
         tails: list[list[int]],
         seeds: list[int],
     ):
@@ -82,12 +91,9 @@ class _Batch:
         self.mask = torch.tensor(
             [[1] * len(prefix) + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
         )
-        self.cache = DynamicCache(config=model.config)
-        if prefix:
-            model.model(input_ids=torch.tensor([prefix], device=self.device), past_key_values=self.cache, use_cache=True)
-            self.cache.batch_repeat_interleave(len(tails))
+        self.cache = _prefix_cache(model, prefix, len(tails))
 
-    def run(self, sampling: Sampling):  # noqa: ANN201
+    def run(self, sampling: Sampling) -> Iterator[tuple[int, list[int]]]:
         """Yield (row, token ids) of each answer as it ends."""
         alive = list(range(len(self.generators)))
         tokens: list[list[int]] = [[] for _ in alive]
@@ -167,28 +173,29 @@ def likelihood(
 ) -> Likelihood:
     """Negative log-likelihood of each answer's tokens (its end-of-turn token included) after its prompt.
 
-    One forward pass over batches sorted by length; `texts` are the answers as text, for the count of bytes.
+    One forward pass over batches sorted by length, what all prompts begin with once a batch; `texts` are the answers as text, for the count of bytes.
     """
     nats, counts = [0.0] * len(prompts), [len(answer) for answer in answers]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(answers[i]))
+    shared = _common_prefix(prompts)
+    tails = [[*prompt[shared:], *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+    order = sorted(range(len(tails)), key=lambda i: len(tails[i]))
     with tqdm(total=len(prompts), desc=label, unit="answer") as bar:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            width = max(len(prompts[i]) + len(answers[i]) for i in rows)
-            ids = torch.zeros(len(rows), width, dtype=torch.long)
-            mask, supervised = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
-            for place, i in enumerate(rows):
-                length = len(prompts[i]) + len(answers[i])
-                ids[place, :length] = torch.tensor([*prompts[i], *answers[i]])
-                mask[place, :length] = 1
-                supervised[place, len(prompts[i]) : length] = True
-            ids, mask, supervised = (tensor.to(model.device) for tensor in (ids, mask, supervised))
-            hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[:, :-1]
-            predicting = supervised[:, 1:]
-            losses = cross_entropy(model.lm_head(hidden[predicting]).float(), ids[:, 1:][predicting], reduction="none")
-            owners = predicting.nonzero()[:, 0]
+            width = max(len(tails[i]) for i in rows)
+            ids = torch.tensor([tails[i] + [0] * (width - len(tails[i])) for i in rows], device=model.device)
+            length = torch.tensor([[len(tails[i])] for i in rows], device=model.device)
+            answer = torch.tensor([[counts[i]] for i in rows], device=model.device)
+            place = torch.arange(width, device=model.device)
+            supervised = ((place >= length - answer) & (place < length))[:, 1:]
+            mask = torch.cat([ids.new_ones(len(rows), shared), (place < length).long()], dim=1)
+            cache = _prefix_cache(model, prompts[0][:shared], len(rows))
+            hidden = model.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
+            logits = model.lm_head(hidden.last_hidden_state[:, :-1][supervised]).float()
+            losses = cross_entropy(logits, ids[:, 1:][supervised], reduction="none")
+            owners = supervised.nonzero()[:, 0]
             sums = torch.zeros(len(rows), device=model.device).index_add_(0, owners, losses)
-            for place, i in enumerate(rows):
-                nats[i] = float(sums[place])
+            for index, i in enumerate(rows):
+                nats[i] = float(sums[index])
             bar.update(len(rows))
     return Likelihood(tuple(nats), tuple(counts), sum(len(text.encode()) for text in texts))

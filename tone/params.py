@@ -16,10 +16,17 @@ PATH = Path("params.yaml")
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Limit = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Compute(Section):
+    threads: Annotated[int, Field(ge=0)]
+    dtype: Literal["auto", "bfloat16", "float32"]
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]
 
 
 class Teacher(Section):
@@ -51,10 +58,36 @@ class Answers(Section):
         return self
 
 
+class Quality(Section):
+    words: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    english_share_min: Share
+    near_question: Share
+    near_answer: Share
+    most_duplicates: Limit
+    most_near_questions: Limit
+    most_near_answers: Limit
+    most_crossing: Limit
+    most_refusals: Limit
+    most_cut_off: Limit
+    pair_similarity_max: Share
+    pair_length: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    opening_share_max: Share
+    tic_share_max: Share
+
+    @model_validator(mode="after")
+    def _lowest_first(self) -> "Quality":
+        for name in ("words", "pair_length"):
+            lowest, highest = getattr(self, name)
+            if lowest > highest:
+                raise ValueError(f"{name} is [lowest, highest]: {lowest} is over {highest}")
+        return self
+
+
 class Split(Section):
     validation: Share
     test: Share
     train_size: Count | None
+    quality: Quality
 
     @model_validator(mode="after")
     def _something_left(self) -> "Split":
@@ -71,6 +104,7 @@ class ToneClassifier(Section):
 
 class Scorers(Section):
     sentence_model: Text
+    hidden_layers: Count
     base_answers: Count
 
 
@@ -90,8 +124,6 @@ class Train(Section):
     evals_per_epoch: Count
     patience: Count
     quantization: Literal["nf4", "none"]
-    compute_dtype: Literal["auto", "bfloat16", "float32"]
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]
     max_length: Count
     lora: LoRA
 
@@ -108,10 +140,10 @@ class Evaluate(Section):
 
 class Params(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    threads: Annotated[int, Field(ge=0)]
     persona: Text
     base_model: Text
     system_prompt: Text
+    compute: Compute
     teacher: Teacher
     questions: Questions
     answers: Answers

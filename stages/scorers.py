@@ -1,0 +1,93 @@
+"""Fit what the scores need: relevance, fluency and the reporting tone classifier. Evaluation only applies them."""
+
+from tone.quiet import silence_libraries
+
+silence_libraries()
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tone.base import load_base, load_tokenizer
+from tone.chat_format import prompt_ids
+from tone.classifier import calibrate, calibration_error, halves, labelled, negatives
+from tone.controls import shuffle_words
+from tone.errors import run
+from tone.files import write_json
+from tone.fitted import save_fitted
+from tone.fluency import fit_word_order, fluency
+from tone.generation import generate
+from tone.hidden_states import HiddenStates
+from tone.others import other_personas_answers
+from tone.params import load_params
+from tone.persona import load_persona
+from tone.relevance import Embedder, Relevance, calibrate_relevance, fit_words
+from tone.rows import Example, read_rows
+from tone.splitting import BASICS
+from tone.systems import answer_seed, sampling_of
+
+
+def main() -> None:
+    params = load_params()
+    settings = params.scorers
+    persona = load_persona(params.persona)
+    train, validation, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "validation", "test"))
+    train_texts, _ = labelled(train)
+
+    # Fluency: the order of words, against the same words shuffled.
+    word_order = fit_word_order(train_texts, params.seed)
+
+    # Relevance: this question against others, calibrated on validation.
+    embed = Embedder(settings.sentence_model)
+    questions = [example.question for example in train if example.category != BASICS]
+    words = fit_words([*questions, *train_texts])
+    relevance = calibrate_relevance(Relevance(embed, questions, words), validation)
+
+    # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
+    _, own = halves(train)
+    asked = own[: settings.base_answers]
+    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
+    base_answers = generate(
+        base,
+        tokenizer,
+        [prompt_ids(tokenizer, example.prompt) for example in asked],
+        sampling_of(params.evaluate),
+        [answer_seed(example.question_id, params.seed) for example in asked],
+        label="base: answers",
+    )
+    texts, labels = labelled(own)
+    others = negatives(own, other_personas_answers(params, own), persona.catchphrases, params.seed)
+    others += [answer or "." for answer in base_answers]
+    states = HiddenStates(params.base_model, params.compute, settings.hidden_layers)
+    reporting = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
+    reporting.fit(states([*texts, *others]), np.append(labels, np.zeros(len(others))))
+    validation_texts, validation_labels = labelled(validation)
+    reporting = calibrate(reporting, states(validation_texts), validation_labels)
+
+    # How well each tells right from wrong on the test split.
+    test_texts, test_labels = labelled(test)
+    asked_in_test = [example.question for example in test] * 2
+    right = relevance(asked_in_test, test_texts)
+    wrong = relevance(asked_in_test, test_texts[1:] + test_texts[:1])
+    sound = fluency(test_texts, word_order)
+    broken = fluency([shuffle_words(text, params.seed) for text in test_texts], word_order)
+    tone = reporting.predict_proba(states(test_texts))[:, 1]
+    metrics = {
+        "relevance_auc": roc_auc_score([1] * len(right) + [0] * len(wrong), [*right, *wrong]),
+        "fluency_auc": roc_auc_score([1] * len(sound) + [0] * len(broken), [*sound, *broken]),
+        "reporting_auc": roc_auc_score(test_labels, tone),
+        "reporting_calibration_error": calibration_error(tone, test_labels),
+    }
+
+    save_fitted(
+        "models/scorers",
+        {"word_order": word_order, "words": words, "relevance": relevance.model, "reporting": reporting},
+        distractors=questions,
+    )
+    write_json("metrics/scorers.json", {name: round(float(value), 6) for name, value in metrics.items()})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,250 @@
+"""Talk to the tuned model: `python -m tone.chat "question"`, or without a question a conversation."""
+
+from tone.quiet import silence_libraries
+
+silence_libraries()
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, redirect_stdout, suppress
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pydantic import ValidationError
+
+from tone.errors import UserError, run
+from tone.params import Params, load_params
+from tone.persona import load_persona
+from tone.rows import Message, explain
+
+# torch and what needs it is imported where it is used: --help and a mistyped option answer at once.
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from tone.generation import Sampling
+
+HALF_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+
+
+class Conversation:
+    """Questions and answers. The model's cache holds what was said, so that only what is new runs through the model."""
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        system_prompt: str,
+        sampling: "Sampling",
+        seed: int,
+    ):
+        import torch
+        from transformers import DynamicCache
+
+        self.model = model
+        self.tokenizer = tokenizer
+        self.system = Message(role="system", content=system_prompt)
+        self.turns: list[Message] = []
+        self.sampling = sampling
+        self.window: int = model.config.get_text_config().max_position_embeddings
+        self.generator = torch.Generator().manual_seed(seed)
+        self.cache = DynamicCache(config=model.config)
+        self.cached: list[int] = []
+
+    def ask(self, question: str) -> Iterator[str]:
+        """Yield the answer piece by piece; what has been said of it when the reader stops is kept in the history."""
+        asked = Message(role="user", content=question)
+        tokens: list[int] = []
+        text = said = ""
+        try:
+            for token in self._tokens(self._prompt(asked)):
+                tokens.append(token)
+                text = self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+                piece = "" if text.endswith(HALF_CHARACTER) else text[len(said) :]
+                said += piece
+                yield piece
+            piece = text[len(said) :]
+            said = text
+            yield piece
+        finally:
+            if said:
+                self.turns += [asked, Message(role="assistant", content=said)]
+
+    def _prompt(self, asked: Message) -> list[int]:
+        """The chat up to the answer as token ids; the oldest turns are dropped when the context window is full."""
+        from tone.chat_format import prompt_ids
+
+        turns, longest = list(self.turns), self.sampling.max_new_tokens
+        ids = prompt_ids(self.tokenizer, [self.system, *turns, asked])
+        if len(ids) + longest > self.window:
+            # What comes after a dropped turn has to run through the model again: make room for many turns at once.
+            while turns and len(ids) + longest > self.window // 2:
+                del turns[:2]
+                ids = prompt_ids(self.tokenizer, [self.system, *turns, asked])
+            if len(ids) + longest > self.window:
+                raise UserError(
+                    f"the question makes {len(ids)} tokens, and with an answer of up to {longest} (--max-new-tokens) "
+                    f"that is more than the model's window of {self.window}"
+                )
+            self.turns = turns
+        return ids
+
+    def _tokens(self, prompt: list[int]) -> Iterator[int]:
+        """Yield the answer's tokens one by one; the cache goes on from what it shares with `prompt`."""
+        ids = prompt[self._rewind(prompt) :]
+        for _ in range(self.sampling.max_new_tokens):
+            token = self._next(ids)
+            if token == self.tokenizer.eos_token_id:
+                return
+            yield token
+            ids = [token]
+
+    def _rewind(self, prompt: list[int]) -> int:
+        """Take out of the cache what `prompt` does not begin with; how many of its tokens are left there."""
+        from transformers import DynamicCache
+
+        # The last token always runs: its output predicts the answer's first.
+        pairs = zip(self.cached, prompt[:-1], strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        if shared < len(self.cached):
+            try:
+                self.cache.crop(shared - len(self.cached))
+            except RuntimeError:  # layers with a sliding window have forgotten what came before
+                self.cache, shared = DynamicCache(config=self.model.config), 0
+            del self.cached[shared:]
+        return shared
+
+    def _next(self, ids: list[int]) -> int:
+        """Run `ids` through the model and draw the token that follows."""
+        import torch
+
+        from tone.generation import draw
+
+        with torch.inference_mode():
+            inputs = torch.tensor([ids], device=self.model.device)
+            output = self.model.model(input_ids=inputs, past_key_values=self.cache, use_cache=True)
+            self.cached += ids
+            logits = self.model.lm_head(output.last_hidden_state[:, -1]).float()
+            return int(draw(logits, self.sampling, [self.generator]))
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists the options")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; numbers are checked by `overridden`, with the limits of params.yaml."""
+    parser = Parser(prog="python -m tone.chat", description="Talk to the tuned model.")
+    parser.add_argument("question", nargs="?", help="answer this and end; without it, a conversation")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--base", action="store_true", help="the base model as it was before tuning")
+    which.add_argument("--adapter", type=Path, default=Path("models/adapter"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--temperature", metavar="T", help="0 = always the likeliest token; default: evaluate.temperature")
+    parser.add_argument("--top-p", metavar="P", help="draw from the likeliest tokens up to this share; default: evaluate.top_p")
+    parser.add_argument("--max-new-tokens", metavar="N", help="longest answer; default: evaluate.max_new_tokens")
+    parser.add_argument("--seed", metavar="N", help="default: seed of params.yaml")
+    options = parser.parse_args(arguments)
+    if options.question is not None and not options.question.strip():
+        parser.error("the question is empty")
+    return options
+
+
+def overridden(params: Params, options: argparse.Namespace) -> Params:
+    """`params` with the sampling that the command line asks for."""
+    values = params.model_dump()
+    for name in ("temperature", "top_p", "max_new_tokens", "seed"):
+        if getattr(options, name) is not None:
+            (values if name == "seed" else values["evaluate"])[name] = getattr(options, name)
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        field, _, problem = explain(error).partition(":")
+        raise UserError(f"--{field.removeprefix('evaluate.').replace('_', '-')}:{problem}") from None
+
+
+def load(params: Params, adapter: Path | None) -> Conversation:
+    """A conversation with the base model, or with the adapter merged into it so that it runs at the base's speed."""
+    from tone.adapter import load_adapter
+    from tone.base import load_base, load_tokenizer
+    from tone.generation import Sampling
+
+    tokenizer = load_tokenizer(params.base_model)
+    model = load_base(params.base_model, params.compute)
+    if adapter is not None:
+        model = load_adapter(model, adapter, params.base_model).merge_and_unload()
+    settings = params.evaluate
+    sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens, batch_size=1)
+    return Conversation(model, tokenizer, params.system_prompt, sampling, params.seed)
+
+
+def questions() -> Iterator[str]:
+    """The lines of stdin until its end, /quit, or Ctrl-C at the prompt."""
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if terminal:
+        with suppress(ImportError):
+            import readline  # noqa: F401  (input() then edits lines and remembers them)
+    with suppress(EOFError, KeyboardInterrupt):
+        while (line := input("> " if terminal else "").strip()) != "/quit":
+            if line:
+                yield line
+        return
+    if terminal:
+        print()
+
+
+@contextmanager
+def ctrl_c_noted() -> Iterator[list[bool]]:
+    """The first Ctrl-C in the block only fills the list, as a token cut short would leave the cache half written."""
+    pressed: list[bool] = []
+
+    def note(*_: object) -> None:
+        pressed.append(True)
+        signal.signal(signal.SIGINT, usual)
+
+    usual = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def talk(conversation: Conversation) -> None:
+    """Answer line after line; Ctrl-C stops an answer and no more."""
+    for question in questions():
+        try:
+            with ctrl_c_noted() as pressed, closing(conversation.ask(question)) as pieces:
+                for piece in pieces:
+                    print(piece, end="", flush=True)
+                    if pressed:
+                        break
+            print(flush=True)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    params = overridden(load_params(), options)
+    disclosure = load_persona(params.persona).disclosure
+    for stream in (sys.stdin, sys.stdout):
+        stream.reconfigure(errors="replace")
+    # stdout is the answer's: what loading says goes elsewhere.
+    with redirect_stdout(sys.stderr):
+        conversation = load(params, None if options.base else options.adapter)
+    print(disclosure, file=sys.stderr)
+    if options.base:
+        print(f"--base: this is {params.base_model} as it was before tuning, without the adapter.", file=sys.stderr)
+    if options.question is None:
+        print("/quit or Ctrl-D ends the conversation, Ctrl-C stops an answer.", file=sys.stderr)
+        talk(conversation)
+    else:
+        for piece in conversation.ask(options.question.strip()):
+            print(piece, end="", flush=True)
+        print()
+
+
+if __name__ == "__main__":
+    run(main)

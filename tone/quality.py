@@ -1,0 +1,269 @@
+"""A gate before training: what teachers are known to get wrong is measured, and too much of it stops the split.
+
+Each check says which knob of `split.quality` limits it and which rows are beyond. Whether an answer is about its
+question at all needs a sentence model and is judged where the models are.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, get_args
+
+from tone.errors import UserError
+from tone.near_duplicates import near_pairs, shingles
+from tone.params import Quality
+from tone.rows import Question, Style
+from tone.splitting import BASICS, Side
+
+LISTED = 20
+FEW = 3  # In a small data set any share is soon passed: this many may always open alike or use the same phrase.
+TIC = 4  # words
+
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]*]*$")
+
+REFUSAL = re.compile(
+    r"\bas an? (?:large |mere |humble )?(?:language model|chatbot|virtual assistant|(?:ai|artificial intelligence)"
+    r"(?:,| i\b| (?:language )?model| assistant| system))"
+    r"|\bi(?:'m| am) (?:just |only |merely )?an? (?:ai|artificial intelligence|(?:large )?language model)\b"
+    r"|\bi(?:'m| am) (?:very |so |really )?(?:sorry|afraid),?(?: but)?(?: that)? i (?:can't|cannot|can not|won't|am unable|am not able)"
+    r"|\bi (?:can't|cannot|can not|won't|will not) (?:assist|comply|fulfill?|provide|engage in|generate|participate|help (?:you )?with"
+    r"|answer (?:that|this)|(?:speak|respond) as)\b"
+    r"|\bi(?:'m| am) (?:unable|not able) to (?:assist|comply|fulfill?|provide|engage|generate|help|answer|respond|discuss)\b"
+    r"|\bi (?:don't|do not) have (?:personal |any )*(?:opinions|feelings|beliefs|experiences|preferences)\b"
+    r"|\b(?:my|openai's) (?:guidelines|programming|training data|knowledge cutoff|content policy)\b"
+)
+
+# Words that no English text does without, save those that look the same in its neighbours (am, as, do, no, so, was, we).
+_COMMON = (
+    "the a and or but if because than then that this these those though although however which who what when where why how whether "
+    "of to in into from by with without about against between through during since until while under before after again out up down "
+    "off around away i you it she they him them her us my your his its our their myself yourself itself is isn wasn are be been being "
+    "were have has had having haven hasn does doesn did didn done don would wouldn could couldn should shouldn can might must not all "
+    "any some such every each only own same just even ever never still always also too very quite rather enough more most much many "
+    "both few other another first last next there here now back nothing something somebody anybody nobody everybody got get go goes "
+    "going know say said see think make one two way thing things people good well yes oh okay yeah please thank welcome like really "
+    "pretty maybe"
+)
+ENGLISH = frozenset(_COMMON.split())
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check measured, the knob of `split.quality` that limits it, and the rows that it complains about."""
+
+    name: str
+    value: float
+    knob: str
+    failed: bool
+    offenders: Sequence[str]
+
+
+class Written(NamedTuple):
+    """An answer with the question it belongs to."""
+
+    question: Question
+    style: Style
+    text: str
+
+    def __str__(self) -> str:
+        return f'{self.question.id} {self.style} "{excerpt(self.text)}"'
+
+
+def check_quality(
+    questions: Sequence[Question],
+    answers: Mapping[tuple[str, Style], str],
+    sides: Mapping[str, Side],
+    near: Sequence[tuple[int, int, float]],
+    limits: Quality,
+) -> list[Check]:
+    """All checks on the data set, in a fixed order; `near` holds the questions' near pairs by index.
+
+    Every question needs an answer in both styles: `answers` maps (question id, style) to the text.
+    """
+    by_style = {style: [Written(q, style, _answer(answers, q.id, style)) for q in questions] for style in get_args(Style)}
+    written = [answer for group in by_style.values() for answer in group]
+    checks = [
+        _counted("duplicate_questions", _duplicate_questions(questions), "most_duplicates", limits),
+        _counted("duplicate_answers", _duplicate_answers(written), "most_duplicates", limits),
+        _counted("near_questions", _near_questions(questions, near), "most_near_questions", limits),
+        _counted("near_answers", _near_answers(by_style.values(), limits.near_answer), "most_near_answers", limits),
+        _counted("crossing_pairs", _crossing(questions, sides, near), "most_crossing", limits),
+        _counted("refusals", _refusals(written), "most_refusals", limits),
+        _counted("cut_off", _cut_off(written), "most_cut_off", limits),
+        _lowest("english_share", [(english_share(w.text), w) for w in written], limits.english_share_min, "english_share_min"),
+        *_within("words", [(len(w.text.split()), w) for w in written], limits.words, "words"),
+    ]
+    pairs = list(zip(by_style["persona"], by_style["plain"], strict=True))
+    similarities = [(_similarity(in_tone.text, plain.text), in_tone) for in_tone, plain in pairs]
+    lengths = [(len(plain.text.split()) / max(1, len(in_tone.text.split())), in_tone) for in_tone, plain in pairs]
+    checks += [
+        _highest("pair_similarity", similarities, limits.pair_similarity_max, "pair_similarity_max"),
+        *_within("pair_length", lengths, limits.pair_length, "pair_length"),
+    ]
+    for style, group in by_style.items():
+        openings = [{" ".join(words(w.text)[:2])} for w in group]
+        checks.append(_shared(f"opening_share_{style}", group, openings, limits.opening_share_max, "opening_share_max"))
+    for style, group in by_style.items():
+        phrases = [_phrases(w.text) for w in group]
+        checks.append(_shared(f"tic_share_{style}", group, phrases, limits.tic_share_max, "tic_share_max"))
+    return checks
+
+
+def enforce(checks: Iterable[Check], limits: Quality) -> None:
+    """Raise a `UserError` that lists the failed checks, their knobs and up to 20 of their rows."""
+    failed = [check for check in checks if check.failed]
+    if not failed:
+        return
+    lines = ["data/questions.jsonl, data/answers.jsonl: not good enough to train on"]
+    room = max(1, LISTED // len(failed))
+    for check in failed:
+        limit = getattr(limits, check.knob)
+        lines.append(f"{check.name} is {check.value:g}, beyond split.quality.{check.knob}: {limit} in params.yaml")
+        lines += [f"  {offender}" for offender in check.offenders[:room]]
+        if len(check.offenders) > room:
+            lines.append(f"  and {len(check.offenders) - room} more")
+    lines.append("mend these rows where they come from (the recordings, the prompts), or move the limits")
+    raise UserError("\n".join(lines))
+
+
+def excerpt(text: str, length: int = 60) -> str:
+    """The beginning of the text, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[:length].rstrip() + "..."
+
+
+def words(text: str) -> list[str]:
+    """The text's words in lower case, with straight apostrophes."""
+    return WORD.findall(_straight(text))
+
+
+def english_share(text: str) -> float:
+    """The share of the words that are common English ones: half of English prose, next to none of anything else."""
+    found = words(text)
+    return sum(word.partition("'")[0] in ENGLISH for word in found) / max(1, len(found))
+
+
+def _answer(answers: Mapping[tuple[str, Style], str], identifier: str, style: Style) -> str:
+    try:
+        return answers[identifier, style]
+    except KeyError:
+        raise UserError(f"data/answers.jsonl: no {style} answer to question {identifier}; `dvc repro` makes both") from None
+
+
+def _straight(text: str) -> str:
+    return text.lower().replace("\u2019", "'")
+
+
+def _similarity(one: str, other: str) -> float:
+    a, b = shingles(one), shingles(other)
+    return len(a & b) / len(a | b)
+
+
+def _phrases(text: str) -> set[str]:
+    found = words(text)
+    return {" ".join(found[i : i + TIC]) for i in range(len(found) - TIC + 1)}
+
+
+def _duplicate_questions(questions: Sequence[Question]) -> list[str]:
+    # A follow-up such as "Why?" may stand after several answers: what it follows is part of what it asks.
+    first: dict[tuple[str | None, str], int] = {}
+    offenders = []
+    for number, question in enumerate(questions):
+        earlier = first.setdefault((question.after, " ".join(words(question.text))), number)
+        if earlier != number:
+            offenders.append(f'{question.id} "{excerpt(question.text)}": the same as {questions[earlier].id}')
+    return offenders
+
+
+def _duplicate_answers(written: Sequence[Written]) -> list[str]:
+    first: dict[tuple[str, str], Written] = {}
+    offenders = []
+    for answer in written:
+        earlier = first.setdefault((answer.style, " ".join(words(answer.text))), answer)
+        if earlier is not answer:
+            offenders.append(f"{answer}: the same as {earlier.question.id}")
+    return offenders
+
+
+def _near_questions(questions: Sequence[Question], near: Sequence[tuple[int, int, float]]) -> list[str]:
+    offenders = []
+    for i, j, similarity in near:
+        one, other = questions[i], questions[j]
+        if one.after is None and other.after is None and words(one.text) != words(other.text):
+            offenders.append(f'{other.id} "{excerpt(other.text)}": {similarity:.2f} like {one.id} "{excerpt(one.text)}"')
+    return offenders
+
+
+def _near_answers(groups: Iterable[Sequence[Written]], threshold: float) -> list[str]:
+    offenders = []
+    for group in groups:
+        for i, j, similarity in near_pairs([answer.text for answer in group], threshold):
+            if words(group[i].text) != words(group[j].text):
+                offenders.append(f"{group[j]}: {similarity:.2f} like {group[i]}")
+    return offenders
+
+
+def _crossing(
+    questions: Sequence[Question], sides: Mapping[str, Side], near: Sequence[tuple[int, int, float]]
+) -> list[str]:
+    offenders = []
+    for i, j, similarity in near:
+        one, other = questions[i], questions[j]
+        if sides[one.id] != sides[other.id]:
+            offenders.append(
+                f'{other.id} "{excerpt(other.text)}" ({sides[other.id]}): {similarity:.2f} like '
+                f'{one.id} "{excerpt(one.text)}" ({sides[one.id]})'
+            )
+    return offenders
+
+
+def _refusals(written: Sequence[Written]) -> list[str]:
+    offenders = []
+    for answer in written:
+        # The basic exchanges say what they are, and decline on purpose.
+        if answer.question.category != BASICS and (match := REFUSAL.search(_straight(answer.text))):
+            offenders.append(f'{answer}: says "{match.group()}"')
+    return offenders
+
+
+def _cut_off(written: Sequence[Written]) -> list[str]:
+    offenders = []
+    for answer in written:
+        # An emoji may follow the sentence: symbols, their modifiers and joiners, and spaces.
+        end = len(answer.text)
+        while end and unicodedata.category(answer.text[end - 1]) in ("So", "Sk", "Mn", "Cf", "Zs"):
+            end -= 1
+        if not SENTENCE_END.search(answer.text[:end]):
+            offenders.append(f'{answer.question.id} {answer.style} "...{answer.text[-40:]}": no sentence end')
+    return offenders
+
+
+def _counted(name: str, offenders: Sequence[str], knob: str, limits: Quality) -> Check:
+    return Check(name, len(offenders), knob, len(offenders) > getattr(limits, knob), offenders)
+
+
+def _lowest(name: str, measured: Sequence[tuple[float, Written]], limit: float, knob: str) -> Check:
+    offenders = [f"{answer}: {value:.3g}" for value, answer in measured if value < limit]
+    return Check(name, round(min((value for value, _ in measured), default=0), 4), knob, bool(offenders), offenders)
+
+
+def _highest(name: str, measured: Sequence[tuple[float, Written]], limit: float, knob: str) -> Check:
+    offenders = [f"{answer}: {value:.3g}" for value, answer in measured if value > limit]
+    return Check(name, round(max((value for value, _ in measured), default=0), 4), knob, bool(offenders), offenders)
+
+
+def _within(
+    name: str, measured: Sequence[tuple[float, Written]], limits: Sequence[float], knob: str
+) -> tuple[Check, Check]:
+    return _lowest(f"{name}_min", measured, limits[0], knob), _highest(f"{name}_max", measured, limits[1], knob)
+
+
+def _shared(name: str, group: Sequence[Written], features: Sequence[set[str]], limit: float, knob: str) -> Check:
+    """How many of the group share the feature that is the most frequent (of equals, the first in the alphabet)."""
+    counts = Counter(feature for found in features for feature in found)
+    phrase, count = min(counts.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
+    offenders = [f'{answer}: "{phrase}"' for answer, found in zip(group, features, strict=True) if phrase in found]
+    return Check(name, round(count / max(1, len(group)), 4), knob, count > max(FEW, limit * len(group)), offenders)

@@ -1,0 +1,76 @@
+"""The scores of a list of answers, each from a metric module of the `evaluate` library in measures/."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import numpy as np
+
+from tone.errors import UserError
+from tone.files import read_json
+from tone.fitted import load_fitted
+from tone.hidden_states import HiddenStates
+from tone.params import Params
+from tone.quiet import progress_bars_off
+from tone.relevance import Embedder, Relevance
+
+MEASURES = Path("measures")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One number from 0 to 1 an answer, in the order of the answers."""
+
+    tone: np.ndarray
+    relevance: np.ndarray
+    fluency: np.ndarray
+
+    @property
+    def joint(self) -> np.ndarray:
+        """tone x relevance x fluency of each answer: an answer must have all three (Krishna et al. 2020)."""
+        return self.tone * self.relevance * self.fluency
+
+    def means(self) -> dict[str, float]:
+        """The mean of each score over the answers."""
+        names = ("joint", "tone", "relevance", "fluency")
+        return {name: round(float(getattr(self, name).mean()), 6) for name in names}
+
+
+class Scorer:
+    """Scores answers with the fitted models of the stages tone_classifier and scorers."""
+
+    def __init__(self, params: Params, classifier: str = "models/tone_classifier", scorers: str = "models/scorers"):
+        self.states = HiddenStates(params.base_model, params.compute, params.scorers.hidden_layers)
+        self.classifier = load_fitted(classifier, "classifier")
+        self.word_order = load_fitted(scorers, "word_order")
+        self.reporting = load_fitted(scorers, "reporting")
+        self.relevance = Relevance(
+            Embedder(params.scorers.sentence_model),
+            read_json(f"{scorers}/distractors.json"),
+            load_fitted(scorers, "words"),
+            load_fitted(scorers, "relevance"),
+        )
+        with progress_bars_off():
+            self.measures = {name: evaluate.load(str(MEASURES / name)) for name in ("tone", "relevance", "fluency")}
+
+    def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> Scores:
+        """Score each answer to the question at the same place."""
+
+        def scores_of(measure: str, **inputs: Any) -> np.ndarray:
+            scores = np.array(self.measures[measure].compute(**inputs)["scores"])
+            if not np.isfinite(scores).all():
+                raise UserError(f"measures/{measure}: gives scores that are no numbers; refit with `dvc repro -f scorers`")
+            return scores
+
+        fluent = scores_of("fluency", predictions=answers, word_order=self.word_order)
+        return Scores(
+            tone=scores_of("tone", predictions=answers, fluency=fluent, classifier=self.classifier),
+            relevance=scores_of("relevance", predictions=answers, references=questions, relevance=self.relevance),
+            fluency=fluent,
+        )
+
+    def reported_tone(self, answers: Sequence[str]) -> np.ndarray:
+        """The second classifier's probability of the persona's tone; nothing is trained or chosen on it."""
+        return self.reporting.predict_proba(self.states(answers))[:, 1]
