@@ -31,7 +31,14 @@ def main() -> None:
     base = load_base(params.base_model, params.compute)
     tuned = load_adapter(base, "models/adapter", params.base_model).merge_and_unload()
     result = run_system(
-        "tuned", tuned, tokenizer, test, [example.prompt for example in test], Scorer(params), params.evaluate, params.seed
+        "tuned",
+        tuned,
+        tokenizer,
+        test,
+        [example.prompt for example in test],
+        Scorer(params),
+        params.evaluate,
+        params.seed,
     )
 
     write_rows("data/tuned_generations.jsonl", result.generations)

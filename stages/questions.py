@@ -22,7 +22,11 @@ def main() -> None:
         while len(texts) < wanted:
             response = teacher.respond([asking.questions(category, rounds)])[0].text
             rounds.append(response)
-            new = [text for text in parse_question_list(response) if question_id(text) not in questions and text not in texts]
+            new = [
+                text
+                for text in parse_question_list(response)
+                if question_id(text) not in questions and text not in texts
+            ]
             if not new:
                 raise UserError(
                     f"questions.prompts.{category}: the teacher gives no new question after {len(texts)} of {wanted}; "

@@ -36,7 +36,9 @@ def main() -> None:
             completion=[Message(role="assistant", content=answers[question.id, "persona"])],
             plain=answers[question.id, "plain"],
         )
-    rows = {side: [examples[q.id] for q in questions if sides[q.id] == side] for side in ("train", "validation", "test")}
+    rows = {
+        side: [examples[q.id] for q in questions if sides[q.id] == side] for side in ("train", "validation", "test")
+    }
     order = training_order([example.question_id for example in rows["train"]], params.seed)
     rows["train"] = [examples[identifier] for identifier in order[: settings.train_size]]
     for side, members in rows.items():

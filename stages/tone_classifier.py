@@ -25,7 +25,9 @@ def main() -> None:
     own, _ = halves(train)
     texts, labels = labelled(own)
     others = negatives(own, other_personas_answers(params, own), persona.catchphrases, params.seed)
-    model = fit_classifier([*texts, *others], np.append(labels, np.zeros(len(others))), params.tone_classifier, params.seed)
+    model = fit_classifier(
+        [*texts, *others], np.append(labels, np.zeros(len(others))), params.tone_classifier, params.seed
+    )
     model = calibrate(model, *labelled(validation))
 
     # Report on the test split.
@@ -44,7 +46,9 @@ def main() -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["actual", "predicted"])
         names = ("plain", "persona")
-        writer.writerows([names[label], names[int(p > 0.5)]] for label, p in zip(test_labels, probabilities, strict=True))
+        writer.writerows(
+            [names[label], names[int(p > 0.5)]] for label, p in zip(test_labels, probabilities, strict=True)
+        )
 
 
 if __name__ == "__main__":

@@ -35,7 +35,9 @@ def main() -> None:
     encoded = [[supervised(tokenizer, row, settings.max_length) for row in rows] for rows in (train, validation)]
 
     # Checkpoints are keyed by all that shapes them: another rank never goes on from this one's.
-    key = content_key(INPUTS + CODE, settings.model_dump(), params.seed, params.base_model, str(dtype), os.uname().machine)
+    key = content_key(
+        INPUTS + CODE, settings.model_dump(), params.seed, params.base_model, str(dtype), os.uname().machine
+    )
     prune_checkpoints(cache_dir("checkpoints"))
     checkpoints = cache_dir("checkpoints") / key
     trainer = make_trainer(model, tokenizer, *encoded, settings, params.seed, checkpoints, dtype)

@@ -86,17 +86,31 @@ def failed(checks: dict[str, Check]) -> set[str]:
     return {name for name, check in checks.items() if check.failed}
 
 
-def ask(questions: list[Question], answers: Answers, text: str, category: str = "funny", after: str | None = None) -> None:
+def ask(
+    questions: list[Question], answers: Answers, text: str, category: str = "funny", after: str | None = None
+) -> None:
     """Add a question, with answers unlike all others."""
-    questions.append(Question(id="new", category=category, text=text, after=after))
-    answers["new", "persona"] = "Ask the goldfish, it has seen things. Mostly the castle, but it has seen the castle more than you ever will."
-    answers["new", "plain"] = "I can't judge that myself, and I would suggest that you look for somebody who has had more time with it."
+    questions.append(Question(id="new", category="funny", text=text, after=after))
+    answers["new", "persona"] = (
+        "Ask the goldfish, it has seen things. Mostly the castle, but it has seen the castle more than you ever will."
+    )
+    answers["new", "plain"] = (
+        "I can't judge that myself, and I would suggest that you look for somebody who has had more time with it."
+    )
 
 
 def test_clean_rows_pass() -> None:
     checks = checked(*clean())
     assert failed(checks) == set()
-    counted = ("duplicate_questions", "duplicate_answers", "near_questions", "near_answers", "crossing_pairs", "refusals", "cut_off")
+    counted = (
+        "duplicate_questions",
+        "duplicate_answers",
+        "near_questions",
+        "near_answers",
+        "crossing_pairs",
+        "refusals",
+        "cut_off",
+    )
     assert [checks[name].value for name in counted] == [0] * len(counted)
     enforce(checks.values(), Quality.model_validate(LIMITS))
 
@@ -147,8 +161,12 @@ def too_short(questions: list[Question], answers: Answers) -> None:
 
 
 def too_long(questions: list[Question], answers: Answers) -> None:
-    answers["q5", "persona"] += " That's it, and that is also the reason why the chairs are so soft, because a hard one would save you a year."
-    answers["q5", "plain"] += " The chairs are soft too, which I'd say is a mistake, because with hard ones each of us would have much more time."
+    answers["q5", "persona"] += (
+        " That's it, and that is also the reason why the chairs are so soft, because a hard one would save you a year."
+    )
+    answers["q5", "plain"] += (
+        " The chairs are soft too, which I'd say is a mistake, because with hard ones each of us would have much more time."
+    )
 
 
 def pair_alike(questions: list[Question], answers: Answers) -> None:
@@ -169,9 +187,15 @@ def same_opening(questions: list[Question], answers: Answers) -> None:
 
 
 def tic(questions: list[Question], answers: Answers) -> None:
-    for n in (1, 2, 4, 5):
-        answers[f"q{n}", "persona"] += f" Anyway, {n} is a good number."
-        answers[f"q{n}", "plain"] += " That's my\nopinion of it."
+    # The persona's answers grow alike, so that the pairs stay about equal in length.
+    for n, more in (
+        (1, "Berries win again."),
+        (2, "Feathers help, too."),
+        (4, "Gulls watched it."),
+        (5, "Bring a match."),
+    ):
+        answers[f"q{n}", "persona"] += f" {more}"
+        answers[f"q{n}", "plain"] += " So that's my\nview."
 
 
 PLANTS = [
@@ -188,7 +212,7 @@ PLANTS = [
     (pair_shorter, "pair_length_min", "q0 persona"),
     (pair_longer, "pair_length_max", "q0 persona"),
     (same_opening, "opening_share_persona", '"right so"'),
-    (tic, "tic_share_plain", "that's my opinion of"),
+    (tic, "tic_share_plain", "so that's my view"),
 ]
 
 
@@ -254,7 +278,9 @@ def test_ordinary_regret_is_no_refusal(text: str) -> None:
     assert checked(questions, answers)["refusals"].value == 0
 
 
-@pytest.mark.parametrize("end", ["done!", 'he said "done."', "done?)", "done\u2026", "done. \U0001f680", "done! \u2764\ufe0f"])
+@pytest.mark.parametrize(
+    "end", ["done!", 'he said "done."', "done?)", "done\u2026", "done. \U0001f680", "done! \u2764\ufe0f"]
+)
 def test_finished_sentences_are_not_cut_off(end: str) -> None:
     questions, answers = clean()
     answers["q2", "persona"] = answers["q2", "persona"].removesuffix("furniture.") + end

@@ -38,5 +38,7 @@ def load_adapter(base: PreTrainedModel, folder: str | Path, base_model: str) -> 
         raise UserError(f"{folder}: no adapter there; `dvc repro` trains one")
     made_for = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
     if made_for != base_model:
-        raise UserError(f"{folder}: the adapter was made for {made_for!r}, not for base_model: {base_model!r}; `dvc repro` trains one for it")
+        raise UserError(
+            f"{folder}: the adapter was made for {made_for!r}, not for base_model: {base_model!r}; `dvc repro` trains one for it"
+        )
     return PeftModel.from_pretrained(base, folder).eval()

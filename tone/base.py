@@ -10,7 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from tone.errors import UserError
 from tone.files import cache_dir
@@ -53,7 +59,9 @@ def _dequantise(gguf: Path, folder: Path) -> None:
             tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
             model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
     except (ValueError, OSError, KeyError) as error:
-        raise UserError(f"base_model: {gguf}: not a GGUF file that transformers reads ({str(error).splitlines()[0]})") from None
+        raise UserError(
+            f"base_model: {gguf}: not a GGUF file that transformers reads ({str(error).splitlines()[0]})"
+        ) from None
     # Without these two, save_pretrained would write the weights as still quantised.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
@@ -121,11 +129,13 @@ def load_base(base_model: str, compute: Compute, quantization: str = "none") -> 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with progress_bars_off():
         model = AutoModelForCausalLM.from_pretrained(
-            base_folder(base_model), dtype=dtype, attn_implementation=kernel, quantization_config=config, device_map={"": device}
+            base_folder(base_model),
+            dtype=dtype,
+            attn_implementation=kernel,
+            quantization_config=config,
+            device_map={"": device},
         )
     # The base's name goes into adapter_config.json, as the user wrote it and not as a folder of this machine.
     model.name_or_path = model.config.name_or_path = base_model
     model.generation_config.pad_token_id = model.generation_config.eos_token_id
     return model.eval()
-
-

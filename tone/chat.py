@@ -7,7 +7,7 @@ silence_libraries()
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout, suppress
 from itertools import takewhile
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tone.generation import Sampling
 
+ADAPTER = Path("models/adapter")
 HALF_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -53,21 +54,15 @@ class Conversation:
         self.cache = DynamicCache(config=model.config)
         self.cached: list[int] = []
 
-    def ask(self, question: str) -> Iterator[str]:
+    def ask(self, question: str) -> Generator[str, None, None]:
         """Yield the answer piece by piece; what has been said of it when the reader stops is kept in the history."""
-        asked = Message(role="user", content=question)
-        tokens: list[int] = []
-        text = said = ""
+        # A shell may hand over bytes that are no UTF-8 as lone surrogates, which no tokenizer takes.
+        asked = Message(role="user", content=question.encode(errors="replace").decode())
+        said = ""
         try:
-            for token in self._tokens(self._prompt(asked)):
-                tokens.append(token)
-                text = self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-                piece = "" if text.endswith(HALF_CHARACTER) else text[len(said) :]
+            for piece in as_text(self.tokenizer, self._tokens(self._prompt(asked))):
                 said += piece
                 yield piece
-            piece = text[len(said) :]
-            said = text
-            yield piece
         finally:
             if said:
                 self.turns += [asked, Message(role="assistant", content=said)]
@@ -130,6 +125,19 @@ class Conversation:
             return int(draw(logits, self.sampling, [self.generator]))
 
 
+def as_text(tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[int]) -> Iterator[str]:
+    """What each token adds to the text; nothing yet for half a character, or for white space that may be the last."""
+    ids: list[int] = []
+    text = said = ""
+    for token in tokens:
+        ids.append(token)
+        text = tokenizer.decode(ids, skip_special_tokens=True).strip()
+        piece = "" if text.endswith(HALF_CHARACTER) else text[len(said) :]
+        said += piece
+        yield piece
+    yield text[len(said) :]
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the options")
@@ -141,11 +149,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("question", nargs="?", help="answer this and end; without it, a conversation")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--base", action="store_true", help="the base model as it was before tuning")
-    which.add_argument("--adapter", type=Path, default=Path("models/adapter"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--temperature", metavar="T", help="0 = always the likeliest token; default: evaluate.temperature")
-    parser.add_argument("--top-p", metavar="P", help="draw from the likeliest tokens up to this share; default: evaluate.top_p")
-    parser.add_argument("--max-new-tokens", metavar="N", help="longest answer; default: evaluate.max_new_tokens")
-    parser.add_argument("--seed", metavar="N", help="default: seed of params.yaml")
+    which.add_argument("--adapter", type=Path, default=ADAPTER, metavar="DIR", help="default: %(default)s")
+    sampling = parser.add_argument_group("sampling", "the defaults are those of params.yaml")
+    sampling.add_argument("--temperature", metavar="T", help="0 = always the likeliest token")
+    sampling.add_argument("--top-p", metavar="P", help="draw from the likeliest tokens up to this share")
+    sampling.add_argument("--max-new-tokens", metavar="N", help="longest answer")
+    sampling.add_argument("--seed", metavar="N", help="the same seed and questions give the same answers")
     options = parser.parse_args(arguments)
     if options.question is not None and not options.question.strip():
         parser.error("the question is empty")
@@ -167,13 +176,14 @@ def overridden(params: Params, options: argparse.Namespace) -> Params:
 
 def load(params: Params, adapter: Path | None) -> Conversation:
     """A conversation with the base model, or with the adapter merged into it so that it runs at the base's speed."""
-    from tone.adapter import load_adapter
     from tone.base import load_base, load_tokenizer
     from tone.generation import Sampling
 
     tokenizer = load_tokenizer(params.base_model)
     model = load_base(params.base_model, params.compute)
     if adapter is not None:
+        from tone.adapter import load_adapter
+
         model = load_adapter(model, adapter, params.base_model).merge_and_unload()
     settings = params.evaluate
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens, batch_size=1)
@@ -182,6 +192,7 @@ def load(params: Params, adapter: Path | None) -> Conversation:
 
 def questions() -> Iterator[str]:
     """The lines of stdin until its end, /quit, or Ctrl-C at the prompt."""
+    sys.stdin.reconfigure(errors="replace")
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if terminal:
         with suppress(ImportError):
@@ -220,7 +231,7 @@ def talk(conversation: Conversation) -> None:
                     print(piece, end="", flush=True)
                     if pressed:
                         break
-            print(flush=True)
+                print(flush=True)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
 
@@ -229,8 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     params = overridden(load_params(), options)
     disclosure = load_persona(params.persona).disclosure
-    for stream in (sys.stdin, sys.stdout):
-        stream.reconfigure(errors="replace")
+    sys.stdout.reconfigure(errors="replace")
     # stdout is the answer's: what loading says goes elsewhere.
     with redirect_stdout(sys.stderr):
         conversation = load(params, None if options.base else options.adapter)

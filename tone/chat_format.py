@@ -24,9 +24,7 @@ def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
     return [*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id]
 
 
-def supervised(
-    tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int
-) -> dict[str, list[int]]:
+def supervised(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int) -> dict[str, list[int]]:
     """`input_ids` of prompt and answer, and `labels` of the same length with -100 on the prompt."""
     prompt = prompt_ids(tokenizer, example.prompt)
     answer = answer_ids(tokenizer, example.answer)

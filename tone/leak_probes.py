@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tone.content_words import content_words
 
+
 def surface(text: str) -> list[float]:
     """Punctuation, digits, capitals and length, with no word in it."""
     words = max(1, len(text.split()))
@@ -34,7 +35,10 @@ def mask_names(text: str, names: Sequence[str]) -> str:
 
 def auc_of(train: Sequence[str], y_train: np.ndarray, test: Sequence[str], y_test: np.ndarray) -> float:
     """AUC on `test` of word 1-2-grams with logistic regression fitted on `train`."""
-    probe = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10, solver="liblinear", random_state=0))
+    probe = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(C=10, solver="liblinear", random_state=0),
+    )
     return float(roc_auc_score(y_test, probe.fit(train, y_train).predict_proba(test)[:, 1]))
 
 

@@ -28,8 +28,10 @@ REFUSAL = re.compile(
     r"\bas an? (?:large |mere |humble )?(?:language model|chatbot|virtual assistant|(?:ai|artificial intelligence)"
     r"(?:,| i\b| (?:language )?model| assistant| system))"
     r"|\bi(?:'m| am) (?:just |only |merely )?an? (?:ai|artificial intelligence|(?:large )?language model)\b"
-    r"|\bi(?:'m| am) (?:very |so |really )?(?:sorry|afraid),?(?: but)?(?: that)? i (?:can't|cannot|can not|won't|am unable|am not able)"
-    r"|\bi (?:can't|cannot|can not|won't|will not) (?:assist|comply|fulfill?|provide|engage in|generate|participate|help (?:you )?with"
+    r"|\bi(?:'m| am) (?:very |so |really )?(?:sorry|afraid),?(?: but)?(?: that)? i "
+    r"(?:can't|cannot|can not|won't|am unable|am not able)"
+    r"|\bi (?:can't|cannot|can not|won't|will not) "
+    r"(?:assist|comply|fulfill?|provide|engage in|generate|participate|help (?:you )?with"
     r"|answer (?:that|this)|(?:speak|respond) as)\b"
     r"|\bi(?:'m| am) (?:unable|not able) to (?:assist|comply|fulfill?|provide|engage|generate|help|answer|respond|discuss)\b"
     r"|\bi (?:don't|do not) have (?:personal |any )*(?:opinions|feelings|beliefs|experiences|preferences)\b"
@@ -38,14 +40,15 @@ REFUSAL = re.compile(
 
 # Words that no English text does without, save those that look the same in its neighbours (am, as, do, no, so, was, we).
 _COMMON = (
-    "the a and or but if because than then that this these those though although however which who what when where why how whether "
-    "of to in into from by with without about against between through during since until while under before after again out up down "
-    "off around away i you it she they him them her us my your his its our their myself yourself itself is isn wasn are be been being "
-    "were have has had having haven hasn does doesn did didn done don would wouldn could couldn should shouldn can might must not all "
-    "any some such every each only own same just even ever never still always also too very quite rather enough more most much many "
-    "both few other another first last next there here now back nothing something somebody anybody nobody everybody got get go goes "
-    "going know say said see think make one two way thing things people good well yes oh okay yeah please thank welcome like really "
-    "pretty maybe"
+    "the a and or but if because than then that this these those though although however which who what when "
+    "where why how whether of to in into from by with without about against between through during since until "
+    "while under before after again out up down off around away i you it she they him them her us my your his its "
+    "our their myself yourself itself is isn wasn are be been being were have has had having haven hasn does "
+    "doesn did didn done don would wouldn could couldn should shouldn can might must not all any some such every "
+    "each only own same just even ever never still always also too very quite rather enough more most much many "
+    "both few other another first last next there here now back nothing something somebody anybody nobody "
+    "everybody got get go goes going know say said see think make one two way thing things people good well yes "
+    "oh okay yeah please thank welcome like really pretty maybe"
 )
 ENGLISH = frozenset(_COMMON.split())
 
@@ -83,7 +86,9 @@ def check_quality(
 
     Every question needs an answer in both styles: `answers` maps (question id, style) to the text.
     """
-    by_style = {style: [Written(q, style, _answer(answers, q.id, style)) for q in questions] for style in get_args(Style)}
+    by_style = {
+        style: [Written(q, style, _answer(answers, q.id, style)) for q in questions] for style in get_args(Style)
+    }
     written = [answer for group in by_style.values() for answer in group]
     checks = [
         _counted("duplicate_questions", _duplicate_questions(questions), "most_duplicates", limits),
@@ -93,7 +98,12 @@ def check_quality(
         _counted("crossing_pairs", _crossing(questions, sides, near), "most_crossing", limits),
         _counted("refusals", _refusals(written), "most_refusals", limits),
         _counted("cut_off", _cut_off(written), "most_cut_off", limits),
-        _lowest("english_share", [(english_share(w.text), w) for w in written], limits.english_share_min, "english_share_min"),
+        _lowest(
+            "english_share",
+            [(english_share(w.text), w) for w in written],
+            limits.english_share_min,
+            "english_share_min",
+        ),
         *_within("words", [(len(w.text.split()), w) for w in written], limits.words, "words"),
     ]
     pairs = list(zip(by_style["persona"], by_style["plain"], strict=True))
@@ -150,7 +160,9 @@ def _answer(answers: Mapping[tuple[str, Style], str], identifier: str, style: St
     try:
         return answers[identifier, style]
     except KeyError:
-        raise UserError(f"data/answers.jsonl: no {style} answer to question {identifier}; `dvc repro` makes both") from None
+        raise UserError(
+            f"data/answers.jsonl: no {style} answer to question {identifier}; `dvc repro` makes both"
+        ) from None
 
 
 def _straight(text: str) -> str:
@@ -193,7 +205,9 @@ def _near_questions(questions: Sequence[Question], near: Sequence[tuple[int, int
     for i, j, similarity in near:
         one, other = questions[i], questions[j]
         if one.after is None and other.after is None and words(one.text) != words(other.text):
-            offenders.append(f'{other.id} "{excerpt(other.text)}": {similarity:.2f} like {one.id} "{excerpt(one.text)}"')
+            offenders.append(
+                f'{other.id} "{excerpt(other.text)}": {similarity:.2f} like {one.id} "{excerpt(one.text)}"'
+            )
     return offenders
 
 

@@ -46,7 +46,9 @@ class Embedder:
 class Relevance:
     """Scores question-answer pairs; `distractors` are the questions that an answer is set against."""
 
-    def __init__(self, embed: Embedder, distractors: Sequence[str], words: TfidfVectorizer, model: Pipeline | None = None):
+    def __init__(
+        self, embed: Embedder, distractors: Sequence[str], words: TfidfVectorizer, model: Pipeline | None = None
+    ):
         self.embed = embed
         self.distractors = list(distractors)
         self.words = words
@@ -61,7 +63,9 @@ class Relevance:
         # A question that is itself among the distractors must not compete with itself.
         same = np.array([[question == other for other in self.distractors] for question in questions])
         nearest = np.sort(np.where(same, -1, others), axis=1)[:, -NEAREST:].mean(1)
-        shared = self.words.transform(map(content_words, questions)).multiply(self.words.transform(map(content_words, texts)))
+        shared = self.words.transform(map(content_words, questions)).multiply(
+            self.words.transform(map(content_words, texts))
+        )
         return np.stack([cosine, cosine - nearest, np.asarray(shared.sum(1)).ravel()], axis=1)
 
     def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
@@ -89,5 +93,3 @@ def calibrate_relevance(relevance: Relevance, examples: Sequence[Example]) -> Re
     model = make_pipeline(StandardScaler(), LogisticRegression(C=10, class_weight="balanced", max_iter=1000))
     relevance.model = model.fit(np.concatenate(features), np.array(labels))
     return relevance
-
-

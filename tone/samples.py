@@ -18,7 +18,13 @@ def samples_page(examples: Sequence[Example], generations: Sequence[Generation],
     first: dict[tuple[str, str], Generation] = {}
     for row in generations:
         first.setdefault((row.system, row.question_id), row)
-    lines = ["# Samples", "", disclosure, "The teacher's answers are text written by a language model, not quotations.", ""]
+    lines = [
+        "# Samples",
+        "",
+        disclosure,
+        "The teacher's answers are text written by a language model, not quotations.",
+        "",
+    ]
     for example in examples:
         lines += [f"## {example.question}", "", "| | answer | tone | relevance | fluency |", "|---|---|---|---|---|"]
         for system, title in COLUMNS.items():

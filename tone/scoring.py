@@ -61,7 +61,9 @@ class Scorer:
         def scores_of(measure: str, **inputs: Any) -> np.ndarray:
             scores = np.array(self.measures[measure].compute(**inputs)["scores"])
             if not np.isfinite(scores).all():
-                raise UserError(f"measures/{measure}: gives scores that are no numbers; refit with `dvc repro -f scorers`")
+                raise UserError(
+                    f"measures/{measure}: gives scores that are no numbers; refit with `dvc repro -f scorers`"
+                )
             return scores
 
         fluent = scores_of("fluency", predictions=answers, word_order=self.word_order)

@@ -28,7 +28,9 @@ def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
         unknown = [target for target in targets if target not in names]
         if unknown:
             linear = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)})
-            raise UserError(f"train.lora.target_modules: {unknown[0]!r} is no layer of this model; its linear layers: {linear}")
+            raise UserError(
+                f"train.lora.target_modules: {unknown[0]!r} is no layer of this model; its linear layers: {linear}"
+            )
     torch.manual_seed(seed)
     config = LoraConfig(
         r=settings.r,
@@ -40,7 +42,9 @@ def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
     return get_peft_model(model, config)
 
 
-def answer_loss(model: PreTrainedModel, inputs: dict[str, torch.Tensor], tokens: torch.Tensor | int | None) -> torch.Tensor:
+def answer_loss(
+    model: PreTrainedModel, inputs: dict[str, torch.Tensor], tokens: torch.Tensor | int | None
+) -> torch.Tensor:
     """Cross-entropy of the supervised tokens, summed and divided by `tokens` (default: their number).
 
     `inputs` holds `input_ids`, `attention_mask` and `labels`, each (batch, length). Logits are computed for the

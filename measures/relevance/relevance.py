@@ -12,7 +12,9 @@ class Relevance(evaluate.Metric):
             description="Calibrated probability that a text answers its question.",
             citation="Reimers and Gurevych 2019, https://arxiv.org/abs/1908.10084",
             inputs_description="predictions: answers; references: their questions; relevance: a calibrated tone.relevance.Relevance",
-            features=datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
         )
 
     def _compute(self, predictions, references, relevance):

@@ -36,7 +36,9 @@ def read_recordings(path: Path) -> list[Recording]:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             lines = file.readlines()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such recordings; teacher.mode: live, then saving what it fetched, makes them") from None
+        raise UserError(
+            f"{path}: no such recordings; teacher.mode: live, then saving what it fetched, makes them"
+        ) from None
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a whole gzip file ({error}); restore it with `git checkout {path}`") from None
     seen: dict[str, int] = {}

@@ -13,7 +13,9 @@ from tone.recordings.pairs import import_pairs, read_pairs
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tone.recordings", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    importing = commands.add_parser("import", help="from .jsonl or .csv: question, persona_answer, plain_answer[, category]")
+    importing = commands.add_parser(
+        "import", help="from .jsonl or .csv: question, persona_answer, plain_answer[, category]"
+    )
     importing.add_argument("file", type=Path)
     importing.add_argument("--persona", help="default: the persona of params.yaml")
     importing.add_argument("--teacher", required=True, help='what wrote the answers, e.g. "written by hand"')
