@@ -4,6 +4,8 @@ from tone.quiet import silence_libraries
 
 silence_libraries()
 
+import csv
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -15,7 +17,7 @@ from tone.chat_format import prompt_ids
 from tone.classifier import calibrate, calibration_error, halves, labelled, negatives
 from tone.controls import shuffle_words
 from tone.errors import run
-from tone.files import write_json
+from tone.files import replacing, write_json
 from tone.fitted import save_fitted
 from tone.fluency import fit_word_order, fluency
 from tone.generation import generate
@@ -58,11 +60,11 @@ def main() -> None:
         label="base: answers",
     )
     texts, labels = labelled(own)
-    others = negatives(own, other_personas_answers(params, own), persona.catchphrases, params.seed)
-    others += [answer or "." for answer in base_answers]
+    negative = negatives(own, other_personas_answers(params, own), persona.catchphrases, params.seed)
+    negative += [answer or "." for answer in base_answers]
     states = HiddenStates(params.base_model, params.compute, settings.hidden_layers)
     reporting = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
-    reporting.fit(states([*texts, *others]), np.append(labels, np.zeros(len(others))))
+    reporting.fit(states([*texts, *negative]), np.append(labels, np.zeros(len(negative))))
     validation_texts, validation_labels = labelled(validation)
     reporting = calibrate(reporting, states(validation_texts), validation_labels)
 
@@ -80,6 +82,16 @@ def main() -> None:
         "reporting_auc": roc_auc_score(test_labels, tone),
         "reporting_calibration_error": calibration_error(tone, test_labels),
     }
+
+    # How near the held-out questions come to those trained on: the leak that splitting by row would hide.
+    trained_on = embed(questions)
+    with replacing("metrics/neighbours.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["split", "question_id", "similarity"])
+        for side, examples in (("validation", validation), ("test", test)):
+            nearest = (embed([example.question for example in examples]) @ trained_on.T).max(1)
+            rows = zip(examples, nearest.tolist(), strict=True)
+            writer.writerows([side, example.question_id, round(value, 4)] for example, value in rows)
 
     save_fitted(
         "models/scorers",

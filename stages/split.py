@@ -1,7 +1,9 @@
 """Join questions and answers into examples, and split them by question into train, validation and test."""
 
+import csv
+
 from tone.errors import UserError, run
-from tone.files import write_json
+from tone.files import replacing, write_json
 from tone.near_duplicates import near_pairs
 from tone.params import load_params
 from tone.quality import check_quality, enforce
@@ -51,6 +53,13 @@ def main() -> None:
     for side, members in rows.items():
         write_rows(f"data/{side}.jsonl", members)
     counts = {side: len(members) for side, members in rows.items()}
+    with replacing("metrics/answers.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["style", "category", "split", "words"])
+        for question in questions:
+            for style in ("persona", "plain"):
+                words = len(answers[question.id, style].split())
+                writer.writerow([style, question.category, sides[question.id], words])
     write_json("metrics/split.json", {**counts, "quality": {check.name: check.value for check in checks}})
 
 

@@ -9,7 +9,7 @@ from tone.classifier import calibrate, calibration_error, fit_classifier, halves
 from tone.errors import run
 from tone.files import replacing, write_json
 from tone.fitted import save_fitted
-from tone.leak_probes import leak_probes
+from tone.leak_probes import leak_probes, telling_words
 from tone.others import other_personas_answers
 from tone.params import load_params
 from tone.persona import load_persona
@@ -49,6 +49,10 @@ def main() -> None:
         writer.writerows(
             [names[label], names[int(p > 0.5)]] for label, p in zip(test_labels, probabilities, strict=True)
         )
+    with replacing("metrics/telling_words.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["style", "word", "weight"])
+        writer.writerows(telling_words(*labelled(train)))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from typing import Any
 # six seconds that a data stage does not have. Marked as absent, the shim is passed over.
 sys.modules.setdefault("sklearn.externals.array_api_compat.torch", None)  # type: ignore[arg-type]
 
-import skops.io  # noqa: E402
-from skops.io.exceptions import UntrustedTypesFoundException  # noqa: E402
+import skops.io
+from skops.io.exceptions import UntrustedTypesFoundException
 
-from tone.errors import UserError  # noqa: E402
-from tone.files import write_json  # noqa: E402
+from tone.errors import UserError
+from tone.files import write_json
 
 # scikit-learn's own, but not among the types that skops trusts by default
 CALIBRATION = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]

@@ -62,3 +62,13 @@ def leak_probes(
         "surface_auc": float(roc_auc_score(y_test, scores)),
         "masked_auc": auc_of(masked(train), y_train, masked(test), y_test),
     }
+
+
+def telling_words(texts: Sequence[str], labels: np.ndarray, most: int = 20) -> list[tuple[str, str, float]]:
+    """(style, word, weight) of the words whose presence says most about the style, strongest first for each style."""
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=5, token_pattern=r"\w+(?:'\w+)?")
+    probe = LogisticRegression(C=10, solver="liblinear", random_state=0).fit(vectorizer.fit_transform(texts), labels)
+    words, weights = vectorizer.get_feature_names_out(), probe.coef_[0]
+    order = weights.argsort()
+    persona = [("persona", str(words[i]), round(float(weights[i]), 4)) for i in order[::-1][:most]]
+    return persona + [("plain", str(words[i]), round(float(-weights[i]), 4)) for i in order[:most]]

@@ -1,6 +1,7 @@
-"""Texts that say nearly the same, by MinHash over the words' beginnings (datasketch)."""
+"""Texts that say nearly the same, by MinHash over runs of characters (datasketch)."""
 
 from collections.abc import Sequence
+from zlib import crc32
 
 from datasketch import MinHash, MinHashLSH
 
@@ -19,11 +20,12 @@ def near_pairs(texts: Sequence[str], threshold: float) -> list[tuple[int, int, f
     MinHash finds the candidates, the exact similarity decides. See https://ekzhu.com/datasketch/lsh.html.
     """
     sets = [shingles(text) for text in texts]
-    # The index looks for a little less than the threshold, so that the sketch's error loses no true pair.
-    index = MinHashLSH(threshold=max(0.1, threshold - 0.15), num_perm=PERMUTATIONS)
+    # The index looks for less than the threshold, so that the sketch's error loses hardly a true pair.
+    index = MinHashLSH(threshold=max(0.1, threshold - 0.25), num_perm=PERMUTATIONS)
+    empty = MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=crc32)
     pairs = []
     for j, items in enumerate(sets):
-        sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
+        sketch = empty.copy()  # drawing the permutations anew costs more than using them
         sketch.update_batch([item.encode() for item in items])
         for i in sorted(index.query(sketch)):
             similarity = len(sets[i] & items) / len(sets[i] | items)

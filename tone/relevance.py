@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tone.errors import UserError
 from tone.content_words import content_words
+from tone.errors import UserError
 from tone.locate import locate
 from tone.quiet import progress_bars_off
 from tone.rows import Example

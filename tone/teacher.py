@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from tone.errors import UserError
 from tone.params import Params
 from tone.persona import Persona
-from tone.recordings import SHARED, Recording, recordings_path, read_recordings
+from tone.recordings import SHARED, Recording, read_recordings, recordings_path
 from tone.rows import Message, Question
 
 

@@ -1,13 +1,18 @@
-"""python -m tone.recordings import FILE: turn your own question-answer pairs into a persona's recordings."""
+"""Turn your own question-answer pairs into a persona's recordings, or write the splits for other trainers."""
 
 import argparse
+import json
 from pathlib import Path
 
 from tone.errors import run
+from tone.files import replacing
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.recordings import recordings_path
 from tone.recordings.pairs import import_pairs, read_pairs
+from tone.rows import Example, read_rows
+
+SIDES = ("train", "validation", "test")
 
 
 def main() -> None:
@@ -20,14 +25,33 @@ def main() -> None:
     importing.add_argument("--persona", help="default: the persona of params.yaml")
     importing.add_argument("--teacher", required=True, help='what wrote the answers, e.g. "written by hand"')
     importing.add_argument("--per-request", type=int, default=50, help="questions in one list of the teacher's")
+    exporting = commands.add_parser("export", help="write the splits as JSONL with `messages`, one chat a line")
+    exporting.add_argument("folder", type=Path)
     arguments = parser.parse_args()
+    if arguments.command == "import":
+        import_file(arguments.file, arguments.persona, arguments.teacher, arguments.per_request)
+    else:
+        export_splits(arguments.folder)
 
+
+def import_file(file: Path, persona: str | None, teacher: str, per_request: int) -> None:
+    """Replace the persona's recordings by the pairs in `file`."""
     params = load_params()
-    name = arguments.persona or params.persona
-    pairs = read_pairs(arguments.file)
-    counts = import_pairs(pairs, params, name, load_persona(name), arguments.teacher, arguments.per_request)
+    name = persona or params.persona
+    counts = import_pairs(read_pairs(file), params, name, load_persona(name), teacher, per_request)
     listed = ", ".join(f"{count} {category}" for category, count in counts.items())
     print(f"wrote {recordings_path(name)}: {listed}")
+
+
+def export_splits(folder: Path) -> None:
+    """Write each split to `<folder>/<split>.jsonl` in the conversational format that TRL and others read."""
+    splits = {side: read_rows(f"data/{side}.jsonl", Example) for side in SIDES}
+    for side, examples in splits.items():
+        with replacing(folder / f"{side}.jsonl") as file:
+            for example in examples:
+                messages = [message.model_dump() for message in (*example.prompt, *example.completion)]
+                file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+    print(f"wrote {folder}: " + ", ".join(f"{len(examples)} {side}" for side, examples in splits.items()))
 
 
 if __name__ == "__main__":

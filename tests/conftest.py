@@ -1,0 +1,131 @@
+"""What tests share: a tiny random model with the real tokenizer, and a copy of the repo that runs on it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+PARTS = (
+    "stages",
+    "tone",
+    "measures",
+    "personas",
+    "data/recordings",
+    "params.yaml",
+    "dvc.yaml",
+    ".gitignore",
+    ".dvcignore",
+)
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder():
+    """The default base, dequantised once into the repo's own cache."""
+    from tone.base import base_folder
+    from tone.params import load_params
+
+    return base_folder(load_params(ROOT / "params.yaml").base_model).resolve()
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory, tokenizer_folder):
+    """A folder with a random two-layer Llama and the real tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("tiny") / "base"
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        eos_token_id=2,
+        bos_token_id=1,
+        pad_token_id=2,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(folder)
+    return folder
+
+
+class Workspace:
+    """A copy of the repo with small params, on the tiny model."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def set(self, **changes):
+        """Change params.yaml: dots in keys are written as double underscores."""
+        yaml = YAML()
+        path = self.root / "params.yaml"
+        params = yaml.load(path)
+        for key, value in changes.items():
+            *sections, name = key.split("__")
+            place = params
+            for section in sections:
+                place = place[section]
+            place[name] = value
+        yaml.dump(params, path)
+
+    def run(self, *command, check=True):
+        """Run a command in the copy; its output is in the result."""
+        environment = os.environ | {
+            "DVC_ROOT": str(self.root),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        result = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def stage(self, name, check=True):
+        return self.run(sys.executable, "-m", f"stages.{name}", check=check)
+
+
+def copy_repo(target: Path) -> Workspace:
+    for part in PARTS:
+        source, place = ROOT / part, target / part
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, place)
+    return Workspace(target)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A copy of the repo with its default params."""
+    return copy_repo(tmp_path / "repo")
+
+
+@pytest.fixture(scope="session")
+def tiny_workspace(tmp_path_factory, tiny_base):
+    """A copy of the repo in which every stage has run on the tiny model; tests must not change it."""
+    space = copy_repo(tmp_path_factory.mktemp("workspace") / "repo")
+    make_small(space, tiny_base)
+    for name in ("questions", "answers", "split", "tone_classifier", "scorers", "train_qlora", "baselines", "evaluate"):
+        space.stage(name)
+    return space
+
+
+def make_small(space: Workspace, base: Path) -> None:
+    space.set(
+        base_model=f"path:{base}",
+        questions__per_prompt=20,
+        split__test=0.1,
+        train__epochs=1,
+        train__lora__r=4,
+        scorers__hidden_layers=1,
+        scorers__base_answers=4,
+        evaluate__max_new_tokens=8,
+        evaluate__samples=3,
+    )

@@ -1,0 +1,147 @@
+"""The DAG: what it depends on, what an edit reruns, and that it writes the same bytes twice."""
+
+import ast
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT, copy_repo, make_small
+
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+DATA_STAGES = ("questions", "answers", "split", "tone_classifier")
+
+
+def imported(path: Path) -> set[Path]:
+    """The modules of tone/ that a file imports."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    files = set()
+    for name in names:
+        place = ROOT / str(name).replace(".", "/")
+        files |= {
+            p for p in (place.with_suffix(".py"), place / "__init__.py") if str(name).startswith("tone.") and p.exists()
+        }
+    return files
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_every_module_it_runs_and_on_no_other(stage):
+    listed = {ROOT / dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    ran: set[Path] = set()
+    waiting = {ROOT / "stages" / f"{stage}.py"} | {path for path in listed if "measures" in path.parts}
+    while waiting:
+        path = waiting.pop()
+        ran.add(path)
+        waiting |= imported(path) - ran
+    assert listed == ran
+    assert not [path for path in imported(ROOT / "stages" / f"{stage}.py") if "stages" in path.parts]
+
+
+@pytest.mark.parametrize("stage", DATA_STAGES)
+def test_data_stages_import_no_torch(stage, tiny_workspace):
+    code = (
+        f"import runpy, sys; runpy.run_module('stages.{stage}', run_name='__main__'); sys.exit('torch' in sys.modules)"
+    )
+    space = type(tiny_workspace)(tiny_workspace.root)
+    assert space.run(sys.executable, "-c", code, check=False).returncode == 0
+
+
+def test_every_output_is_ignored_by_git_and_every_metric_is_not():
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    for stage in STAGES.values():
+        for out in stage["outs"]:
+            assert f"/{out}" in ignored
+        for kept in [*stage.get("metrics", []), *stage.get("plots", [])]:
+            ((name, options),) = kept.items()
+            assert options["cache"] is False
+            assert f"/{name}" not in ignored
+
+
+def digests(root: Path) -> dict[str, str]:
+    """The hash of every output, metric and plot."""
+    files = [
+        p for folder in ("data", "models", "metrics", "reports") for p in (root / folder).rglob("*") if p.is_file()
+    ]
+    return {
+        str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in files
+        if "recordings" not in p.parts
+    }
+
+
+def test_two_runs_write_the_same_bytes(tiny_workspace, tiny_base, tmp_path):
+    again = copy_repo(tmp_path / "again")
+    make_small(again, tiny_base)
+    for stage in STAGES:
+        again.stage(stage)
+    assert digests(again.root) == digests(tiny_workspace.root)
+
+
+@pytest.fixture(scope="module")
+def repo(tiny_workspace, tmp_path_factory):
+    """A git repository with the pipeline run by DVC on the tiny model."""
+    root = tmp_path_factory.mktemp("dvc") / "repo"
+    space = copy_repo(root)
+    shutil.copy(tiny_workspace.root / "params.yaml", root / "params.yaml")
+    shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    for command in ("git init -q", "git config user.email a@example.org", "git config user.name a", "git add -A"):
+        space.run(*command.split())
+    space.run("git", "commit", "-qm", "start")
+    space.run("dvc", "repro")
+    space.run("git", "add", "-A")
+    space.run("git", "commit", "-qm", "run")
+    return space
+
+
+def ran(result) -> set[str]:
+    return {line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")}
+
+
+def test_a_second_repro_runs_no_stage_and_the_status_is_clean(repo):
+    assert ran(repo.run("dvc", "repro")) == set()
+    assert "up to date" in repo.run("dvc", "status").stdout
+    assert repo.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_an_edit_reruns_what_it_touches_and_nothing_else(repo):
+    rank = repo.run("dvc", "exp", "run", "-n", "r2", "-S", "train.lora.r=2", "-S", "train.learning_rate=1e-5")
+    assert ran(rank) == {"train_qlora", "evaluate"}
+    table = repo.run("dvc", "exp", "show", "--only-changed", "--csv").stdout
+    assert "train.lora.r" in table
+    assert "metrics/evaluate.json:tone" in table or ",tone," in table
+    changed = json.loads(repo.run("dvc", "params", "diff", "HEAD", "--json").stdout)["params.yaml"]
+    assert changed["train.lora.r"] == {"old": 4, "new": 2}
+    assert changed["train.learning_rate"]["new"] == pytest.approx(1e-5)
+    diff = json.loads(repo.run("dvc", "metrics", "diff", "HEAD", "r2", "--json").stdout)
+    assert "metrics/train.json" in diff["diff"] if "diff" in diff else "metrics/train.json" in diff
+    assert "metrics/loss.csv" in repo.run("dvc", "plots", "diff", "HEAD", "r2", "--json").stdout
+    split = repo.run("dvc", "repro", "--dry", "-f", "split", "--downstream").stdout
+    assert ran_dry(split) == {"split", "tone_classifier", "scorers", "train_qlora", "baselines", "evaluate"}
+    repo.run("git", "checkout", "-q", ".")
+    repo.run("dvc", "checkout", "-q")
+
+
+def ran_dry(text: str) -> set[str]:
+    return {line.split("'")[1] for line in text.splitlines() if "Running stage" in line}
+
+
+def test_an_edit_of_the_persona_fails_in_replay_with_one_message_and_the_old_outputs_come_back(repo):
+    persona = repo.root / "personas/elon_musk.yaml"
+    persona.write_text(persona.read_text().replace("Think aloud", "Think quietly"))
+    result = repo.run("dvc", "repro", check=False)
+    assert result.returncode != 0
+    assert ran(result) == {"questions", "answers"}
+    assert result.stderr.count("error: ") == 1
+    assert "teacher.mode: live" in result.stderr
+    repo.run("git", "checkout", "-q", ".")
+    repo.run("dvc", "checkout", "-q")
+    assert "up to date" in repo.run("dvc", "status").stdout

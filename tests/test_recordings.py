@@ -1,0 +1,203 @@
+"""The recordings that ship, and turning one's own pairs into recordings."""
+
+import csv
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from tests.conftest import ROOT
+from tone.persona import load_persona
+from tone.question_lists import format_question_list, parse_question_list
+from tone.rows import Answer, Question, read_rows
+
+IMPORT = ("-m", "tone.recordings", "import")
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """Questions and answers of each persona, from the stages themselves."""
+    from tests.conftest import copy_repo
+
+    rows = {}
+    for persona in ("elon_musk", "philippa_wren"):
+        space = copy_repo(tmp_path_factory.mktemp("shipped") / persona)
+        space.set(persona=persona)
+        space.stage("questions")
+        space.stage("answers")
+        rows[persona] = (
+            read_rows(space.root / "data/questions.jsonl", Question),
+            read_rows(space.root / "data/answers.jsonl", Answer),
+        )
+    return rows
+
+
+def test_the_personas_have_their_questions_and_two_answers_to_each(shipped):
+    for persona, per_prompt in (("elon_musk", 100), ("philippa_wren", 50)):
+        questions, answers = shipped[persona]
+        counts = Counter(question.category for question in questions)
+        assert counts == {
+            "controversial": per_prompt,
+            "entrepreneur": per_prompt,
+            "funny": per_prompt,
+            "hilarious": per_prompt,
+            "basics": 24,
+        }
+        assert Counter(answer.style for answer in answers) == {"persona": len(questions), "plain": len(questions)}
+        assert {answer.teacher for answer in answers} == {"text written by a general-purpose language model"}
+
+
+def test_fifty_per_prompt_are_exactly_the_first_two_hundred(shipped, workspace):
+    workspace.set(questions__per_prompt=50, questions__exchanges=False)
+    workspace.stage("questions")
+    few = read_rows(workspace.root / "data/questions.jsonl", Question)
+    everything = shipped["elon_musk"][0]
+    first = [
+        q
+        for c in ("controversial", "entrepreneur", "funny", "hilarious")
+        for q in [q for q in everything if q.category == c][:50]
+    ]
+    assert few == first
+
+
+def test_answers_keep_to_the_limits(shipped):
+    for persona, (_, answers) in shipped.items():
+        texts = [answer.text for answer in answers]
+        assert all(25 <= len(text.split()) <= 110 for text in texts)
+        assert len(set(texts)) == len(texts)
+        names = load_persona_of(persona).names
+        in_persona = [answer.text for answer in answers if answer.style == "persona"]
+        named = [text for text in in_persona if re.search(r"\b(" + "|".join(names) + r")\b", text)]
+        assert len(named) <= len(in_persona) / 4
+        for style in ("persona", "plain"):
+            openings = Counter(
+                answer.text.split()[0].lower().strip(",.'") for answer in answers if answer.style == style
+            )
+            assert openings.most_common(1)[0][1] <= 0.12 * len(in_persona)
+
+
+def load_persona_of(name):
+    import os
+
+    here = os.getcwd()
+    os.chdir(ROOT)
+    try:
+        return load_persona(name)
+    finally:
+        os.chdir(here)
+
+
+def test_who_it_is_is_answered_honestly_in_both_personas(shipped):
+    for questions, answers in shipped.values():
+        asked = {
+            q.id
+            for q in questions
+            if q.category == "basics" and re.search(r"\b(human|machine|really the person)\b", q.text)
+        }
+        replies = [a.text for a in answers if a.question_id in asked and a.style == "persona"]
+        assert replies
+        assert all(re.search(r"\bAI\b|artificial|machine|program|model|software|imitat", text) for text in replies)
+
+
+def test_lists_of_questions_survive_the_forms_that_models_give_them():
+    response = (
+        "Here are 3 questions:\n\n1. Why is it so?\n2) **What now?**\n- Name a bird you trust\n\n3. Why is it so?\n"
+    )
+    assert parse_question_list(response) == ["Why is it so?", "What now?", "Name a bird you trust"]
+    assert parse_question_list(format_question_list(["A b c?", "D e f?"])) == ["A b c?", "D e f?"]
+
+
+ROWS = [
+    {
+        "question": f"What is number {i} good for?",
+        "persona_answer": f"Number {i}? Well, everything.",
+        "plain_answer": f"Number {i} is useful.",
+    }
+    for i in range(7)
+]
+PERSONA = "name: Aunt Ada\ndisclosure: An AI that imitates Aunt Ada.\nsystem: Speak as Aunt Ada.\nprompts: {imported: Questions that came with the pairs.}\n"
+
+
+def import_rows(space, text, name="pairs.jsonl"):
+    import sys
+
+    (space.root / "personas/ada.yaml").write_text(PERSONA)
+    (space.root / name).write_text(text)
+    return space.run(sys.executable, *IMPORT, name, "--persona", "ada", "--teacher", "written by hand", check=False)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_own_pairs_become_recordings_that_the_pipeline_replays(workspace, form):
+    if form == "jsonl":
+        text = "".join(json.dumps(row) + "\n" for row in ROWS)
+    else:
+        path = workspace.root / "rows.csv"
+        with open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, ROWS[0])
+            writer.writeheader()
+            writer.writerows(ROWS)
+        text = path.read_text()
+    assert import_rows(workspace, text, f"pairs.{form}").returncode == 0
+    workspace.set(persona="ada", questions__per_prompt=7, questions__exchanges=False)
+    workspace.stage("questions")
+    workspace.stage("answers")
+    answers = read_rows(workspace.root / "data/answers.jsonl", Answer)
+    assert [a.text for a in answers] == [row[key] for row in ROWS for key in ("persona_answer", "plain_answer")]
+    assert {a.teacher for a in answers} == {"written by hand"}
+
+
+def test_every_bad_row_is_listed_and_nothing_is_written(workspace):
+    bad = [
+        json.dumps(ROWS[0]),
+        "{not json",
+        json.dumps(ROWS[1] | {"plain_answer": " "}),
+        json.dumps(ROWS[0]),
+        json.dumps(ROWS[2] | {"extra": 1}),
+    ]
+    result = import_rows(workspace, "\n".join(bad))
+    assert result.returncode == 1
+    for part in (
+        "4 bad rows, nothing was written",
+        "line 2: not JSON",
+        "line 3: plain_answer",
+        "line 4: question: the same as in line 1",
+        "line 5: extra",
+    ):
+        assert part in result.stderr
+    assert not (workspace.root / "data/recordings/ada.jsonl.gz").exists()
+
+
+def test_a_category_without_a_prompt_says_where_to_give_it_one(workspace):
+    result = import_rows(workspace, json.dumps(ROWS[0] | {"category": "birds"}))
+    assert result.returncode == 1
+    assert "prompts: {birds:" in result.stderr
+    assert "personas/ada.yaml" in result.stderr
+
+
+def test_the_exported_splits_load_in_datasets_and_train_in_trl(tiny_workspace, tiny_base, tmp_path):
+    import sys
+
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    tiny_workspace.run(sys.executable, "-m", "tone.recordings", "export", str(tmp_path / "chat"))
+    files = {side: str(tmp_path / "chat" / f"{side}.jsonl") for side in ("train", "validation", "test")}
+    data = load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))
+    assert [m["role"] for m in data["test"][0]["messages"]] == ["system", "user", "assistant"]
+    arguments = SFTConfig(
+        output_dir=str(tmp_path / "out"),
+        max_steps=1,
+        per_device_train_batch_size=2,
+        bf16=False,
+        use_cpu=True,
+        report_to=[],
+    )
+    trainer = SFTTrainer(
+        AutoModelForCausalLM.from_pretrained(tiny_base),
+        arguments,
+        train_dataset=data["train"].select(range(4)),
+        processing_class=AutoTokenizer.from_pretrained(tiny_base),
+    )
+    assert trainer.train().training_loss > 0

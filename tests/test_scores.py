@@ -1,0 +1,123 @@
+"""What the scores say of texts whose quality is known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, copy_repo
+from tone.controls import cut_in_half, paste_catchphrases, repeat_sentence, sentences, shuffle_words
+from tone.fitted import load_fitted, save_fitted
+from tone.fluency import distinct_share, finished, fit_word_order, fluency
+from tone.rows import Example, read_rows
+
+DEGENERATE = {
+    "the base's favourite": "No, no, no. No, no, no. No, no, no. No, no, no.",
+    "one sentence repeated": "Yeah, I mean, rockets are pretty much hard. " * 5,
+    "word salad": "Rocket the of mean I yeah way too is and so hard the. Guess pretty I thing the launch it you so.",
+    "empty": "",
+    "one word": "Yeah.",
+    "cut off": "Yeah, I mean, the thing is that you've got to build the factory before you even",
+    "list that never ends": "1. 1. 1. 1. 1. 1. 1. 1. 1. 1.",
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The real split and tone classifier of the default persona."""
+    space = copy_repo(tmp_path_factory.mktemp("scores") / "repo")
+    for stage in ("questions", "answers", "split", "tone_classifier"):
+        space.stage(stage)
+    sides = {side: read_rows(space.root / f"data/{side}.jsonl", Example) for side in ("train", "validation", "test")}
+    texts = [text for example in sides["train"] for text in (example.answer, example.plain)]
+    return space, sides, fit_word_order(texts, 17), load_fitted(space.root / "models/tone_classifier", "classifier")
+
+
+def tone_of(texts, data):
+    import evaluate
+
+    _, _, word_order, classifier = data
+    fluent = fluency(texts, word_order)
+    return np.array(
+        evaluate.load(str(ROOT / "measures/tone")).compute(predictions=texts, fluency=fluent, classifier=classifier)[
+            "scores"
+        ]
+    )
+
+
+@pytest.mark.parametrize("text", DEGENERATE.values(), ids=DEGENERATE)
+def test_degenerate_text_has_no_tone_at_all(text, data):
+    assert tone_of([text], data)[0] == 0
+
+
+def test_good_texts_are_told_apart_on_questions_nobody_trained_on(data):
+    _, sides, word_order, _ = data
+    persona = [example.answer for example in sides["test"]]
+    plain = [example.plain for example in sides["test"]]
+    assert tone_of(persona, data).mean() > 0.8
+    assert tone_of(plain, data).mean() < 0.15
+    assert fluency(persona + plain, word_order).mean() > 0.85
+
+
+def test_broken_copies_of_good_texts_score_nothing(data):
+    _, sides, word_order, _ = data
+    persona = [example.answer for example in sides["test"]]
+    assert fluency([shuffle_words(text, 1) for text in persona], word_order).mean() < 0.1
+    assert fluency([repeat_sentence(text) for text in persona], word_order).max() < 0.1
+    assert fluency([cut_in_half(text) for text in persona], word_order).max() == 0
+
+
+def test_catchphrases_do_not_buy_the_tone(data):
+    _, sides, _, _ = data
+    phrases = ["It's insane, frankly.", "The most entertaining outcome is the most likely."]
+    assert tone_of([paste_catchphrases(example.plain, phrases, 3) for example in sides["test"]], data).mean() < 0.15
+
+
+def test_the_style_is_not_told_by_surface_or_topic(data):
+    probes = json.loads((data[0].root / "metrics/tone_classifier.json").read_text())
+    assert probes["auc"] > 0.95
+    assert probes["surface_auc"] < 0.75
+    assert probes["content_auc"] < 0.8
+    assert probes["masked_auc"] > 0.95
+
+
+def test_shuffling_keeps_the_words_and_the_marks():
+    text = "I like it. The goose, however, does not like me!"
+    shuffled = shuffle_words(text, 1)
+    assert shuffled != text
+    assert len(sentences(shuffled)) == 2
+    assert shuffled.endswith("!")
+    assert sorted(w.strip(".,!").lower() for w in shuffled.split()) == sorted(
+        w.strip(".,!").lower() for w in text.split()
+    )
+
+
+def test_repetition_and_endings():
+    assert distinct_share("a b c d e f") == 1
+    assert distinct_share("no no no no no no") == pytest.approx(1 / 4)
+    assert finished('He said "this is quite enough."')
+    assert not finished("This is not quite")
+    assert not finished("Yes.")
+
+
+def test_fitted_models_come_back_the_same_and_foreign_types_are_refused(tmp_path):
+    import skops.io
+    from sklearn.linear_model import LogisticRegression
+
+    from tone.errors import UserError
+
+    model = LogisticRegression().fit([[0], [1], [2], [3]], [0, 0, 1, 1])
+    save_fitted(tmp_path / "m", {"model": model}, numbers=[1, 2])
+    assert np.array_equal(load_fitted(tmp_path / "m", "model").coef_, model.coef_)
+    skops.io.dump(Foreign(), tmp_path / "m" / "foreign.skops")
+    with pytest.raises(UserError, match="not trusted"):
+        load_fitted(tmp_path / "m", "foreign")
+    with pytest.raises(UserError, match="no such model"):
+        load_fitted(tmp_path / "m", "other")
+
+
+class Foreign:
+    """A type that no loader should build."""
+
+    def __init__(self):
+        self.value = 1

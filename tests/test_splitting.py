@@ -1,0 +1,49 @@
+"""Splits by question: stratified, stable, near questions together."""
+
+from tone.rows import Question
+from tone.splitting import assign_sides, training_order
+
+
+def questions(category: str, count: int, start: int = 0) -> list[Question]:
+    return [
+        Question(id=f"{category}{i}", category=category, text=f"{category} {i}?") for i in range(start, start + count)
+    ]
+
+
+def test_every_category_gives_its_share_to_each_side():
+    asked = questions("a", 100) + questions("b", 50)
+    sides = assign_sides(asked, [], 0.1, 0.15, seed=3)
+    for category, tests, validations in (("a", 15, 10), ("b", 8, 5)):
+        members = [sides[q.id] for q in asked if q.category == category]
+        assert abs(members.count("test") - tests) <= 1
+        assert abs(members.count("validation") - validations) <= 1
+
+
+def test_questions_added_later_move_no_earlier_one():
+    before = assign_sides(questions("a", 37), [], 0.1, 0.2, seed=3)
+    after = assign_sides(questions("a", 37) + questions("b", 9) + questions("a", 40, start=37), [], 0.1, 0.2, seed=3)
+    assert {key: after[key] for key in before} == before
+
+
+def test_a_near_question_follows_the_earlier_one_and_shifts_nobody():
+    asked = questions("a", 40)
+    plain = assign_sides(asked, [], 0.1, 0.2, seed=3)
+    test_index = next(i for i, q in enumerate(asked) if plain[q.id] == "test")
+    twin = Question(id="twin", category="a", text="a twin?")
+    sides = assign_sides([*asked, twin], [(test_index, 40)], 0.1, 0.2, seed=3)
+    assert sides["twin"] == "test"
+    assert {q.id: sides[q.id] for q in asked} == plain
+
+
+def test_another_seed_draws_another_split_and_basics_are_always_trained_on():
+    asked = questions("a", 60) + questions("basics", 10)
+    one, two = (assign_sides(asked, [], 0.1, 0.2, seed=seed) for seed in (1, 2))
+    assert one != two
+    assert {one[q.id] for q in asked if q.category == "basics"} == {"train"}
+
+
+def test_the_training_order_of_a_larger_set_keeps_the_order_of_the_smaller():
+    small = [f"q{i}" for i in range(20)]
+    large = [f"q{i}" for i in range(40)]
+    assert [i for i in training_order(large, 5) if i in set(small)] == training_order(small, 5)
+    assert training_order(small, 5) != training_order(small, 6)

@@ -1,0 +1,144 @@
+"""What is supervised, the loss and its gradients, and going on after an interruption."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from tone.base import load_base, load_tokenizer
+from tone.chat_format import IGNORED, supervised
+from tone.params import LoRA, load_params
+from tone.rows import Example, Message
+from tone.training import FINISHED, add_adapter, answer_loss, last_checkpoint
+
+LORA = LoRA(r=4, alpha=8, dropout=0.0, target_modules="all-linear")
+
+
+def example(question: str, answer: str) -> Example:
+    return Example(
+        question_id="q",
+        category="c",
+        prompt=[Message(role="system", content="Be brief."), Message(role="user", content=question)],
+        completion=[Message(role="assistant", content=answer)],
+        plain="Plain.",
+    )
+
+
+@pytest.fixture
+def tokenizer(tiny_base):
+    return load_tokenizer(f"path:{tiny_base}")
+
+
+def test_the_supervised_tokens_are_the_answer_and_the_end_of_turn(tokenizer):
+    encoded = supervised(tokenizer, example("Why?", "Because it's there, I guess."), 512)
+    kept = [token for token in encoded["labels"] if token != IGNORED]
+    assert tokenizer.decode(kept) == "Because it's there, I guess.<|im_end|>"
+    assert tokenizer.decode(encoded["input_ids"]) == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
+        "<|im_start|>assistant\nBecause it's there, I guess.<|im_end|>"
+    )
+
+
+def batch(tokenizer):
+    rows = [
+        supervised(tokenizer, example(q, a), 512)
+        for q, a in (("Why?", "No idea."), ("What is a goose?", "A loud bird."))
+    ]
+    width = max(len(row["input_ids"]) for row in rows)
+    pad = {"input_ids": 2, "labels": IGNORED}
+    tensors = {key: torch.tensor([row[key] + [pad[key]] * (width - len(row[key])) for row in rows]) for key in pad}
+    lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
+    return tensors | {"attention_mask": (torch.arange(width) < lengths).long()}
+
+
+def test_loss_and_gradients_equal_the_plain_implementation(tiny_base, tokenizer):
+    model = add_adapter(AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32), LORA, seed=1)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    inputs = batch(tokenizer)
+
+    def gradients(loss):
+        model.zero_grad()
+        loss.backward()
+        return {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+
+    ours = answer_loss(model.get_base_model(), inputs, None)
+    ours_gradients = gradients(ours)
+    plain = model(**inputs).loss
+    for name, gradient in gradients(plain).items():
+        torch.testing.assert_close(ours_gradients[name], gradient, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_adapter_trains_and_its_size_is_the_closed_form(tiny_base):
+    model = add_adapter(AutoModelForCausalLM.from_pretrained(tiny_base), LORA, seed=1)
+    shapes = [
+        m.weight.shape for n, m in AutoModelForCausalLM.from_pretrained(tiny_base).named_modules() if n.endswith("proj")
+    ]
+    trainable = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    assert all("lora_" in name for name in trainable)
+    assert sum(trainable.values()) == sum(LORA.r * (rows + columns) for rows, columns in shapes)
+
+
+def test_an_adapter_starts_from_the_seed(tiny_base):
+    def start(seed):
+        model = add_adapter(AutoModelForCausalLM.from_pretrained(tiny_base), LORA, seed)
+        return next(p for n, p in model.named_parameters() if "lora_A" in n)
+
+    assert torch.equal(start(1), start(1))
+    assert not torch.equal(start(1), start(2))
+
+
+def test_a_checkpoint_cut_short_is_not_resumed_from(tmp_path):
+    for step, whole in ((5, True), (10, True), (15, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if whole:
+            (tmp_path / f"checkpoint-{step}" / FINISHED).touch()
+    assert last_checkpoint(tmp_path).name == "checkpoint-10"
+    assert last_checkpoint(tmp_path / "nothing") is None
+
+
+def test_the_adapter_is_in_peft_format_and_names_the_base_as_the_user_wrote_it(tiny_workspace, tiny_base):
+    folder = tiny_workspace.root / "models/adapter"
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == f"path:{tiny_base}"
+    assert (config["r"], config["lora_alpha"]) == (4, 32)
+    assert "imitation" in (folder / "README.md").read_text()
+    base = AutoModelForCausalLM.from_pretrained(tiny_base)
+    ids = torch.tensor([[5, 6, 7]])
+    before = base(ids).logits.clone()
+    assert not torch.equal(PeftModel.from_pretrained(base, folder)(ids).logits, before)
+
+
+def test_training_goes_on_from_its_checkpoint_to_the_same_bytes(tiny_workspace, tmp_path):
+    """Remove the last checkpoint, as a kill would, and train again: the adapter must not change."""
+    root = tmp_path / "repo"
+    shutil.copytree(tiny_workspace.root, root)
+    space = type(tiny_workspace)(root)
+    adapter, losses = root / "models/adapter/adapter_model.safetensors", root / "metrics/loss.csv"
+    undisturbed = (adapter.read_bytes(), losses.read_bytes())
+    checkpoints = sorted((root / ".cache/checkpoints").glob("*/checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    assert len(checkpoints) == 2
+    shutil.rmtree(checkpoints[-1])
+    shutil.rmtree(root / "models/adapter")
+    result = space.stage("train_qlora")
+    assert f"going on from {checkpoints[0].name}" in result.stdout
+    assert (adapter.read_bytes(), losses.read_bytes()) == undisturbed
+
+    # Another rank does not go on from this one's checkpoints.
+    space.set(train__lora__r=2)
+    assert "going on" not in space.stage("train_qlora").stdout
+    assert load_file(adapter)[next(iter(load_file(adapter)))].shape[0] in (2, 64, 128)
+
+
+def test_an_unknown_target_module_is_named(tiny_base):
+    from tone.errors import UserError
+
+    model = load_base(f"path:{tiny_base}", load_params().compute)
+    with pytest.raises(UserError, match=r"target_modules: 'qq_proj'.*q_proj"):
+        add_adapter(model, LORA.model_copy(update={"target_modules": ["qq_proj"]}), seed=1)
