@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from tone.adapter import save_adapter
-from tone.base import base_folder, load_base
+from tone.base import load_base
 from tone.chat import Conversation, as_text, load, main
 from tone.chat_format import prompt_ids
 from tone.errors import run
@@ -29,13 +29,12 @@ QUESTION = "Why is the sky blue?"
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workplace(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
     """A folder with params.yaml, the personas, a tiny base model and an adapter for it."""
     folder = tmp_path_factory.mktemp("workplace")
     yaml = YAML()
     values = yaml.load(REPO / "params.yaml")
-    with chdir(REPO):
-        tokenizer = AutoTokenizer.from_pretrained(base_folder(values["base_model"]))
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -244,8 +243,6 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(monkeypatch: pytest.Mo
         def __init__(self) -> None:
             super().__init__()
             self.pieces: list[str] = []
-
-        def reconfigure(self, errors: str) -> None: ...
 
         def write(self, text: str) -> int:
             if text:

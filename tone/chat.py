@@ -9,9 +9,10 @@ import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout, suppress
+from io import TextIOWrapper
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from pydantic import ValidationError
 
@@ -131,7 +132,7 @@ def as_text(tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[int]) -> Iter
     text = said = ""
     for token in tokens:
         ids.append(token)
-        text = tokenizer.decode(ids, skip_special_tokens=True).strip()
+        text = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
         piece = "" if text.endswith(HALF_CHARACTER) else text[len(said) :]
         said += piece
         yield piece
@@ -190,9 +191,15 @@ def load(params: Params, adapter: Path | None) -> Conversation:
     return Conversation(model, tokenizer, params.system_prompt, sampling, params.seed)
 
 
+def lenient(stream: TextIO) -> None:
+    """Let what cannot be decoded or encoded pass as a question mark."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="replace")
+
+
 def questions() -> Iterator[str]:
     """The lines of stdin until its end, /quit, or Ctrl-C at the prompt."""
-    sys.stdin.reconfigure(errors="replace")
+    lenient(sys.stdin)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if terminal:
         with suppress(ImportError):
@@ -240,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     params = overridden(load_params(), options)
     disclosure = load_persona(params.persona).disclosure
-    sys.stdout.reconfigure(errors="replace")
+    lenient(sys.stdout)
     # stdout is the answer's: what loading says goes elsewhere.
     with redirect_stdout(sys.stderr):
         conversation = load(params, None if options.base else options.adapter)
