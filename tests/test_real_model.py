@@ -1,0 +1,83 @@
+"""The default base itself: dequantised right, quantised to NF4, trained for a moment, loaded by peft alone."""
+
+import math
+
+import pytest
+import torch
+from peft import PeftModel
+
+from tone.adapter import save_adapter
+from tone.base import base_folder, compute_dtype, load_base, load_tokenizer
+from tone.chat_format import answer_ids, prompt_ids, supervised
+from tone.generation import Sampling, generate, likelihood
+from tone.params import load_params
+from tone.rows import Example, Message
+from tone.training import add_adapter, make_trainer
+
+ANSWER = "I would walk to the library, because it is dry there and the books are free."
+
+
+@pytest.fixture(scope="module")
+def params():
+    return load_params()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(params):
+    return load_tokenizer(params.base_model)
+
+
+@pytest.fixture(scope="module")
+def base(params):
+    return load_base(params.base_model, params.compute)
+
+
+def chat(question):
+    return [Message(role="system", content="Answer in two to five sentences."), Message(role="user", content=question)]
+
+
+def example(question, answer):
+    return Example(
+        question_id=question,
+        category="c",
+        prompt=chat(question),
+        completion=[Message(role="assistant", content=answer)],
+        plain="Plain.",
+    )
+
+
+def test_the_dequantised_base_knows_english(base, tokenizer):
+    prompt = prompt_ids(tokenizer, chat("What would you do on a rainy day?"))
+    shuffled = " ".join(sorted(ANSWER.split()))
+    sound, broken = (likelihood(base, [prompt], [answer_ids(tokenizer, t)], [t], 1).perplexity for t in (ANSWER, shuffled))
+    assert sound < 40
+    assert broken > 5 * sound
+    answer = generate(base, tokenizer, [prompt_ids(tokenizer, chat("What is the capital of France?"))], Sampling(0, 1, 24, 1), [0])
+    assert "Paris" in answer[0]
+
+
+def test_the_dequantised_base_is_made_once(params, capsys):
+    assert (base_folder(params.base_model) / "complete").is_file()
+    base_folder(params.base_model)
+    assert "dequantising" not in capsys.readouterr().out
+
+
+def test_qlora_trains_an_nf4_base_and_peft_alone_loads_the_adapter(params, tokenizer, base, tmp_path):
+    quantised = load_base(params.base_model, params.compute, "nf4")
+    assert quantised.get_memory_footprint() < 0.4 * base.get_memory_footprint()
+    model = add_adapter(quantised, params.train.lora, params.seed)
+    rows = [supervised(tokenizer, example(f"Why number {i}?", ANSWER), 256) for i in range(8)]
+    settings = params.train.model_copy(update={"epochs": 3.0, "evals_per_epoch": 1, "batch_size": 8, "warmup": 0.0})
+    dtype = compute_dtype(params.compute.dtype)
+    trainer = make_trainer(model, tokenizer, rows, rows[:2], settings, params.seed, tmp_path / "checkpoints", dtype)
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {dtype if dtype == torch.float32 else torch.bfloat16}
+    trainer.train()
+    losses = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
+    assert losses[-1] < losses[0]
+    assert all(map(math.isfinite, losses))
+
+    save_adapter(model, tmp_path / "adapter", "someone", "An AI.", params.base_model)
+    prompt, answer = prompt_ids(tokenizer, chat("Why number 3?")), answer_ids(tokenizer, ANSWER)
+    before = likelihood(base, [prompt], [answer], [ANSWER], 1).perplexity
+    tuned = PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload()
+    assert likelihood(tuned, [prompt], [answer], [ANSWER], 1).perplexity < 0.8 * before
