@@ -5,6 +5,7 @@ from tone.quiet import silence_libraries
 silence_libraries()
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -29,6 +30,8 @@ from tone.relevance import Embedder, Relevance, calibrate_relevance, fit_words
 from tone.rows import Example, read_rows
 from tone.splitting import BASICS
 from tone.systems import answer_seed, sampling_of
+
+NEGATIVE_TOKENS = 64  # as negatives for tone, the base's answers need not be finished
 
 
 def main() -> None:
@@ -55,7 +58,7 @@ def main() -> None:
         base,
         tokenizer,
         [prompt_ids(tokenizer, example.prompt) for example in asked],
-        sampling_of(params.evaluate),
+        replace(sampling_of(params.evaluate), max_new_tokens=NEGATIVE_TOKENS),
         [answer_seed(example.question_id, params.seed) for example in asked],
         label="base: answers",
     )

@@ -187,7 +187,7 @@ def test_an_adapter_made_for_another_base_is_refused(tiny_workspace, tiny_base):
     from tone.errors import UserError
 
     base = AutoModelForCausalLM.from_pretrained(tiny_base)
-    with pytest.raises(UserError, match="made for 'path:.*not for base_model: 'hub:a/b@c'"):
+    with pytest.raises(UserError, match=r"made for 'path:.*not for base_model: 'hub:a/b@c'"):
         load_adapter(base, tiny_workspace.root / "models/adapter", "hub:a/b@c")
 
 

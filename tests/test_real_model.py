@@ -49,10 +49,14 @@ def example(question, answer):
 def test_the_dequantised_base_knows_english(base, tokenizer):
     prompt = prompt_ids(tokenizer, chat("What would you do on a rainy day?"))
     shuffled = " ".join(sorted(ANSWER.split()))
-    sound, broken = (likelihood(base, [prompt], [answer_ids(tokenizer, t)], [t], 1).perplexity for t in (ANSWER, shuffled))
+    sound, broken = (
+        likelihood(base, [prompt], [answer_ids(tokenizer, t)], [t], 1).perplexity for t in (ANSWER, shuffled)
+    )
     assert sound < 40
     assert broken > 5 * sound
-    answer = generate(base, tokenizer, [prompt_ids(tokenizer, chat("What is the capital of France?"))], Sampling(0, 1, 24, 1), [0])
+    answer = generate(
+        base, tokenizer, [prompt_ids(tokenizer, chat("What is the capital of France?"))], Sampling(0, 1, 24, 1), [0]
+    )
     assert "Paris" in answer[0]
 
 
@@ -70,7 +74,9 @@ def test_qlora_trains_an_nf4_base_and_peft_alone_loads_the_adapter(params, token
     settings = params.train.model_copy(update={"epochs": 3.0, "evals_per_epoch": 1, "batch_size": 8, "warmup": 0.0})
     dtype = compute_dtype(params.compute.dtype)
     trainer = make_trainer(model, tokenizer, rows, rows[:2], settings, params.seed, tmp_path / "checkpoints", dtype)
-    assert {p.dtype for p in model.parameters() if p.requires_grad} == {dtype if dtype == torch.float32 else torch.bfloat16}
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {
+        dtype if dtype == torch.float32 else torch.bfloat16
+    }
     trainer.train()
     losses = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
     assert losses[-1] < losses[0]

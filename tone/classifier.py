@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from tone.controls import cut_in_half, paste_catchphrases, repeat_sentence, shuffle_words
+from tone.ngrams import tfidf_ngrams
 from tone.params import ToneClassifier
 from tone.rows import Example
 
@@ -35,9 +35,7 @@ def negatives(examples: Sequence[Example], others: Sequence[str], catchphrases: 
 
 def fit_classifier(texts: Sequence[str], labels: np.ndarray, settings: ToneClassifier, seed: int) -> Pipeline:
     """Fit on texts labelled 1 (persona) and 0."""
-    features = TfidfVectorizer(
-        token_pattern=WORDS_AND_MARKS, ngram_range=tuple(settings.ngrams), min_df=settings.min_df, sublinear_tf=True
-    )
+    features = tfidf_ngrams(*settings.ngrams, token=WORDS_AND_MARKS)
     model = LogisticRegression(C=settings.C, class_weight="balanced", solver="liblinear", random_state=seed)
     return make_pipeline(features, model).fit(texts, labels)
 

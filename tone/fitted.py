@@ -1,12 +1,15 @@
 """Fitted scikit-learn models on disk, by skops: nothing is unpickled."""
 
+import io
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 # skops lists all of scikit-learn's estimators, and on its way through the package meets a shim that imports torch:
 # six seconds that a data stage does not have. Marked as absent, the shim is passed over.
@@ -29,7 +32,7 @@ def save_fitted(folder: str | Path, models: Mapping[str, Any], **values: Any) ->
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
     try:
         for name, model in models.items():
-            skops.io.dump(model, unfinished / f"{name}.skops")
+            (unfinished / f"{name}.skops").write_bytes(_same_bytes(skops.io.dumps(model)))
         for name, value in values.items():
             write_json(unfinished / f"{name}.json", value)
         shutil.rmtree(folder, ignore_errors=True)
@@ -39,6 +42,25 @@ def save_fitted(folder: str | Path, models: Mapping[str, Any], **values: Any) ->
         raise UserError(f"{folder}: not written ({error.strerror or error})") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+ADDRESS = re.compile(r'("(?:__id__|content|file)": "?)(\d{12,})')
+
+
+def _same_bytes(archive: bytes) -> bytes:
+    """The skops archive with its objects numbered in order: skops names them by their addresses in memory."""
+    numbers: dict[str, str] = {}
+
+    def number(match: re.Match[str]) -> str:
+        return match[1] + numbers.setdefault(match[2], str(len(numbers)))
+
+    rewritten = io.BytesIO()
+    with ZipFile(io.BytesIO(archive)) as old, ZipFile(rewritten, "w", ZIP_DEFLATED) as new:
+        schema = ADDRESS.sub(number, old.read("schema.json").decode())
+        new.writestr(ZipInfo("schema.json"), schema)
+        for name in sorted(set(old.namelist()) - {"schema.json"}, key=lambda name: int(numbers[Path(name).stem])):
+            new.writestr(ZipInfo(f"{numbers[Path(name).stem]}{Path(name).suffix}"), old.read(name), ZIP_DEFLATED)
+    return rewritten.getvalue()
 
 
 def load_fitted(folder: str | Path, name: str) -> Any:

@@ -8,11 +8,12 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from tone.controls import shuffle_words
+from tone.ngrams import tfidf_ngrams
 
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 ENDINGS = ("ing", "ed", "ly", "tion", "ness", "ment", "er", "est", "ful", "ous", "al", "s", "y")
@@ -39,7 +40,7 @@ def fit_word_order(texts: Sequence[str], seed: int) -> Pipeline:
     shuffled = [shuffle_words(text, seed + turn) for turn in range(2) for text in texts]
     labels = np.array([1] * len(texts) + [0] * len(shuffled))
     model = make_pipeline(
-        TfidfVectorizer(token_pattern=r"\S+", ngram_range=(1, 3), sublinear_tf=True, min_df=2),
+        tfidf_ngrams(1, 3),
         LogisticRegression(C=30, class_weight="balanced", max_iter=1000),
     )
     return model.fit([skeleton(text) for text in [*texts, *shuffled]], labels)

@@ -98,7 +98,6 @@ class Split(Section):
 
 class ToneClassifier(Section):
     ngrams: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    min_df: Count
     C: Positive
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from tone.content_words import content_words
 from tone.errors import UserError
 from tone.locate import locate
+from tone.ngrams import tfidf_ngrams
 from tone.quiet import progress_bars_off
 from tone.rows import Example
 
@@ -46,9 +46,7 @@ class Embedder:
 class Relevance:
     """Scores question-answer pairs; `distractors` are the questions that an answer is set against."""
 
-    def __init__(
-        self, embed: Embedder, distractors: Sequence[str], words: TfidfVectorizer, model: Pipeline | None = None
-    ):
+    def __init__(self, embed: Embedder, distractors: Sequence[str], words: Pipeline, model: Pipeline | None = None):
         self.embed = embed
         self.distractors = list(distractors)
         self.words = words
@@ -63,8 +61,8 @@ class Relevance:
         # A question that is itself among the distractors must not compete with itself.
         same = np.array([[question == other for other in self.distractors] for question in questions])
         nearest = np.sort(np.where(same, -1, others), axis=1)[:, -NEAREST:].mean(1)
-        shared = self.words.transform(map(content_words, questions)).multiply(
-            self.words.transform(map(content_words, texts))
+        shared = self.words.transform([content_words(text) for text in questions]).multiply(
+            self.words.transform([content_words(text) for text in texts])
         )
         return np.stack([cosine, cosine - nearest, np.asarray(shared.sum(1)).ravel()], axis=1)
 
@@ -75,10 +73,9 @@ class Relevance:
         return self.model.predict_proba(self.features(questions, answers))[:, 1]
 
 
-def fit_words(texts: Sequence[str]) -> TfidfVectorizer:
-    """Weights of word stems (their first letters), rare ones counting more."""
-    words = TfidfVectorizer(analyzer="char_wb", ngram_range=(4, 5), sublinear_tf=True)
-    return words.fit([content_words(text) for text in texts])
+def fit_words(texts: Sequence[str]) -> Pipeline:
+    """Weights of word stems (runs of letters), rare ones counting more."""
+    return tfidf_ngrams(4, 5, analyzer="char_wb").fit([content_words(text) for text in texts])
 
 
 def calibrate_relevance(relevance: Relevance, examples: Sequence[Example]) -> Relevance:

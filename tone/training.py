@@ -109,7 +109,7 @@ def make_trainer(
 ) -> ToneTrainer:
     """The trainer for encoded examples; checkpoints go to `checkpoints`, the best one is loaded at the end."""
     steps_per_epoch = -(-len(train) // settings.batch_size)
-    interval = max(1, steps_per_epoch // settings.evals_per_epoch)
+    interval = -(-steps_per_epoch // settings.evals_per_epoch)
     total = max(1, round(steps_per_epoch * settings.epochs))
     arguments = SFTConfig(
         output_dir=str(checkpoints),
