@@ -6,7 +6,6 @@ import shutil
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tone.base import load_base, load_tokenizer
@@ -71,7 +70,7 @@ def test_loss_and_gradients_equal_the_plain_implementation(tiny_base, tokenizer)
     ours_gradients = gradients(ours)
     plain = model(**inputs).loss
     for name, gradient in gradients(plain).items():
-        torch.testing.assert_close(ours_gradients[name], gradient, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(ours_gradients[name], gradient, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
 
 
@@ -133,7 +132,7 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_bytes(tiny_workspace, 
     # Another rank does not go on from this one's checkpoints.
     space.set(train__lora__r=2)
     assert "going on" not in space.stage("train_qlora").stdout
-    assert load_file(adapter)[next(iter(load_file(adapter)))].shape[0] in (2, 64, 128)
+    assert json.loads((root / "models/adapter/adapter_config.json").read_text())["r"] == 2
 
 
 def test_an_unknown_target_module_is_named(tiny_base):
