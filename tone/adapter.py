@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from tone.errors import UserError
-from tone.files import read_json
+from tone.files import read_json, write_json
 
 
 def save_adapter(model: PeftModel, folder: str | Path, persona: str, disclosure: str, base_model: str) -> None:
@@ -20,6 +20,10 @@ def save_adapter(model: PeftModel, folder: str | Path, persona: str, disclosure:
     try:
         # The embeddings are the base's own: asking the hub whether they grew would need a network.
         model.save_pretrained(unfinished, save_embedding_layers=False)
+        config = read_json(unfinished / "adapter_config.json")
+        if isinstance(config["target_modules"], list):  # peft keeps a set, whose order differs from run to run
+            config["target_modules"].sort()
+        write_json(unfinished / "adapter_config.json", config)
         card = f"---\nlibrary_name: peft\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
         (unfinished / "README.md").write_text(card, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
