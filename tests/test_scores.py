@@ -69,7 +69,7 @@ def test_broken_copies_of_good_texts_score_nothing(data):
 
 def test_catchphrases_do_not_buy_the_tone(data):
     _, sides, _, _ = data
-    phrases = ["It's insane, frankly.", "The most entertaining outcome is the most likely."]
+    phrases = ["Probably fine, give or take a crater.", "I mean, what could possibly melt."]
     assert tone_of([paste_catchphrases(example.plain, phrases, 3) for example in sides["test"]], data).mean() < 0.15
 
 
