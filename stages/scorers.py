@@ -5,7 +5,10 @@ from tone.quiet import silence_libraries
 silence_libraries()
 
 import csv
+import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -16,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from tone.base import load_base, load_tokenizer
 from tone.chat_format import prompt_ids
 from tone.classifier import calibrate, calibration_error, halves, labelled, negatives
-from tone.controls import shuffle_words
+from tone.controls import shuffle_words, slip_words
 from tone.errors import run
 from tone.files import replacing, write_json
 from tone.fitted import save_fitted
@@ -26,12 +29,18 @@ from tone.hidden_states import HiddenStates
 from tone.others import other_personas_answers
 from tone.params import load_params
 from tone.persona import load_persona
-from tone.relevance import Embedder, Relevance, calibrate_relevance, fit_words
+from tone.relevance import Relevance, calibrate_relevance, fit_words
 from tone.rows import Example, read_rows
+from tone.sentence_model import SENTENCE_ADAPTER, Embedder, tune
 from tone.splitting import BASICS
 from tone.systems import answer_seed, sampling_of
 
 NEGATIVE_TOKENS = 64  # as negatives for tone, the base's answers need not be finished
+
+
+def auc(high: Sequence[float], low: Sequence[float]) -> float:
+    """The share of pairs in which a score of `high` is above one of `low`."""
+    return roc_auc_score(np.repeat([1, 0], [len(high), len(low)]), [*high, *low])
 
 
 def main() -> None:
@@ -41,14 +50,31 @@ def main() -> None:
     train, validation, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "validation", "test"))
     train_texts, _ = labelled(train)
 
-    # Fluency: the order of words, against the same words shuffled.
-    word_order = fit_word_order(train_texts, params.seed)
+    validation_texts, validation_labels = labelled(validation)
 
-    # Relevance: this question against others, calibrated on validation.
+    # Fluency: the order of words, against the same words damaged; calibrated on validation.
+    word_order = fit_word_order(train_texts, validation_texts, params.seed)
+
     embed = Embedder(settings.sentence_model)
-    questions = [example.question for example in train if example.category != BASICS]
+    # How near the held-out questions come to those trained on: the leak that splitting by row would hide.
+    trained_on = embed([example.question for example in train])
+    with replacing("metrics/neighbours.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["split", "question_id", "similarity"])
+        for side, examples in (("validation", validation), ("test", test)):
+            nearest = (embed([example.question for example in examples]) @ trained_on.T).max(1)
+            rows = zip(examples, nearest.tolist(), strict=True)
+            writer.writerows([side, example.question_id, round(value, 4)] for example, value in rows)
+
+    # Relevance: sentence embeddings tuned on the training pairs, this question against others, calibrated on validation.
+    asked_about = [example for example in train if example.category != BASICS]
+    scratch = tempfile.TemporaryDirectory()
+    adapter = Path(scratch.name) / SENTENCE_ADAPTER
+    tune(embed, asked_about, settings.sentence_epochs, params.seed, adapter)
+    questions = [example.question for example in asked_about]
     words = fit_words([*questions, *train_texts])
-    relevance = calibrate_relevance(Relevance(embed, questions, words), validation)
+    pairs = embed(questions), embed([example.answer for example in asked_about])
+    relevance = calibrate_relevance(Relevance(embed, *pairs, words), validation)
 
     # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
     _, own = halves(train)
@@ -68,7 +94,6 @@ def main() -> None:
     states = HiddenStates(params.base_model, params.compute, settings.hidden_layers)
     reporting = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
     reporting.fit(states([*texts, *negative]), np.append(labels, np.zeros(len(negative))))
-    validation_texts, validation_labels = labelled(validation)
     reporting = calibrate(reporting, states(validation_texts), validation_labels)
 
     # How well each tells right from wrong on the test split.
@@ -77,29 +102,25 @@ def main() -> None:
     right = relevance(asked_in_test, test_texts)
     wrong = relevance(asked_in_test, test_texts[1:] + test_texts[:1])
     sound = fluency(test_texts, word_order)
-    broken = fluency([shuffle_words(text, params.seed) for text in test_texts], word_order)
+    shuffled = fluency([shuffle_words(text, params.seed) for text in test_texts], word_order)
+    slipped = fluency([slip_words(text, params.seed) for text in test_texts], word_order)
     tone = reporting.predict_proba(states(test_texts))[:, 1]
     metrics = {
-        "relevance_auc": roc_auc_score([1] * len(right) + [0] * len(wrong), [*right, *wrong]),
-        "fluency_auc": roc_auc_score([1] * len(sound) + [0] * len(broken), [*sound, *broken]),
+        "relevance_auc": auc(right, wrong),
+        "relevance_calibration_error": calibration_error(
+            np.append(right, wrong), np.repeat([1, 0], [len(right), len(wrong)])
+        ),
+        "fluency_auc": auc(sound, shuffled),
+        "fluency_slips_auc": auc(sound, slipped),
         "reporting_auc": roc_auc_score(test_labels, tone),
         "reporting_calibration_error": calibration_error(tone, test_labels),
     }
 
-    # How near the held-out questions come to those trained on: the leak that splitting by row would hide.
-    trained_on = embed(questions)
-    with replacing("metrics/neighbours.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["split", "question_id", "similarity"])
-        for side, examples in (("validation", validation), ("test", test)):
-            nearest = (embed([example.question for example in examples]) @ trained_on.T).max(1)
-            rows = zip(examples, nearest.tolist(), strict=True)
-            writer.writerows([side, example.question_id, round(value, 4)] for example, value in rows)
-
     save_fitted(
         "models/scorers",
         {"word_order": word_order, "words": words, "relevance": relevance.model, "reporting": reporting},
-        distractors=questions,
+        dict(zip(("questions", "answers"), pairs, strict=True)),
+        {SENTENCE_ADAPTER: adapter},
     )
     write_json("metrics/scorers.json", {name: round(float(value), 6) for name, value in metrics.items()})
 

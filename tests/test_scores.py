@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT, copy_repo
 from tone.controls import cut_in_half, paste_catchphrases, repeat_sentence, sentences, shuffle_words
-from tone.fitted import load_fitted, save_fitted
+from tone.fitted import load_array, load_fitted, save_fitted
 from tone.fluency import distinct_share, finished, fit_word_order, fluency
 from tone.rows import Example, read_rows
 
@@ -30,7 +30,9 @@ def data(tmp_path_factory):
         space.stage(stage)
     sides = {side: read_rows(space.root / f"data/{side}.jsonl", Example) for side in ("train", "validation", "test")}
     texts = [text for example in sides["train"] for text in (example.answer, example.plain)]
-    return space, sides, fit_word_order(texts, 17), load_fitted(space.root / "models/tone_classifier", "classifier")
+    unseen = [text for example in sides["validation"] for text in (example.answer, example.plain)]
+    word_order = fit_word_order(texts, unseen, 17)
+    return space, sides, word_order, load_fitted(space.root / "models/tone_classifier", "classifier")
 
 
 def tone_of(texts, data):
@@ -107,8 +109,9 @@ def test_fitted_models_come_back_the_same_and_foreign_types_are_refused(tmp_path
     from tone.errors import UserError
 
     model = LogisticRegression().fit([[0], [1], [2], [3]], [0, 0, 1, 1])
-    save_fitted(tmp_path / "m", {"model": model}, numbers=[1, 2])
+    save_fitted(tmp_path / "m", {"model": model}, {"numbers": np.array([1, 2])})
     assert np.array_equal(load_fitted(tmp_path / "m", "model").coef_, model.coef_)
+    assert load_array(tmp_path / "m", "numbers").tolist() == [1, 2]
     skops.io.dump(Foreign(), tmp_path / "m" / "foreign.skops")
     with pytest.raises(UserError, match="not trusted"):
         load_fitted(tmp_path / "m", "foreign")

@@ -28,6 +28,29 @@ def shuffle_words(text: str, seed: int) -> str:
     return " ".join(shuffled)
 
 
+def slip_words(text: str, seed: int, share: float = 0.25) -> str:
+    """The text with slips at a `share` of its words: lost, doubled, or swapped with the next one, each as often."""
+    drawn = random.Random(f"{seed}/{text}")
+    slipped = []
+    for sentence in sentences(text):
+        body, mark = (sentence[:-1], sentence[-1]) if sentence[-1] in ".?!" else (sentence, "")
+        words = body.split()
+        written: list[str] = []
+        while words:
+            slip = drawn.choice(("lost", "doubled", "swapped")) if drawn.random() < share else None
+            if slip == "swapped" and len(words) > 1:
+                words[:2] = words[1::-1]
+            if slip != "lost":
+                written.append(words[0])
+            if slip == "doubled":
+                written.append(words[0])
+            if slip == "swapped" and len(words) > 1:
+                written.append(words.pop(1))
+            words.pop(0)
+        slipped.append(" ".join(written) + mark)
+    return " ".join(slipped)
+
+
 def repeat_sentence(text: str, times: int = 6) -> str:
     """The text's first sentence, said `times` times."""
     return " ".join(sentences(text)[:1] * times)

@@ -15,26 +15,33 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 # six seconds that a data stage does not have. Marked as absent, the shim is passed over.
 sys.modules.setdefault("sklearn.externals.array_api_compat.torch", None)  # type: ignore[arg-type]
 
+import numpy as np
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from tone.errors import UserError
-from tone.files import write_json
 
 # scikit-learn's own, but not among the types that skops trusts by default
 CALIBRATION = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
 
 
-def save_fitted(folder: str | Path, models: Mapping[str, Any], **values: Any) -> None:
-    """Write each model to `<folder>/<name>.skops` and each of `values` to `<folder>/<name>.json`: all or nothing."""
+def save_fitted(
+    folder: str | Path,
+    models: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray] | None = None,
+    folders: Mapping[str, Path] | None = None,
+) -> None:
+    """Write `<name>.skops`, `<name>.npy` and copies of `folders` into `folder`: all of them or none."""
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
     try:
         for name, model in models.items():
             (unfinished / f"{name}.skops").write_bytes(_same_bytes(skops.io.dumps(model)))
-        for name, value in values.items():
-            write_json(unfinished / f"{name}.json", value)
+        for name, array in (arrays or {}).items():
+            np.save(unfinished / f"{name}.npy", array)
+        for name, source in (folders or {}).items():
+            shutil.copytree(source, unfinished / name)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(unfinished, folder)
         os.chmod(folder, 0o755)
@@ -72,3 +79,11 @@ def load_fitted(folder: str | Path, name: str) -> Any:
         return skops.io.load(path, trusted=CALIBRATION)
     except UntrustedTypesFoundException as error:
         raise UserError(f"{path}: holds types that are not trusted ({error}); `dvc checkout` restores it") from None
+
+
+def load_array(folder: str | Path, name: str) -> np.ndarray:
+    """Read one array; nothing is unpickled."""
+    path = Path(folder) / f"{name}.npy"
+    if not path.is_file():
+        raise UserError(f"{path}: no such array; `dvc repro` makes it")
+    return np.load(path, allow_pickle=False)

@@ -1,24 +1,27 @@
 """Is it acceptable, finished, non-repetitive English? Scored 0 to 1 from the order of its words, not from its matter.
 
 A text is reduced to its skeleton: function words stay, every other word becomes its ending. Shuffled words make
-skeletons that English does not have, whatever the text is about.
+skeletons that English does not have, and so do words that are doubled, lost or swapped, whatever the text is about.
 """
 
 import re
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 
-from tone.controls import shuffle_words
+from tone.controls import shuffle_words, slip_words
 from tone.ngrams import tfidf_ngrams
 
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 ENDINGS = ("ing", "ed", "ly", "tion", "ness", "ment", "er", "est", "ful", "ous", "al", "s", "y")
 CONTRACTIONS = re.compile(r"'(?:s|t|re|ve|ll|d|m)$")
 FEWEST_WORDS = 5
+BUCKETS = 2**18
 
 
 def skeleton(text: str) -> str:
@@ -35,15 +38,21 @@ def skeleton(text: str) -> str:
     return " ".join(kept)
 
 
-def fit_word_order(texts: Sequence[str], seed: int) -> Pipeline:
-    """A classifier of skeletons, fitted on `texts` against the same texts with the words of each sentence shuffled."""
-    shuffled = [shuffle_words(text, seed + turn) for turn in range(2) for text in texts]
-    labels = np.array([1] * len(texts) + [0] * len(shuffled))
+def damaged(texts: Sequence[str], seed: int) -> list[str]:
+    """Each text twice: with the words of each sentence shuffled, and with slips in a quarter of its words."""
+    return [shuffle_words(text, seed) for text in texts] + [slip_words(text, seed) for text in texts]
+
+
+def fit_word_order(texts: Sequence[str], unseen: Sequence[str], seed: int) -> CalibratedClassifierCV:
+    """A classifier of skeletons, fitted on `texts` against their damaged selves; calibrated on `unseen` ones likewise."""
     model = make_pipeline(
-        tfidf_ngrams(1, 3),
-        LogisticRegression(C=30, class_weight="balanced", max_iter=1000),
+        tfidf_ngrams(1, 3, buckets=BUCKETS), LogisticRegression(C=30, class_weight="balanced", max_iter=1000)
     )
-    return model.fit([skeleton(text) for text in [*texts, *shuffled]], labels)
+    broken = [*damaged(texts, seed), *damaged(texts, seed + 1)]
+    model.fit([skeleton(text) for text in [*texts, *broken]], [1] * len(texts) + [0] * len(broken))
+    broken = damaged(unseen, seed)
+    calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid", cv=2, ensemble=False)
+    return calibrated.fit([skeleton(text) for text in [*unseen, *broken]], [1] * len(unseen) + [0] * len(broken))
 
 
 def distinct_share(text: str, n: int = 3) -> float:
@@ -58,7 +67,7 @@ def finished(text: str) -> bool:
     return len(text.split()) >= FEWEST_WORDS and re.search(r"[.?!][\"')]*$", text.strip()) is not None
 
 
-def fluency(texts: Sequence[str], word_order: Pipeline) -> np.ndarray:
+def fluency(texts: Sequence[str], word_order: CalibratedClassifierCV) -> np.ndarray:
     """The probability of the text's word order, 0 for what is unfinished or empty, less for what repeats itself."""
     order = word_order.predict_proba([skeleton(text) for text in texts])[:, 1]
     # Teacher answers repeat almost no three words (share 0.97 and more); half of them repeated is worth nothing.

@@ -6,13 +6,15 @@ from sklearn.pipeline import Pipeline, make_pipeline
 BUCKETS = 2**16
 
 
-def tfidf_ngrams(shortest: int, longest: int, analyzer: str = "word", token: str = r"\S+") -> Pipeline:
+def tfidf_ngrams(
+    shortest: int, longest: int, analyzer: str = "word", token: str = r"\S+", buckets: int = BUCKETS
+) -> Pipeline:
     """Counts of word n-grams (words match `token`) or, with `analyzer="char_wb"`, of character n-grams inside words.
 
     With some 10,000 n-grams in 65,536 buckets about one in fourteen shares its bucket with another.
     """
     counts = HashingVectorizer(
-        n_features=BUCKETS,
+        n_features=buckets,
         analyzer=analyzer,
         ngram_range=(shortest, longest),
         token_pattern=token if analyzer == "word" else None,

@@ -103,6 +103,7 @@ class ToneClassifier(Section):
 
 class Scorers(Section):
     sentence_model: Text
+    sentence_epochs: Positive
     hidden_layers: Count
     base_answers: Count
 

@@ -9,12 +9,12 @@ import evaluate
 import numpy as np
 
 from tone.errors import UserError
-from tone.files import read_json
-from tone.fitted import load_fitted
+from tone.fitted import load_array, load_fitted
 from tone.hidden_states import HiddenStates
 from tone.params import Params
 from tone.quiet import progress_bars_off
-from tone.relevance import Embedder, Relevance
+from tone.relevance import Relevance
+from tone.sentence_model import SENTENCE_ADAPTER, Embedder
 
 MEASURES = Path("measures")
 
@@ -47,8 +47,9 @@ class Scorer:
         self.word_order = load_fitted(scorers, "word_order")
         self.reporting = load_fitted(scorers, "reporting")
         self.relevance = Relevance(
-            Embedder(params.scorers.sentence_model),
-            read_json(f"{scorers}/distractors.json"),
+            Embedder(params.scorers.sentence_model, Path(scorers) / SENTENCE_ADAPTER),
+            load_array(scorers, "questions"),
+            load_array(scorers, "answers"),
             load_fitted(scorers, "words"),
             load_fitted(scorers, "relevance"),
         )
