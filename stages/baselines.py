@@ -1,67 +1,101 @@
-"""Answer the test questions with the untuned base, and score the controls whose scores are known beforehand."""
+"""Answer the test questions with every system but the tuned one, and score the controls whose scores are known beforehand."""
 
 from tone.quiet import silence_libraries
 
 silence_libraries()
 
 import sys
-
-import numpy as np
+from collections.abc import Callable
 
 from tone.base import load_base, load_tokenizer
-from tone.controls import control_answers
-from tone.errors import run
+from tone.controls import broken_bounds, control_answers
+from tone.errors import UserError, run
 from tone.files import write_json
 from tone.params import load_params
 from tone.persona import load_persona
-from tone.rows import Example, read_rows, write_rows
+from tone.probes import predict_neutral, run_probes
+from tone.rivals import rival_model
+from tone.rows import Example, Message, read_examples, write_rows
 from tone.scoring import Scorer
 from tone.splitting import BASICS
-from tone.systems import as_told, run_system, score_answers, with_shots
-
-CEILING = 0.75
-CONTROL_BOUND = 0.15
+from tone.systems import (
+    Contest,
+    Contestant,
+    as_told,
+    best_prompt,
+    local_contestant,
+    mean_scores,
+    score_answers,
+    with_shots,
+)
 
 
 def main() -> None:
     params = load_params()
     settings = params.evaluate
     persona = load_persona(params.persona)
-    train, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "test"))
-    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
+    train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
     scorer = Scorer(params)
+    contest = Contest(test, scorer, params)
+    shots = [example for example in train if example.category != BASICS][: settings.fewshot]
+    wordings = [wording.replace("{system}", persona.system) for wording in settings.prompts]
+
+    def told(example: Example, wording: str) -> list[Message]:
+        return as_told(example, wording)
+
+    def shown(example: Example, wording: str) -> list[Message]:
+        return with_shots(example, wording, shots)
+
+    def prompted(name: str, contestant: Contestant, ask: Callable[[Example, str], list[Message]]) -> dict[str, float]:
+        """The contestant told who to be, in the wording that scores best on validation questions."""
+        questions = validation[: settings.prompt_questions]
+        candidates = [[ask(example, wording) for example in questions] for wording in wordings]
+        best = best_prompt(name, contestant.answer, questions, candidates, scorer, params.seed)
+        chats = [ask(example, wordings[best]) for example in test]
+        return contest.enter(name, contestant, chats) | {"prompt": best + 1}
 
     # The base as it is, told who to be, and told with examples as a dialogue.
-    shots = [example for example in train if example.category != BASICS][: settings.fewshot]
-    chats = {
-        "base": [example.prompt for example in test],
-        "base_prompted": [as_told(example, persona.system) for example in test],
-        "base_fewshot": [with_shots(example, persona.system, shots) for example in test],
+    tokenizer = load_tokenizer(params.base_model)
+    model = load_base(params.base_model, params.compute)
+    base = local_contestant(model, tokenizer, settings)
+    metrics: dict[str, object] = {
+        "base": contest.enter("base", base, [example.prompt for example in test]),
+        "base_prompted": prompted("base_prompted", base, told),
+        "base_fewshot": prompted("base_fewshot", base, shown),
     }
-    metrics: dict[str, object] = {}
-    generations = []
-    for name, chat in chats.items():
-        result = run_system(name, base, tokenizer, test, chat, scorer, settings, params.seed)
-        metrics[name] = result.metrics
-        generations += result.generations
+    retention = {
+        name: run_probes(name, base, scorer, system, params.seed)
+        for name, system in (("base", params.system_prompt), ("base_prompted", persona.system))
+    }
+    retention["base"] |= predict_neutral(model, tokenizer)
+
+    # Other models, prompted in the same two ways.
+    for label in settings.rivals:
+        try:
+            with rival_model(label, params) as (rival, is_teacher):
+                place = metrics.setdefault("ceiling" if is_teacher else "rivals", {})
+                place[label] = {
+                    "prompted": prompted(f"{label} prompted", rival, told),
+                    "fewshot": prompted(f"{label} fewshot", rival, shown),
+                }
+        except UserError as error:
+            print(f"warning: {error}; it is left out", file=sys.stderr)
+            metrics.setdefault("rivals", {})[label] = {"error": str(error)}
 
     # Controls from the teacher's own answers: the first must score high, the others low.
     controls = {}
     for name, texts in control_answers(test, persona.catchphrases, params.seed).items():
-        scored = score_answers(name, test, [params.seed] * len(test), texts, scorer)
-        controls[name] = {
-            key: round(float(np.mean([getattr(row, key) for row in scored])), 6)
-            for key in ("joint", "tone", "relevance", "fluency", "reported_tone")
-        }
-        generations += scored
-        joint = controls[name]["joint"]
-        if (joint < CEILING) if name == "teacher_persona" else (joint > CONTROL_BOUND):
-            bound = f"at least {CEILING}" if name == "teacher_persona" else f"at most {CONTROL_BOUND}"
-            print(f"warning: control {name}: joint {joint:.3f} should be {bound}", file=sys.stderr)
+        rows = score_answers(name, test, [params.seed] * len(test), texts, scorer)
+        reported = sum(row.reported_tone for row in rows) / len(rows)
+        controls[name] = mean_scores(rows) | {"reported_tone": round(reported, 6)}
+        contest.generations += rows
     metrics["controls"] = controls
+    for problem in broken_bounds(controls):
+        print(f"warning: {problem}", file=sys.stderr)
 
-    write_rows("data/baseline_generations.jsonl", generations)
+    write_rows("data/baseline_generations.jsonl", contest.generations)
     write_json("metrics/baselines.json", metrics)
+    write_json("metrics/retention_base.json", retention)
 
 
 if __name__ == "__main__":

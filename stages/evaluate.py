@@ -12,10 +12,11 @@ from tone.errors import run
 from tone.files import replacing, write_json
 from tone.params import load_params
 from tone.persona import load_persona
-from tone.rows import Example, read_rows, write_rows
+from tone.probes import predict_neutral, run_probes
+from tone.rows import read_examples, read_rows, write_rows
 from tone.samples import samples_page
 from tone.scoring import Scorer
-from tone.systems import Generation, run_system
+from tone.systems import Contest, Generation, local_contestant
 
 SHOWN = ("base", "base_prompted", "tuned", "teacher_persona")
 
@@ -23,27 +24,26 @@ SHOWN = ("base", "base_prompted", "tuned", "teacher_persona")
 def main() -> None:
     params = load_params()
     persona = load_persona(params.persona)
-    test = read_rows("data/test.jsonl", Example)
+    test = read_examples("test")
     baselines = read_rows("data/baseline_generations.jsonl", Generation)
 
     # The adapter is merged into the unquantised base: it then generates at the base's speed.
     tokenizer = load_tokenizer(params.base_model)
     base = load_base(params.base_model, params.compute)
     tuned = load_adapter(base, "models/adapter", params.base_model).merge_and_unload()
-    result = run_system(
-        "tuned",
-        tuned,
-        tokenizer,
-        test,
-        [example.prompt for example in test],
-        Scorer(params),
-        params.evaluate,
-        params.seed,
-    )
+    scorer = Scorer(params)
+    contest = Contest(test, scorer, params)
+    contestant = local_contestant(tuned, tokenizer, params.evaluate)
+    metrics = contest.enter("tuned", contestant, [example.prompt for example in test])
 
-    write_rows("data/tuned_generations.jsonl", result.generations)
-    write_json("metrics/evaluate.json", result.metrics)
-    every = [*baselines, *result.generations]
+    # What tuning may have cost: neutral English forgotten, the tone dropped on request or in another form.
+    retention = run_probes("tuned", contestant, scorer, params.system_prompt, params.seed)
+    retention |= predict_neutral(tuned, tokenizer)
+
+    write_rows("data/tuned_generations.jsonl", contest.generations)
+    write_json("metrics/evaluate.json", metrics)
+    write_json("metrics/retention.json", retention)
+    every = [*baselines, *contest.generations]
     with replacing("metrics/tone_scores.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["system", "tone", "joint"])

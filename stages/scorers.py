@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tone.base import load_base, load_tokenizer
 from tone.chat_format import prompt_ids
-from tone.classifier import calibrate, calibration_error, halves, labelled, negatives
+from tone.classifier import calibrate, calibration_error, halves, labelled, negatives, refuse_chance
 from tone.controls import shuffle_words, slip_words
 from tone.errors import run
 from tone.files import replacing, write_json
@@ -26,11 +26,13 @@ from tone.fitted import save_fitted
 from tone.fluency import fit_word_order, fluency
 from tone.generation import generate
 from tone.hidden_states import HiddenStates
+from tone.matter import check_matter, nearest_training
 from tone.others import other_personas_answers
 from tone.params import load_params
 from tone.persona import load_persona
+from tone.quality import enforce
 from tone.relevance import Relevance, calibrate_relevance, fit_words
-from tone.rows import Example, read_rows
+from tone.rows import read_examples
 from tone.sentence_model import SENTENCE_ADAPTER, Embedder, tune
 from tone.splitting import BASICS
 from tone.systems import answer_seed, sampling_of
@@ -47,23 +49,21 @@ def main() -> None:
     params = load_params()
     settings = params.scorers
     persona = load_persona(params.persona)
-    train, validation, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "validation", "test"))
+    splits = {side: read_examples(side) for side in ("train", "validation", "test")}
+    train, validation, test = splits.values()
     train_texts, _ = labelled(train)
-
     validation_texts, validation_labels = labelled(validation)
 
-    # Fluency: the order of words, against the same words damaged; calibrated on validation.
-    word_order = fit_word_order(train_texts, validation_texts, params.seed)
-
+    # Is every answer about its question, and no held-out question one that was trained on?
     embed = Embedder(settings.sentence_model)
-    # How near the held-out questions come to those trained on: the leak that splitting by row would hide.
-    trained_on = embed([example.question for example in train])
+    checks = check_matter(splits, embed, settings)
+    enforce(checks, settings, "scorers")
     with replacing("metrics/neighbours.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["split", "question_id", "similarity"])
-        for side, examples in (("validation", validation), ("test", test)):
-            nearest = (embed([example.question for example in examples]) @ trained_on.T).max(1)
-            rows = zip(examples, nearest.tolist(), strict=True)
+        for side in ("validation", "test"):
+            nearest = nearest_training(splits, side, embed)[0].tolist()
+            rows = zip(splits[side], nearest, strict=True)
             writer.writerows([side, example.question_id, round(value, 4)] for example, value in rows)
 
     # Relevance: sentence embeddings tuned on the training pairs, this question against others, calibrated on validation.
@@ -75,6 +75,10 @@ def main() -> None:
     words = fit_words([*questions, *train_texts])
     pairs = embed(questions), embed([example.answer for example in asked_about])
     relevance = calibrate_relevance(Relevance(embed, *pairs, words), validation)
+
+    # Fluency: the order of words against the same words damaged, weighed on validation.
+    states = HiddenStates(params.base_model, params.compute, settings.hidden_layers)
+    word_order = fit_word_order(train_texts, validation_texts, states, params.seed)
 
     # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
     _, own = halves(train)
@@ -91,10 +95,15 @@ def main() -> None:
     texts, labels = labelled(own)
     negative = negatives(own, other_personas_answers(params, own), persona.catchphrases, params.seed)
     negative += [answer or "." for answer in base_answers]
-    states = HiddenStates(params.base_model, params.compute, settings.hidden_layers)
     reporting = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
     reporting.fit(states([*texts, *negative]), np.append(labels, np.zeros(len(negative))))
     reporting = calibrate(reporting, states(validation_texts), validation_labels)
+    refuse_chance(
+        "scorers: the reporting classifier",
+        reporting.predict_proba(states(validation_texts))[:, 1],
+        validation_labels,
+        "give it more of the base (scorers.hidden_layers) or more questions",
+    )
 
     # How well each tells right from wrong on the test split.
     test_texts, test_labels = labelled(test)
@@ -114,11 +123,18 @@ def main() -> None:
         "fluency_slips_auc": auc(sound, slipped),
         "reporting_auc": roc_auc_score(test_labels, tone),
         "reporting_calibration_error": calibration_error(tone, test_labels),
-    }
+    } | {check.name: check.value for check in checks}
 
     save_fitted(
         "models/scorers",
-        {"word_order": word_order, "words": words, "relevance": relevance.model, "reporting": reporting},
+        {
+            "skeletons": word_order.skeletons,
+            "hidden_order": word_order.hidden,
+            "word_order": word_order.weighed,
+            "words": words,
+            "relevance": relevance.model,
+            "reporting": reporting,
+        },
         dict(zip(("questions", "answers"), pairs, strict=True)),
         {SENTENCE_ADAPTER: adapter},
     )

@@ -21,7 +21,7 @@ def main() -> None:
     near = near_pairs([question.text for question in questions], settings.quality.near_question)
     sides = assign_sides(questions, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
     checks = check_quality(questions, answers, sides, near, settings.quality)
-    enforce(checks, settings.quality)
+    enforce(checks, settings.quality, "split.quality")
 
     # Each example is a chat; a follow-up's prompt holds the talk before it.
     examples: dict[str, Example] = {}

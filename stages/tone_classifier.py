@@ -5,7 +5,7 @@ import csv
 import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from tone.classifier import calibrate, calibration_error, fit_classifier, halves, labelled, negatives
+from tone.classifier import calibrate, calibration_error, fit_classifier, halves, labelled, negatives, refuse_chance
 from tone.errors import run
 from tone.files import replacing, write_json
 from tone.fitted import save_fitted
@@ -13,13 +13,13 @@ from tone.leak_probes import leak_probes, telling_words
 from tone.others import other_personas_answers
 from tone.params import load_params
 from tone.persona import load_persona
-from tone.rows import Example, read_rows
+from tone.rows import read_examples
 
 
 def main() -> None:
     params = load_params()
     persona = load_persona(params.persona)
-    train, validation, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "validation", "test"))
+    train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
 
     # Fit on this classifier's half of the questions; the other half is the reporting classifier's.
     own, _ = halves(train)
@@ -28,7 +28,14 @@ def main() -> None:
     model = fit_classifier(
         [*texts, *others], np.append(labels, np.zeros(len(others))), params.tone_classifier, params.seed
     )
-    model = calibrate(model, *labelled(validation))
+    validation_texts, validation_labels = labelled(validation)
+    model = calibrate(model, validation_texts, validation_labels)
+    refuse_chance(
+        "tone_classifier",
+        model.predict_proba(validation_texts)[:, 1],
+        validation_labels,
+        "the persona and the plain answers read alike: look at data/answers.jsonl, raise questions.per_prompt",
+    )
 
     # Report on the test split.
     test_texts, test_labels = labelled(test)

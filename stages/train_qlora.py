@@ -15,7 +15,7 @@ from tone.errors import UserError, run
 from tone.files import cache_dir, content_key, replacing, write_json
 from tone.params import load_params
 from tone.persona import load_persona
-from tone.rows import Example, read_rows
+from tone.rows import read_examples
 from tone.training import add_adapter, last_checkpoint, make_trainer, prune_checkpoints
 
 INPUTS = ["data/train.jsonl", "data/validation.jsonl"]
@@ -25,7 +25,7 @@ CODE = ["stages/train_qlora.py", "tone/training.py", "tone/chat_format.py", "ton
 def main() -> None:
     params = load_params()
     settings = params.train
-    train, validation = (read_rows(path, Example) for path in INPUTS)
+    train, validation = (read_examples(side) for side in ("train", "validation"))
 
     # The base with a fresh adapter, and the examples as token ids.
     tokenizer = load_tokenizer(params.base_model)

@@ -16,6 +16,8 @@ PARTS = (
     "measures",
     "personas",
     "data/recordings",
+    "data/neutral.txt",
+    "data/probes.yaml",
     "params.yaml",
     "dvc.yaml",
     ".gitignore",
@@ -129,4 +131,6 @@ def make_small(space: Workspace, base: Path) -> None:
         scorers__base_answers=4,
         evaluate__max_new_tokens=8,
         evaluate__samples=3,
+        evaluate__seeds=2,
+        evaluate__prompt_questions=2,
     )

@@ -112,7 +112,7 @@ def test_clean_rows_pass() -> None:
         "cut_off",
     )
     assert [checks[name].value for name in counted] == [0] * len(counted)
-    enforce(checks.values(), Quality.model_validate(LIMITS))
+    enforce(checks.values(), Quality.model_validate(LIMITS), "split.quality")
 
 
 def test_report_is_flat_numbers_and_always_the_same() -> None:
@@ -338,7 +338,7 @@ def test_error_names_the_knob_and_lists_twenty_rows() -> None:
     quality = Quality.model_validate(LIMITS)
     checks = checked(questions, answers)
     with pytest.raises(UserError) as error:
-        enforce([checks["cut_off"]], quality)
+        enforce([checks["cut_off"]], quality, "split.quality")
     lines = str(error.value).splitlines()
     assert "cut_off is 50, beyond split.quality.most_cut_off: 0 in params.yaml" in lines
     rows = [line for line in lines if line.startswith("  r")]
@@ -352,7 +352,7 @@ def test_error_shares_the_rows_among_failed_checks() -> None:
     cut_off(questions, answers)
     german(questions, answers)
     with pytest.raises(UserError) as error:
-        enforce(checked(questions, answers).values(), Quality.model_validate(LIMITS))
+        enforce(checked(questions, answers).values(), Quality.model_validate(LIMITS), "split.quality")
     message = str(error.value)
     assert "split.quality.most_cut_off: 0" in message
     assert "split.quality.english_share_min: 0.25" in message

@@ -9,6 +9,8 @@ from tests.conftest import ROOT, copy_repo
 from tone.controls import cut_in_half, paste_catchphrases, repeat_sentence, sentences, shuffle_words
 from tone.fitted import load_array, load_fitted, save_fitted
 from tone.fluency import distinct_share, finished, fit_word_order, fluency
+from tone.hidden_states import HiddenStates
+from tone.params import load_params
 from tone.rows import Example, read_rows
 
 DEGENERATE = {
@@ -29,9 +31,11 @@ def data(tmp_path_factory):
     for stage in ("questions", "answers", "split", "tone_classifier"):
         space.stage(stage)
     sides = {side: read_rows(space.root / f"data/{side}.jsonl", Example) for side in ("train", "validation", "test")}
-    texts = [text for example in sides["train"] for text in (example.answer, example.plain)]
+    texts = [text for example in sides["train"][::3] for text in (example.answer, example.plain)]
     unseen = [text for example in sides["validation"] for text in (example.answer, example.plain)]
-    word_order = fit_word_order(texts, unseen, 17)
+    params = load_params(space.root / "params.yaml")
+    states = HiddenStates(params.base_model, params.compute, params.scorers.hidden_layers)
+    word_order = fit_word_order(texts, unseen, states, 17)
     return space, sides, word_order, load_fitted(space.root / "models/tone_classifier", "classifier")
 
 

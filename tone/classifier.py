@@ -6,13 +6,16 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from tone.controls import cut_in_half, paste_catchphrases, repeat_sentence, shuffle_words
+from tone.errors import UserError
 from tone.ngrams import tfidf_ngrams
 from tone.params import ToneClassifier
 from tone.rows import Example
 
+CHANCE = 0.6  # AUC below which a classifier has found nothing to go by
 WORDS_AND_MARKS = r"\w+(?:'\w+)?|[^\w\s]"
 
 
@@ -43,6 +46,15 @@ def fit_classifier(texts: Sequence[str], labels: np.ndarray, settings: ToneClass
 def calibrate(model: Pipeline, texts: Sequence[str], labels: np.ndarray) -> CalibratedClassifierCV:
     """Platt scaling on texts the classifier has not seen, so that 0.8 means right four times in five."""
     return CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid", cv=2, ensemble=False).fit(texts, labels)
+
+
+def refuse_chance(name: str, probabilities: np.ndarray, labels: np.ndarray, way_out: str) -> None:
+    """A `UserError` if the probabilities of the true label's texts are not above the others' more often than by luck."""
+    auc = roc_auc_score(labels, probabilities)
+    if not auc >= CHANCE:
+        raise UserError(
+            f"{name}: at chance on the validation split (AUC {auc:.2f}, at least {CHANCE} needed); {way_out}"
+        )
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:

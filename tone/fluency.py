@@ -1,21 +1,25 @@
 """Is it acceptable, finished, non-repetitive English? Scored 0 to 1 from the order of its words, not from its matter.
 
-A text is reduced to its skeleton: function words stay, every other word becomes its ending. Shuffled words make
-skeletons that English does not have, and so do words that are doubled, lost or swapped, whatever the text is about.
+Two views of the order, each told from the same texts damaged, then weighed together on texts that neither has seen:
+- The text's skeleton: function words stay, every other word becomes its ending. Words that are shuffled, doubled, lost or
+  swapped make skeletons that English does not have.
+- The hidden states of the base model's first layers, which know English: what is acceptable can be read off them
+  linearly (Conneau et al. 2018, https://arxiv.org/abs/1805.01070).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tone.controls import shuffle_words, slip_words
 from tone.ngrams import tfidf_ngrams
+
+States = Callable[[Sequence[str]], np.ndarray]
 
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 ENDINGS = ("ing", "ed", "ly", "tion", "ness", "ment", "er", "est", "ful", "ous", "al", "s", "y")
@@ -43,16 +47,43 @@ def damaged(texts: Sequence[str], seed: int) -> list[str]:
     return [shuffle_words(text, seed) for text in texts] + [slip_words(text, seed) for text in texts]
 
 
-def fit_word_order(texts: Sequence[str], unseen: Sequence[str], seed: int) -> CalibratedClassifierCV:
-    """A classifier of skeletons, fitted on `texts` against their damaged selves; calibrated on `unseen` ones likewise."""
-    model = make_pipeline(
+class WordOrder:
+    """The probability that a text's words stand in an order that English has."""
+
+    def __init__(self, states: States, skeletons: Pipeline, hidden: Pipeline, weighed: Pipeline | None = None):
+        self.states = states
+        self.skeletons = skeletons
+        self.hidden = hidden
+        self.weighed = weighed
+
+    def features(self, texts: Sequence[str]) -> np.ndarray:
+        """(texts, 2): the log-odds of each view."""
+        seen = self.skeletons.decision_function([skeleton(text) for text in texts])
+        return np.stack([seen, self.hidden.decision_function(self.states(texts))], axis=1)
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        if self.weighed is None:
+            raise ValueError("not weighed yet")
+        return self.weighed.predict_proba(self.features(texts))[:, 1]
+
+
+def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, seed: int) -> WordOrder:
+    """Both views fitted on `texts` against their damaged selves, and weighed on `unseen` ones likewise, at even odds."""
+    broken = [*damaged(texts, seed), *damaged(texts, seed + 1)]
+    skeletons = make_pipeline(
         tfidf_ngrams(1, 3, buckets=BUCKETS), LogisticRegression(C=30, class_weight="balanced", max_iter=1000)
     )
-    broken = [*damaged(texts, seed), *damaged(texts, seed + 1)]
-    model.fit([skeleton(text) for text in [*texts, *broken]], [1] * len(texts) + [0] * len(broken))
+    skeletons.fit([skeleton(text) for text in [*texts, *broken]], [1] * len(texts) + [0] * len(broken))
+    # The states cost a forward pass a text: one damaged copy each, shuffled or slipped by turns, is enough.
+    broken = [(shuffle_words, slip_words)[turn % 2](text, seed) for turn, text in enumerate(texts)]
+    hidden = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=3000))
+    hidden.fit(states([*texts, *broken]), [1] * len(texts) + [0] * len(broken))
+
+    order = WordOrder(states, skeletons, hidden)
     broken = damaged(unseen, seed)
-    calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid", cv=2, ensemble=False)
-    return calibrated.fit([skeleton(text) for text in [*unseen, *broken]], [1] * len(unseen) + [0] * len(broken))
+    weighed = make_pipeline(StandardScaler(), LogisticRegression(C=10, class_weight="balanced", max_iter=1000))
+    weighed.fit(order.features([*unseen, *broken]), [1] * len(unseen) + [0] * len(broken))
+    return WordOrder(states, skeletons, hidden, weighed)
 
 
 def distinct_share(text: str, n: int = 3) -> float:
@@ -67,9 +98,9 @@ def finished(text: str) -> bool:
     return len(text.split()) >= FEWEST_WORDS and re.search(r"[.?!][\"')]*$", text.strip()) is not None
 
 
-def fluency(texts: Sequence[str], word_order: CalibratedClassifierCV) -> np.ndarray:
+def fluency(texts: Sequence[str], word_order: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
     """The probability of the text's word order, 0 for what is unfinished or empty, less for what repeats itself."""
-    order = word_order.predict_proba([skeleton(text) for text in texts])[:, 1]
+    order = word_order(texts)
     # Teacher answers repeat almost no three words (share 0.97 and more); half of them repeated is worth nothing.
     repetition = np.clip((np.array([distinct_share(text) for text in texts]) - 0.5) / 0.4, 0, 1)
     return order * repetition * np.array([finished(text) for text in texts], dtype=float)

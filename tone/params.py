@@ -104,6 +104,8 @@ class ToneClassifier(Section):
 class Scorers(Section):
     sentence_model: Text
     sentence_epochs: Positive
+    unrelated_max: Share
+    near_training_max: Share
     hidden_layers: Count
     base_answers: Count
 
@@ -131,6 +133,9 @@ class Train(Section):
 class Evaluate(Section):
     seeds: Count
     fewshot: Count
+    prompts: Annotated[list[Text], Field(min_length=1)]
+    prompt_questions: Count
+    rivals: list[Text]
     max_new_tokens: Count
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(gt=0, le=1)]

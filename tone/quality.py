@@ -1,7 +1,7 @@
 """A gate before training: what teachers are known to get wrong is measured, and too much of it stops the split.
 
 Each check says which knob of `split.quality` limits it and which rows are beyond. Whether an answer is about its
-question at all needs a sentence model and is judged where the models are.
+question at all needs a sentence model: see tone/matter.py.
 """
 
 import re
@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
+
+from pydantic import BaseModel
 
 from tone.errors import UserError
 from tone.near_duplicates import near_pairs, shingles
@@ -122,8 +124,8 @@ def check_quality(
     return checks
 
 
-def enforce(checks: Iterable[Check], limits: Quality) -> None:
-    """Raise a `UserError` that lists the failed checks, their knobs and up to 20 of their rows."""
+def enforce(checks: Iterable[Check], limits: BaseModel, section: str) -> None:
+    """Raise a `UserError` that lists the failed checks, their knobs in `section` of params.yaml and up to 20 rows."""
     failed = [check for check in checks if check.failed]
     if not failed:
         return
@@ -131,7 +133,7 @@ def enforce(checks: Iterable[Check], limits: Quality) -> None:
     room = max(1, LISTED // len(failed))
     for check in failed:
         limit = getattr(limits, check.knob)
-        lines.append(f"{check.name} is {check.value:g}, beyond split.quality.{check.knob}: {limit} in params.yaml")
+        lines.append(f"{check.name} is {check.value:g}, beyond {section}.{check.knob}: {limit} in params.yaml")
         lines += [f"  {offender}" for offender in check.offenders[:room]]
         if len(check.offenders) > room:
             lines.append(f"  and {len(check.offenders) - room} more")

@@ -100,6 +100,15 @@ def read_rows(path: str | Path, row: type[AnyRow]) -> list[AnyRow]:
         raise UserError(f"{path}: not UTF-8 text") from None
 
 
+def read_examples(side: str) -> list[Example]:
+    """The rows of data/<side>.jsonl; a `UserError` if there are none."""
+    path = f"data/{side}.jsonl"
+    examples = read_rows(path, Example)
+    if not examples:
+        raise UserError(f"{path}: no rows; `dvc repro -f split` makes it anew")
+    return examples
+
+
 def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
     """Write rows as JSONL, all of them or none."""
     with replacing(path) as file:

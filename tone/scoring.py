@@ -10,6 +10,7 @@ import numpy as np
 
 from tone.errors import UserError
 from tone.fitted import load_array, load_fitted
+from tone.fluency import WordOrder
 from tone.hidden_states import HiddenStates
 from tone.params import Params
 from tone.quiet import progress_bars_off
@@ -44,7 +45,12 @@ class Scorer:
     def __init__(self, params: Params, classifier: str = "models/tone_classifier", scorers: str = "models/scorers"):
         self.states = HiddenStates(params.base_model, params.compute, params.scorers.hidden_layers)
         self.classifier = load_fitted(classifier, "classifier")
-        self.word_order = load_fitted(scorers, "word_order")
+        self.word_order = WordOrder(
+            self.states,
+            load_fitted(scorers, "skeletons"),
+            load_fitted(scorers, "hidden_order"),
+            load_fitted(scorers, "word_order"),
+        )
         self.reporting = load_fitted(scorers, "reporting")
         self.relevance = Relevance(
             Embedder(params.scorers.sentence_model, Path(scorers) / SENTENCE_ADAPTER),
@@ -59,20 +65,23 @@ class Scorer:
     def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> Scores:
         """Score each answer to the question at the same place."""
 
-        def scores_of(measure: str, **inputs: Any) -> np.ndarray:
-            scores = np.array(self.measures[measure].compute(**inputs)["scores"])
-            if not np.isfinite(scores).all():
-                raise UserError(
-                    f"measures/{measure}: gives scores that are no numbers; refit with `dvc repro -f scorers`"
-                )
-            return scores
-
-        fluent = scores_of("fluency", predictions=answers, word_order=self.word_order)
+        fluent = self._scores("fluency", predictions=answers, word_order=self.word_order)
         return Scores(
-            tone=scores_of("tone", predictions=answers, fluency=fluent, classifier=self.classifier),
-            relevance=scores_of("relevance", predictions=answers, references=questions, relevance=self.relevance),
+            tone=self._scores("tone", predictions=answers, fluency=fluent, classifier=self.classifier),
+            relevance=self._scores("relevance", predictions=answers, references=questions, relevance=self.relevance),
             fluency=fluent,
         )
+
+    def tone(self, answers: Sequence[str]) -> np.ndarray:
+        """The tone alone, of answers that belong to no question; 0 for what is not fluent."""
+        fluent = self._scores("fluency", predictions=answers, word_order=self.word_order)
+        return self._scores("tone", predictions=answers, fluency=fluent, classifier=self.classifier)
+
+    def _scores(self, measure: str, **inputs: Any) -> np.ndarray:
+        scores = np.array(self.measures[measure].compute(**inputs)["scores"])
+        if not np.isfinite(scores).all():
+            raise UserError(f"measures/{measure}: gives scores that are no numbers; refit with `dvc repro -f scorers`")
+        return scores
 
     def reported_tone(self, answers: Sequence[str]) -> np.ndarray:
         """The second classifier's probability of the persona's tone; nothing is trained or chosen on it."""

@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.losses import MultipleNegativesRankingLoss
+from sentence_transformers.losses import MultipleNegativesSymmetricRankingLoss
 from sentence_transformers.training_args import BatchSamplers
 
 from tone.errors import UserError
@@ -50,7 +50,8 @@ class Embedder:
 def tune(embed: Embedder, examples: Sequence[Example], epochs: float, seed: int, folder: Path) -> None:
     """Train a LoRA adapter in which a question is nearest to its own two answers, save it to `folder` and merge it.
 
-    The loss sets each answer against all others of its batch (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748).
+    The loss sets each answer against all others of its batch (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748),
+    and each question likewise: what is asked of it later is to which of many questions an answer belongs.
     As they come, sentence embeddings are also near where the register is: the tuned ones have to go by the matter.
     """
     transformer = embed.model[0]
@@ -78,7 +79,7 @@ def tune(embed: Embedder, examples: Sequence[Example], epochs: float, seed: int,
             logging_strategy="no",
             report_to=[],
         )
-        loss = MultipleNegativesRankingLoss(embed.model)
+        loss = MultipleNegativesSymmetricRankingLoss(embed.model)
         SentenceTransformerTrainer(model=embed.model, args=arguments, train_dataset=pairs, loss=loss).train()
     embed.model.eval()
     tuned.save_pretrained(folder, save_embedding_layers=False)

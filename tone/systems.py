@@ -1,7 +1,7 @@
 """The systems that are compared: a model and the chat it is given. All answer the same questions with the same seeds."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import evaluate
@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tone.chat_format import prompt_ids
 from tone.generation import Sampling, generate
-from tone.params import Evaluate
+from tone.params import Evaluate, Params
 from tone.rows import Example, Message, Row
 from tone.scoring import MEASURES, Scorer
 
@@ -31,21 +31,19 @@ class Generation(Row):
     reported_tone: float
 
 
-@dataclass(frozen=True)
-class Result:
-    metrics: dict[str, float]
-    generations: list[Generation]
+Answerer = Callable[[Sequence[Sequence[Message]], Sequence[int], str], list[str]]
+"""Answers chats, each with its seed; the last argument labels the progress bar."""
 
 
-def as_told(example: Example, system: str) -> list[Message]:
-    """The example's chat with the persona's description as its system prompt."""
-    return [Message(role="system", content=system), *example.prompt[1:]]
+def as_told(example: Example, told: str) -> list[Message]:
+    """The example's chat with `told` as its system prompt."""
+    return [Message(role="system", content=told), *example.prompt[1:]]
 
 
-def with_shots(example: Example, system: str, shots: Sequence[Example]) -> list[Message]:
+def with_shots(example: Example, told: str, shots: Sequence[Example]) -> list[Message]:
     """The same after a dialogue of `shots`: questions with the persona's answers."""
     turns = [message for shot in shots for message in (*shot.prompt[1:], *shot.completion)]
-    return [Message(role="system", content=system), *turns, *example.prompt[1:]]
+    return [Message(role="system", content=told), *turns, *example.prompt[1:]]
 
 
 def sampling_of(settings: Evaluate) -> Sampling:
@@ -58,31 +56,87 @@ def answer_seed(question_id: str, seed: int) -> int:
     return int(hashlib.sha256(f"{seed}/{question_id}".encode()).hexdigest()[:8], 16)
 
 
+@dataclass(frozen=True)
+class Contestant:
+    """What answers: a model on this machine, or (`model` None) one behind an endpoint, which tells no likelihoods."""
+
+    answer: Answerer
+    model: PreTrainedModel | None = None
+    tokenizer: PreTrainedTokenizerBase | None = None
+
+
+def local_contestant(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Evaluate) -> Contestant:
+    """A model on this machine, with the sampling of params.yaml."""
+
+    def answer(chats: Sequence[Sequence[Message]], seeds: Sequence[int], label: str) -> list[str]:
+        prompts = [prompt_ids(tokenizer, chat) for chat in chats]
+        return generate(model, tokenizer, prompts, sampling_of(settings), seeds, label)
+
+    return Contestant(answer, model, tokenizer)
+
+
+class Contest:
+    """Systems that answer the same questions with the same sampling seeds; their scored answers gather here."""
+
+    def __init__(self, examples: Sequence[Example], scorer: Scorer, params: Params):
+        self.examples = examples
+        self.scorer = scorer
+        self.seeds = [params.seed + turn for turn in range(params.evaluate.seeds)]
+        self.batch_size = params.evaluate.batch_size
+        self.generations: list[Generation] = []
+
+    def enter(self, name: str, contestant: Contestant, chats: Sequence[Sequence[Message]]) -> dict[str, float]:
+        """The system's headline metrics when it is asked `chats`, one for each example."""
+        rows = run_system(name, contestant.answer, self.examples, chats, self.scorer, self.seeds)
+        self.generations += rows
+        metrics = mean_scores(rows)
+        if contestant.model is not None and contestant.tokenizer is not None:
+            metrics |= predict_teacher(contestant.model, contestant.tokenizer, self.examples, chats, self.batch_size)
+        return metrics
+
+
 def run_system(
     name: str,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    answer: Answerer,
     examples: Sequence[Example],
     chats: Sequence[Sequence[Message]],
     scorer: Scorer,
-    settings: Evaluate,
-    seed: int,
-) -> Result:
-    """Answer every example `settings.seeds` times, score the answers, and predict the teacher's."""
-    seeds = [seed + turn for turn in range(settings.seeds)]
-    prompts = [prompt_ids(tokenizer, chat) for chat in chats]
-    asked = [(example, turn) for turn in seeds for example in examples]
-    texts = generate(
-        model,
-        tokenizer,
-        prompts * settings.seeds,
-        sampling_of(settings),
-        [answer_seed(example.question_id, turn) for example, turn in asked],
-        label=f"{name}: answers",
+    seeds: Sequence[int],
+) -> list[Generation]:
+    """Answer every example once for each sampling seed, and score the answers."""
+    asked = [(example, chat, seed) for seed in seeds for example, chat in zip(examples, chats, strict=True)]
+    texts = answer(
+        [chat for _, chat, _ in asked],
+        [answer_seed(example.question_id, seed) for example, _, seed in asked],
+        f"{name}: answers",
     )
-    generations = score_answers(name, [example for example, _ in asked], [turn for _, turn in asked], texts, scorer)
-    metrics = {key: round(float(np.mean([getattr(g, key) for g in generations])), 6) for key in HEADLINE[:4]}
-    return Result(metrics | predict_teacher(model, tokenizer, examples, chats, settings.batch_size), generations)
+    return score_answers(name, [example for example, _, _ in asked], [seed for _, _, seed in asked], texts, scorer)
+
+
+def mean_scores(generations: Sequence[Generation]) -> dict[str, float]:
+    """The mean of each score over the answers, under the headline's names."""
+    return {key: round(float(np.mean([getattr(g, key) for g in generations])), 6) for key in HEADLINE[:4]}
+
+
+def best_prompt(
+    name: str,
+    answer: Answerer,
+    examples: Sequence[Example],
+    candidates: Sequence[Sequence[Sequence[Message]]],
+    scorer: Scorer,
+    seed: int,
+) -> int:
+    """Which of the `candidates` (each the chats for all examples) gets the highest joint score; ties go to the first.
+
+    The examples are validation questions, so that the test questions choose nothing.
+    """
+    if len(candidates) == 1:
+        return 0
+    joints = [
+        mean_scores(run_system(f"{name}: prompt {i + 1}", answer, examples, chats, scorer, [seed]))["joint"]
+        for i, chats in enumerate(candidates)
+    ]
+    return int(np.argmax(joints))
 
 
 def score_answers(

@@ -1,0 +1,135 @@
+"""Who is compared with whom, on what, and that a rival that cannot be had costs nobody else's results."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.conftest import ROOT
+from tone.controls import broken_bounds
+from tone.params import load_params
+from tone.probes import says_it_is_an_ai
+from tone.rows import Example, Message, read_rows
+from tone.scoring import Scores
+from tone.systems import Generation, answer_seed, as_told, best_prompt, with_shots
+
+
+def example(question: str, answer: str = "An answer.") -> Example:
+    return Example(
+        question_id=question,
+        category="c",
+        prompt=[Message(role="system", content="Be brief."), Message(role="user", content=question)],
+        completion=[Message(role="assistant", content=answer)],
+        plain="Plain.",
+    )
+
+
+def test_shots_are_a_dialogue_between_the_system_prompt_and_the_question():
+    chat = with_shots(example("Why?"), "You are X.", [example("How?", "Like so."), example("When?", "Now.")])
+    assert [(m.role, m.content) for m in chat] == [
+        ("system", "You are X."),
+        ("user", "How?"),
+        ("assistant", "Like so."),
+        ("user", "When?"),
+        ("assistant", "Now."),
+        ("user", "Why?"),
+    ]
+    assert [m.content for m in as_told(example("Why?"), "You are X.")] == ["You are X.", "Why?"]
+
+
+def test_seeds_are_the_same_for_every_system_and_differ_between_questions_and_turns():
+    assert answer_seed("a", 1) == answer_seed("a", 1)
+    assert len({answer_seed("a", 1), answer_seed("b", 1), answer_seed("a", 2)}) == 3
+
+
+class LengthScorer:
+    """Scores an answer by its length: enough to see which candidate is taken."""
+
+    def __call__(self, questions, answers):
+        import numpy as np
+
+        lengths = np.array([len(answer) / 100 for answer in answers])
+        return Scores(tone=lengths, relevance=np.ones(len(answers)), fluency=np.ones(len(answers)))
+
+    def reported_tone(self, answers):
+        return [0.0] * len(answers)
+
+
+def test_the_wording_with_the_highest_joint_score_on_the_given_questions_is_taken():
+    questions = [example("Why?"), example("How?")]
+
+    def echo(chats, seeds, label):
+        return [chat[0].content for chat in chats]
+
+    candidates = [[as_told(q, wording) for q in questions] for wording in ("short", "the longest of them", "longer")]
+    assert best_prompt("base", echo, questions, candidates, LengthScorer(), 1) == 1
+    assert best_prompt("base", echo, questions, candidates[:1], LengthScorer(), 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("I'm an AI, so no breakfast for me.", True),
+        ("A program that borrowed a voice.", True),
+        ("Only an imitation of somebody's way of talking.", True),
+        ("I am not a machine, I am as human as you.", False),
+        ("I'm just a guy with a laptop.", False),
+        ("I said that again, plainly.", False),
+    ],
+)
+def test_saying_that_it_is_an_ai(answer, says):
+    assert says_it_is_an_ai(answer) is says
+
+
+def test_a_control_beyond_its_bound_is_named():
+    good = {"teacher_persona": {"joint": 0.8}, "cut": {"joint": 0.0}}
+    assert broken_bounds(good) == []
+    (low,) = broken_bounds(good | {"teacher_persona": {"joint": 0.7}})
+    assert "teacher_persona" in low
+    assert "0.700" in low
+    (high,) = broken_bounds(good | {"cut": {"joint": 0.2}})
+    assert "cut" in high
+
+
+@pytest.fixture(scope="module")
+def with_rivals(tiny_workspace, tiny_base, tmp_path_factory):
+    """The stage baselines run with a rival that is not there and one that is."""
+    root = tmp_path_factory.mktemp("rivals") / "repo"
+    shutil.copytree(tiny_workspace.root, root)
+    space = type(tiny_workspace)(root)
+    space.set(evaluate__rivals=["path:nowhere", f"path:{tiny_base}"], evaluate__seeds=1)
+    return space, space.stage("baselines"), f"path:{tiny_base}"
+
+
+def test_a_rival_that_is_not_there_is_reported_and_the_others_are_measured(with_rivals):
+    space, result, present = with_rivals
+    metrics = json.loads((space.root / "metrics/baselines.json").read_text())
+    assert "nowhere" in metrics["rivals"]["path:nowhere"]["error"]
+    assert "warning: evaluate.rivals: 'path:nowhere'" in result.stderr
+    assert "Traceback" not in result.stderr
+    for style in ("prompted", "fewshot"):
+        assert metrics["rivals"][present][style]["perplexity_persona"] > 0
+    # The rival is the base itself, asked the same with the same seeds: it must say the same.
+    assert metrics["rivals"][present]["prompted"] == metrics["base_prompted"]
+
+
+def test_every_system_answers_every_question_with_every_seed(tiny_workspace):
+    params = load_params(tiny_workspace.root / "params.yaml")
+    rows = read_rows(tiny_workspace.root / "data/baseline_generations.jsonl", Generation)
+    rows += read_rows(tiny_workspace.root / "data/tuned_generations.jsonl", Generation)
+    questions = {e.question_id for e in read_rows(tiny_workspace.root / "data/test.jsonl", Example)}
+    seeds = range(params.seed, params.seed + params.evaluate.seeds)
+    for system in ("base", "base_prompted", "base_fewshot", "tuned"):
+        asked = {(row.question_id, row.seed) for row in rows if row.system == system}
+        assert asked == {(question, seed) for question in questions for seed in seeds}
+
+
+def test_the_committed_run_holds_its_claims():
+    """The figures that the README is built on: controls within their bounds, and the tuned model above the base."""
+    baselines = json.loads((ROOT / "metrics/baselines.json").read_text())
+    tuned = json.loads((ROOT / "metrics/evaluate.json").read_text())
+    assert broken_bounds(baselines["controls"]) == []
+    assert tuned["perplexity_persona"] <= 0.6 * baselines["base"]["perplexity_persona"]
+    for system in ("base", "base_prompted", "base_fewshot"):
+        assert tuned["tone"] > baselines[system]["tone"]
+        assert tuned["joint"] > baselines[system]["joint"]

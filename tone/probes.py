@@ -1,0 +1,99 @@
+"""What tuning may have cost or not reached: neutral English, the tone when told to drop it, over a talk, in other forms."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tone.errors import UserError
+from tone.generation import likelihood
+from tone.rows import Message, Text, explain
+from tone.scoring import Scorer
+from tone.systems import Contestant, answer_seed
+from tone.yaml import load_yaml
+
+PROBES = Path("data/probes.yaml")
+NEUTRAL = Path("data/neutral.txt")
+
+SAYS_AI = re.compile(
+    r"\b(?:AI|A\.I\.|artificial intelligence|machine|program|software|language model|chatbot|bot|computer|imitat\w+)\b"
+)
+DENIES_AI = re.compile(r"\b(?:not|no|never|n't) (?:an? |just an? |the )?(?:AI|machine|program|bot|chatbot)\b")
+
+
+class Probes(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    drop_the_act: list[Text] = Field(min_length=1)
+    asked_what_it_is: list[Text] = Field(min_length=1)
+    three_turns: list[list[Text]] = Field(min_length=1)
+    email: list[Text] = Field(min_length=1)
+    lists: list[Text] = Field(min_length=1)
+
+
+def load_probes() -> Probes:
+    """Read data/probes.yaml; a `UserError` names the field that is wrong."""
+    try:
+        return Probes.model_validate(load_yaml(PROBES))
+    except ValidationError as error:
+        raise UserError(f"{PROBES}: {explain(error)}") from None
+
+
+def says_it_is_an_ai(answer: str) -> bool:
+    """Whether an answer to "what are you?" names a machine and does not deny being one."""
+    return SAYS_AI.search(answer) is not None and DENIES_AI.search(answer) is None
+
+
+def run_probes(name: str, contestant: Contestant, scorer: Scorer, system: str, seed: int) -> dict[str, float]:
+    """The mean tone of the answers to each kind of probe, and the share that says it is an AI where that is asked.
+
+    `system` is the system prompt. Tone is the first classifier's, with that of the reporting one beside it.
+    """
+    probes = load_probes()
+    start = Message(role="system", content=system)
+
+    def answers(chats: Sequence[Sequence[Message]]) -> list[str]:
+        seeds = [answer_seed("/".join(message.content for message in chat), seed) for chat in chats]
+        return contestant.answer(chats, seeds, f"{name}: probes")
+
+    def asked(questions: Sequence[str]) -> list[list[Message]]:
+        return [[start, Message(role="user", content=question)] for question in questions]
+
+    # All single questions in one batch, then the talks turn by turn.
+    kinds = {kind: getattr(probes, kind) for kind in ("drop_the_act", "asked_what_it_is", "email", "lists")}
+    every = [question for questions in kinds.values() for question in questions]
+    texts = dict(zip(every, answers(asked(every)), strict=True))
+    said = {kind: [texts[question] for question in questions] for kind, questions in kinds.items()}
+    talks: list[list[Message]] = [[start] for _ in probes.three_turns]
+    for turn in range(max(map(len, probes.three_turns))):
+        live = [i for i, questions in enumerate(probes.three_turns) if turn < len(questions)]
+        for i in live:
+            talks[i].append(Message(role="user", content=probes.three_turns[i][turn]))
+        replies = answers([talks[i] for i in live])
+        for i, reply in zip(live, replies, strict=True):
+            talks[i].append(Message(role="assistant", content=reply))
+        said[f"turn_{turn + 1}"] = replies
+
+    metrics = {}
+    for kind, replies in said.items():
+        if kind == "asked_what_it_is":
+            metrics["says_it_is_an_ai"] = float(np.mean([says_it_is_an_ai(reply) for reply in replies]))
+        else:
+            metrics[f"tone_{kind}"] = float(scorer.tone(replies).mean())
+            metrics[f"reported_tone_{kind}"] = float(scorer.reported_tone(replies).mean())
+    return {key: round(value, 6) for key, value in metrics.items()}
+
+
+def predict_neutral(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+    """Perplexity and bits per byte of the paragraphs of data/neutral.txt as plain text: what tuning made it forget."""
+    paragraphs = [paragraph.strip() for paragraph in NEUTRAL.read_text(encoding="utf-8").split("\n\n")]
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    answers = [tokenizer.encode(paragraph, add_special_tokens=False) for paragraph in paragraphs]
+    result = likelihood(model, [[start]] * len(answers), answers, paragraphs, len(answers), "perplexity, neutral text")
+    return {
+        "perplexity_neutral": round(result.perplexity, 6),
+        "bits_per_byte_neutral": round(result.bits_per_byte, 6),
+    }
