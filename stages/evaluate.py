@@ -8,35 +8,64 @@ import csv
 
 from tone.adapter import load_adapter
 from tone.base import load_base, load_tokenizer
+from tone.bounds import CEILING_CONTROL
+from tone.classifier import labelled
+from tone.comparison import Comparison, Interval, compare, intervals, write_table
 from tone.errors import run
-from tone.files import replacing, write_json
+from tone.files import read_json, replacing, write_json
+from tone.fitted import load_fitted
+from tone.originality import originality
 from tone.params import load_params
 from tone.persona import load_persona
+from tone.report import Evaluation, calibration, flat, report_page
+from tone.report.ranks import ranked
 from tone.rows import Example, read_rows, write_rows
 from tone.samples import samples_page
 from tone.scoring import Scorer
 from tone.systems import Generation, run_system
 
-SHOWN = ("base", "base_prompted", "tuned", "teacher_persona")
+TUNED = "tuned"
+SHOWN = ("base", "base_prompted", TUNED, "teacher_persona")
+# What the report shows of params.yaml; dvc.yaml lists them, so the page is never older than a value on it.
+REPORTED = (
+    "seed",
+    "persona",
+    "base_model",
+    "system_prompt",
+    "compute.dtype",
+    "compute.attention",
+    "questions.per_prompt",
+    "questions.exchanges",
+    "split.validation",
+    "split.test",
+    "split.train_size",
+    "tone_classifier",
+    "scorers",
+    "train",
+    "evaluate",
+)
 
 
 def main() -> None:
     params = load_params()
     persona = load_persona(params.persona)
-    test = read_rows("data/test.jsonl", Example)
+    train, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "test"))
     baselines = read_rows("data/baseline_generations.jsonl", Generation)
+    measured = read_json("metrics/baselines.json")
+    controls = list(measured["controls"])
 
     # The adapter is merged into the unquantised base: it then generates at the base's speed.
     tokenizer = load_tokenizer(params.base_model)
     base = load_base(params.base_model, params.compute)
     tuned = load_adapter(base, "models/adapter", params.base_model).merge_and_unload()
+    scorer = Scorer(params)
     result = run_system(
-        "tuned",
+        TUNED,
         tuned,
         tokenizer,
         test,
         [example.prompt for example in test],
-        Scorer(params),
+        scorer,
         params.evaluate,
         params.seed,
     )
@@ -50,6 +79,44 @@ def main() -> None:
         writer.writerows([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)
     with replacing("reports/samples.md") as file:
         file.write(samples_page(test[: params.evaluate.samples], every, persona.disclosure))
+
+    # How sure the figures are, who wins, and what is copied.
+    others = [name for name in dict.fromkeys(row.system for row in baselines) if name not in controls]
+    means = intervals(every, [TUNED, *others, *controls], params.seed)
+    comparisons = compare(every, TUNED, others, params.seed)
+    write_table("metrics/intervals.csv", Interval, means)
+    write_table("metrics/comparison.csv", Comparison, comparisons)
+    trained_on = [example.answer for example in train]
+    original = {name: originality(every, name, trained_on) for name in (TUNED, *others, CEILING_CONTROL)}
+    write_json("metrics/originality.json", original)
+
+    # All of it on one page, with the calibration of both tone classifiers on the teacher's answers.
+    texts, labels = labelled(test)
+    calibrations = [
+        calibration(
+            "Tone (n-grams)", load_fitted("models/tone_classifier", "classifier").predict_proba(texts)[:, 1], labels
+        ),
+        calibration("Reported tone (hidden states)", scorer.reported_tone(texts), labels),
+    ]
+    page = report_page(
+        Evaluation(
+            persona=persona,
+            params=flat(params.model_dump(), REPORTED),
+            tuned=TUNED,
+            systems=[TUNED, *others],
+            controls=controls,
+            examples=test,
+            generations=every,
+            intervals=means,
+            comparisons=comparisons,
+            calibrations=calibrations,
+            originality=original,
+            metrics={TUNED: result.metrics, **measured},
+            ranks=ranked(every, TUNED, max(1, params.evaluate.samples // 3)),
+        )
+    )
+    with replacing("reports/evaluation.html") as file:
+        file.write(page)
 
 
 if __name__ == "__main__":
