@@ -18,6 +18,7 @@ from tone.originality import originality
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.report import Evaluation, calibration, flat, report_page
+from tone.report.lineup import lineup
 from tone.report.ranks import ranked
 from tone.rows import Example, read_rows, write_rows
 from tone.samples import samples_page
@@ -51,8 +52,7 @@ def main() -> None:
     persona = load_persona(params.persona)
     train, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "test"))
     baselines = read_rows("data/baseline_generations.jsonl", Generation)
-    measured = read_json("metrics/baselines.json")
-    controls = list(measured["controls"])
+    entered = lineup(read_json("metrics/baselines.json"))
 
     # The adapter is merged into the unquantised base: it then generates at the base's speed.
     tokenizer = load_tokenizer(params.base_model)
@@ -81,13 +81,13 @@ def main() -> None:
         file.write(samples_page(test[: params.evaluate.samples], every, persona.disclosure))
 
     # How sure the figures are, who wins, and what is copied.
-    others = [name for name in dict.fromkeys(row.system for row in baselines) if name not in controls]
-    means = intervals(every, [TUNED, *others, *controls], params.seed)
-    comparisons = compare(every, TUNED, others, params.seed)
+    systems = [TUNED, *entered.others, *entered.ceilings]
+    means = intervals(every, [*systems, *entered.controls], params.seed)
+    comparisons = compare(every, TUNED, entered.others, params.seed)
     write_table("metrics/intervals.csv", Interval, means)
     write_table("metrics/comparison.csv", Comparison, comparisons)
     trained_on = [example.answer for example in train]
-    original = {name: originality(every, name, trained_on) for name in (TUNED, *others, CEILING_CONTROL)}
+    original = {name: originality(every, name, trained_on) for name in (*systems, CEILING_CONTROL)}
     write_json("metrics/originality.json", original)
 
     # All of it on one page, with the calibration of both tone classifiers on the teacher's answers.
@@ -103,15 +103,15 @@ def main() -> None:
             persona=persona,
             params=flat(params.model_dump(), REPORTED),
             tuned=TUNED,
-            systems=[TUNED, *others],
-            controls=controls,
+            lineup=entered,
             examples=test,
             generations=every,
             intervals=means,
             comparisons=comparisons,
             calibrations=calibrations,
             originality=original,
-            metrics={TUNED: result.metrics, **measured},
+            metrics=result.metrics,
+            retention={},
             ranks=ranked(every, TUNED, max(1, params.evaluate.samples // 3)),
         )
     )

@@ -17,8 +17,10 @@ from tone.comparison import compare, intervals
 from tone.originality import originality
 from tone.persona import Persona
 from tone.report import Evaluation, calibration, charts, flat, report_page
+from tone.report.lineup import lineup
 from tone.report.ranks import ranked
 from tone.rows import Example, Message
+from tone.titles import title
 
 VOID = {"meta", "br", "line", "rect", "polyline"}
 NASTY = '<script>alert("1")</script> | a || b & “ünï – 漢字” <b>'
@@ -176,15 +178,15 @@ def evaluation() -> Evaluation:
         persona=Persona(name=NASTY, disclosure="An AI.", system="Speak."),
         params={"evaluate.note": NASTY},
         tuned="tuned",
-        systems=list(scores),
-        controls=list(controls),
+        lineup=lineup({"base": {"bits_per_byte_neutral": 1.5}, "<rival>": {}, "twin": {}, "controls": controls}),
         examples=examples,
         generations=rows,
         intervals=intervals(rows, [*scores, *controls], 1),
         comparisons=compare(rows, "tuned", list(scores)[1:], 1),
         calibrations=[calibration("Tone", np.array([0.1, 0.9]), np.array([0, 1]))],
         originality={name: originality(rows, name, ["Yes."]) for name in scores},
-        metrics={"tuned": {"joint": 0.5, "perplexity_persona": 12.345}, "base": {"bits_per_byte_neutral": 1.5}},
+        metrics={"joint": 0.5, "perplexity_persona": 12.345},
+        retention={},
         ranks=ranked(rows, "tuned", 2),
     )
 
@@ -213,7 +215,7 @@ def test_verdicts_and_bounds_in_words():
 
 
 def test_a_page_without_rivals_and_without_a_broken_control():
-    alone = replace(evaluation(), systems=["tuned"], comparisons=[], controls=["cut"], originality={})
+    alone = replace(evaluation(), lineup=lineup({"controls": {"cut": {}}}), comparisons=[], originality={})
     text = " ".join(Page(report_page(alone)).texts)
     assert "No other system was run." in text
     assert "All 1 controls keep their bounds." in " ".join(text.split())
@@ -224,6 +226,37 @@ def test_a_figure_that_was_not_measured_is_a_dash():
     rows = html.split('<section aria-labelledby="perplexity">')[1].split("</section>")[0].split("<tr")[2:]
     assert [row.count("–") for row in rows] == [1, 1]
     assert "bits per byte, neutral" in html
+
+
+def test_rivals_ceilings_and_failures_have_their_places():
+    entered = lineup(
+        {
+            "base": {"joint": 0.1},
+            "rivals": {
+                "hub:a/b": {"prompted": {"joint": 0.2}, "fewshot": {"joint": 0.3}},
+                "path:x": {"error": "no file"},
+            },
+            "ceiling": {"teacher": {"prompted": {"joint": 0.8}}},
+            "controls": {"cut": {"joint": 0.0}},
+        }
+    )
+    assert entered.others == ["base", "hub:a/b prompted", "hub:a/b fewshot"]
+    assert entered.ceilings == ["teacher prompted"]
+    assert entered.controls == ["cut"]
+    assert entered.metrics["hub:a/b fewshot"] == {"joint": 0.3}
+    assert title("hub:a/b fewshot") == "hub:a/b, told, with examples"
+    failed = replace(evaluation(), lineup=replace(evaluation().lineup, failed=entered.failed))
+    assert "Not run: path:x (no file)." in " ".join(Page(report_page(failed)).texts)
+
+
+def test_probes_and_neutral_text_are_shown_where_they_were_run():
+    figures = {"tone_drop_the_act": 0.9, "reported_tone_drop_the_act": 0.8, "says_it_is_an_ai": 0.5}
+    run = {"tuned": figures | {"perplexity_neutral": 20.5}, "base": dict.fromkeys(figures, 0.1)}
+    page = Page(report_page(replace(evaluation(), retention=run)))
+    assert page.figures["probes", "", "drop_the_act"] == [0.9, 0.8, 0.1, 0.1]
+    assert page.figures["probes", "", "says_it_is_an_ai"] == [0.5, 0.1]
+    assert page.figures["perplexity", "", "tuned"] == [12.345, 20.5]
+    assert not [key for key in Page(report_page(evaluation())).figures if key[0] == "probes"]
 
 
 def test_samples_are_chosen_by_rank():

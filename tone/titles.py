@@ -15,6 +15,12 @@ TITLES = {
 }
 
 
+WAYS = {" prompted": ", told who to be", " fewshot": ", told, with examples"}
+
+
 def title(system: str) -> str:
-    """The system's name in words; a rival's is the name it was given."""
+    """The system's name in words; a rival's is its label with the way it was asked."""
+    for ending, words in WAYS.items():
+        if system.endswith(ending):
+            return system.removesuffix(ending) + words
     return TITLES.get(system, system)

@@ -16,6 +16,7 @@ from tone.comparison import COMPARED, SCORES, UNDECIDED, Comparison, Interval, s
 from tone.originality import COPIED_NGRAM
 from tone.persona import Persona
 from tone.report import charts
+from tone.report.lineup import Lineup
 from tone.report.ranks import Rank
 from tone.rows import Example
 from tone.systems import Generation
@@ -46,17 +47,17 @@ class Evaluation:
     params: Mapping[str, object]
     """Dotted names and values."""
     tuned: str
-    systems: Sequence[str]
-    """The tuned one first."""
-    controls: Sequence[str]
+    lineup: Lineup
     examples: Sequence[Example]
     generations: Sequence[Generation]
     intervals: Sequence[Interval]
     comparisons: Sequence[Comparison]
     calibrations: Sequence[Calibration]
     originality: Mapping[str, Mapping[str, float]]
-    metrics: Mapping[str, Mapping[str, Any]]
-    """Of each system what metrics/ holds; the page takes the perplexities and bits per byte."""
+    metrics: Mapping[str, Any]
+    """Of the tuned system; the page takes the perplexities and bits per byte."""
+    retention: Mapping[str, Mapping[str, float]]
+    """By system: the tone under the probes, and what it still knows of neutral text."""
     ranks: Mapping[str, Sequence[Rank]]
     """Best, median and worst answers of the tuned system."""
 
@@ -76,13 +77,20 @@ def report_page(shown: Evaluation) -> str:
         return given.get(rank.seed) or next(iter(given.values()))
 
     found = {(row.system, row.score): row for row in shown.intervals}
-    ceiling = [name for name in shown.controls if name == CEILING_CONTROL]
-    rows = [*shown.systems, *ceiling]
+    controls = shown.lineup.controls
+    ceilings = [*shown.lineup.ceilings, *(name for name in controls if name == CEILING_CONTROL)]
+    systems = [shown.tuned, *shown.lineup.others]
+    rows = [*systems, *ceilings]
     shares = {(system, score): charts.shares(values[system, score]) for system in rows for score in SCORES}
 
+    measured = {**shown.lineup.metrics, shown.tuned: shown.metrics}
     predictions = {
-        system: {name: value for name, value in shown.metrics.get(system, {}).items() if name.startswith(PREDICTION)}
-        for system in shown.systems
+        system: {
+            name: value
+            for name, value in {**measured[system], **shown.retention.get(system, {})}.items()
+            if name.startswith(PREDICTION)
+        }
+        for system in [*systems, *shown.lineup.ceilings]
     }
 
     environment = Environment(
@@ -106,20 +114,21 @@ def report_page(shown: Evaluation) -> str:
         scores=SCORES,
         found=found,
         rows=rows,
-        beside=[shown.tuned, *ceiling, *shown.systems[1:]],
+        beside=[shown.tuned, *reversed(ceilings), *shown.lineup.others],
         answered=len(values[shown.tuned, "joint"]) // len(shown.examples),
         verdicts={score: verdicts(shown, score) for score in COMPARED},
         compared={score: list(rows) for score, rows in groupby(shown.comparisons, key=lambda row: row.score)},
         reach=max([0.1, *(abs(x) for row in shown.comparisons for x in (row.low, row.high))]),
         level=simultaneous_level(len(shown.comparisons)),
-        ceiling=CEILING_CONTROL,
+        ceilings=ceilings,
         bound=bound,
         bound_mark=bound_mark,
-        broken=[name for name in shown.controls if not keeps_bound(name, found[name, "joint"].mean)],
+        broken=[name for name in controls if not keeps_bound(name, found[name, "joint"].mean)],
         shares=shares,
         peak=max(map(max, shares.values())),
         predictions=predictions,
         prediction_names=list(dict.fromkeys(name for row in predictions.values() for name in row)),
+        probes=probes(shown.retention),
         examples={example.question_id: example for example in shown.examples},
         answer_of=answer_of,
         charts=charts,
@@ -136,6 +145,12 @@ def verdicts(shown: Evaluation, score: str) -> list[tuple[str, list[str]]]:
             outcome = {shown.tuned: "wins against", UNDECIDED: "is undecided against"}.get(row.winner, "loses to")
             outcomes[outcome].append(title(row.system))
     return [(outcome, names) for outcome, names in outcomes.items() if names]
+
+
+def probes(retention: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The kinds of probe that a tone was measured in, in the order of the file."""
+    names = dict.fromkeys(name for row in retention.values() for name in row)
+    return [name.removeprefix("tone_") for name in names if name.startswith("tone_")]
 
 
 def number(value: float, digits: int = 2, sign: str = "", unit: str = "") -> Markup:
