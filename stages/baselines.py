@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable
 
 from tone.base import load_base, load_tokenizer
-from tone.controls import broken_bounds, control_answers
+from tone.bounds import broken_bounds
+from tone.controls import control_answers
 from tone.errors import UserError, run
 from tone.files import write_json
 from tone.params import load_params

@@ -8,24 +8,53 @@ import csv
 
 from tone.adapter import load_adapter
 from tone.base import load_base, load_tokenizer
+from tone.bounds import CEILING_CONTROL
+from tone.classifier import labelled
+from tone.comparison import Comparison, Interval, compare, intervals, write_table
 from tone.errors import run
-from tone.files import replacing, write_json
+from tone.files import read_json, replacing, write_json
+from tone.fitted import load_fitted
+from tone.originality import originality
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.probes import predict_neutral, run_probes
+from tone.report import Evaluation, calibration, flat, report_page
+from tone.report.lineup import lineup
+from tone.report.ranks import ranked
 from tone.rows import read_examples, read_rows, write_rows
 from tone.samples import samples_page
 from tone.scoring import Scorer
 from tone.systems import Contest, Generation, local_contestant
 
-SHOWN = ("base", "base_prompted", "tuned", "teacher_persona")
+TUNED = "tuned"
+SHOWN = ("base", "base_prompted", TUNED, "teacher_persona")
+# What the report shows of params.yaml; dvc.yaml lists them, so the page is never older than a value on it.
+REPORTED = (
+    "seed",
+    "persona",
+    "base_model",
+    "system_prompt",
+    "compute.dtype",
+    "compute.attention",
+    "questions.per_prompt",
+    "questions.exchanges",
+    "split.validation",
+    "split.test",
+    "split.train_size",
+    "tone_classifier",
+    "scorers",
+    "train",
+    "evaluate",
+)
 
 
 def main() -> None:
     params = load_params()
     persona = load_persona(params.persona)
-    test = read_examples("test")
+    train, test = (read_examples(side) for side in ("train", "test"))
     baselines = read_rows("data/baseline_generations.jsonl", Generation)
+    entered = lineup(read_json("metrics/baselines.json"))
+    retention_base = read_json("metrics/retention_base.json")
 
     # The adapter is merged into the unquantised base: it then generates at the base's speed.
     tokenizer = load_tokenizer(params.base_model)
@@ -34,10 +63,10 @@ def main() -> None:
     scorer = Scorer(params)
     contest = Contest(test, scorer, params)
     contestant = local_contestant(tuned, tokenizer, params.evaluate)
-    metrics = contest.enter("tuned", contestant, [example.prompt for example in test])
+    metrics = contest.enter(TUNED, contestant, [example.prompt for example in test])
 
     # What tuning may have cost: neutral English forgotten, the tone dropped on request or in another form.
-    retention = run_probes("tuned", contestant, scorer, params.system_prompt, params.seed)
+    retention = run_probes(TUNED, contestant, scorer, params.system_prompt, params.seed)
     retention |= predict_neutral(tuned, tokenizer)
 
     write_rows("data/tuned_generations.jsonl", contest.generations)
@@ -50,6 +79,44 @@ def main() -> None:
         writer.writerows([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)
     with replacing("reports/samples.md") as file:
         file.write(samples_page(test[: params.evaluate.samples], every, persona.disclosure))
+
+    # How sure the figures are, who wins, and what is copied.
+    systems = [TUNED, *entered.others, *entered.ceilings]
+    means = intervals(every, [*systems, *entered.controls], params.seed)
+    comparisons = compare(every, TUNED, entered.others, params.seed)
+    write_table("metrics/intervals.csv", Interval, means)
+    write_table("metrics/comparison.csv", Comparison, comparisons)
+    trained_on = [example.answer for example in train]
+    original = {name: originality(every, name, trained_on) for name in (*systems, CEILING_CONTROL)}
+    write_json("metrics/originality.json", original)
+
+    # All of it on one page, with the calibration of both tone classifiers on the teacher's answers.
+    texts, labels = labelled(test)
+    calibrations = [
+        calibration(
+            "Tone (n-grams)", load_fitted("models/tone_classifier", "classifier").predict_proba(texts)[:, 1], labels
+        ),
+        calibration("Reported tone (hidden states)", scorer.reported_tone(texts), labels),
+    ]
+    page = report_page(
+        Evaluation(
+            persona=persona,
+            params=flat(params.model_dump(), REPORTED),
+            tuned=TUNED,
+            lineup=entered,
+            examples=test,
+            generations=every,
+            intervals=means,
+            comparisons=comparisons,
+            calibrations=calibrations,
+            originality=original,
+            metrics=metrics,
+            retention=retention_base | {TUNED: retention},
+            ranks=ranked(every, TUNED, max(1, params.evaluate.samples // 3)),
+        )
+    )
+    with replacing("reports/evaluation.html") as file:
+        file.write(page)
 
 
 if __name__ == "__main__":

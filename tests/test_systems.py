@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.conftest import ROOT
-from tone.controls import broken_bounds
+from tone.bounds import broken_bounds
 from tone.params import load_params
 from tone.probes import says_it_is_an_ai
 from tone.rows import Example, Message, read_rows

@@ -1,6 +1,7 @@
 """The tone classifier: word n-grams with regularised logistic regression, calibrated on validation."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -57,18 +58,36 @@ def refuse_chance(name: str, probabilities: np.ndarray, labels: np.ndarray, way_
         )
 
 
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The texts whose probabilities fall into one of the equal-width bins."""
+
+    count: int
+    predicted: float
+    """Their mean probability."""
+    observed: float
+    """The share of them that is labelled 1."""
+
+
+def calibration_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> list[CalibrationBin]:
+    """The bins that hold a text, from low to high."""
+    places = np.minimum((probabilities * bins).astype(int), bins - 1)
+    return [
+        CalibrationBin(
+            int((places == b).sum()), float(probabilities[places == b].mean()), float(labels[places == b].mean())
+        )
+        for b in range(bins)
+        if (places == b).any()
+    ]
+
+
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
     """Expected calibration error: the gap between confidence and accuracy, weighted over equal-width bins.
 
     Guo et al. 2017, https://arxiv.org/abs/1706.04599.
     """
-    places = np.minimum((probabilities * bins).astype(int), bins - 1)
-    gaps = [
-        abs(probabilities[places == b].mean() - labels[places == b].mean()) * (places == b).mean()
-        for b in range(bins)
-        if (places == b).any()
-    ]
-    return float(sum(gaps))
+    found = calibration_bins(probabilities, labels, bins)
+    return float(sum(abs(b.predicted - b.observed) * b.count for b in found) / len(probabilities))
 
 
 def halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tone.rows import Example
 
@@ -74,22 +74,6 @@ def paste_catchphrases(text: str, phrases: Sequence[str], seed: int) -> str:
 def wrong_questions(examples: Sequence[Example], step: int = 1) -> list[str]:
     """For each example the persona's answer to another one's question: the one `step` places further on."""
     return [examples[(i + step) % len(examples)].answer for i in range(len(examples))]
-
-
-CEILING = 0.75
-CONTROL_BOUND = 0.15
-
-
-def broken_bounds(controls: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """What is wrong with the controls' joint scores: the teacher's persona answers too low, or another control too high."""
-    problems = []
-    for name, scores in controls.items():
-        joint = scores["joint"]
-        if name == "teacher_persona" and joint < CEILING:
-            problems.append(f"control {name}: joint {joint:.3f} should be at least {CEILING}")
-        if name != "teacher_persona" and joint > CONTROL_BOUND:
-            problems.append(f"control {name}: joint {joint:.3f} should be at most {CONTROL_BOUND}")
-    return problems
 
 
 def control_answers(examples: Sequence[Example], catchphrases: Sequence[str], seed: int) -> dict[str, list[str]]:

@@ -4,13 +4,9 @@ from collections.abc import Sequence
 
 from tone.rows import Example
 from tone.systems import Generation
+from tone.titles import title
 
-COLUMNS = {
-    "teacher_persona": "Teacher",
-    "base": "Base",
-    "base_prompted": "Base, told who to be",
-    "tuned": "Tuned",
-}
+SHOWN = ("teacher_persona", "base", "base_prompted", "tuned")
 
 
 def samples_page(examples: Sequence[Example], generations: Sequence[Generation], disclosure: str) -> str:
@@ -27,9 +23,9 @@ def samples_page(examples: Sequence[Example], generations: Sequence[Generation],
     ]
     for example in examples:
         lines += [f"## {example.question}", "", "| | answer | tone | relevance | fluency |", "|---|---|---|---|---|"]
-        for system, title in COLUMNS.items():
+        for system in SHOWN:
             row = first[system, example.question_id]
             text = " ".join(row.text.replace("|", "\\|").split())
-            lines.append(f"| {title} | {text} | {row.tone:.2f} | {row.relevance:.2f} | {row.fluency:.2f} |")
+            lines.append(f"| {title(system)} | {text} | {row.tone:.2f} | {row.relevance:.2f} | {row.fluency:.2f} |")
         lines.append("")
     return "\n".join(lines)

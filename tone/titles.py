@@ -1,0 +1,26 @@
+"""What systems and controls are called where people read."""
+
+TITLES = {
+    "tuned": "Tuned",
+    "base": "Base",
+    "base_prompted": "Base, told who to be",
+    "base_fewshot": "Base, told, with examples",
+    "teacher_persona": "Teacher's persona answers",
+    "teacher_plain": "Teacher's plain answers",
+    "wrong_question": "Persona answers to other questions",
+    "shuffled_words": "Persona answers, words shuffled",
+    "repeated": "One sentence repeated",
+    "cut": "Cut in the middle",
+    "catchphrases": "Plain answers with catchphrases",
+}
+
+
+WAYS = {" prompted": ", told who to be", " fewshot": ", told, with examples"}
+
+
+def title(system: str) -> str:
+    """The system's name in words; a rival's is its label with the way it was asked."""
+    for ending, words in WAYS.items():
+        if system.endswith(ending):
+            return system.removesuffix(ending) + words
+    return TITLES.get(system, system)
