@@ -1,10 +1,14 @@
 """Ask the teacher for two answers to each question: as the persona, and the same content in plain words."""
 
-from tone.errors import run
+import sys
+
+from tone.errors import UserError, run
 from tone.params import load_params
 from tone.persona import load_persona
-from tone.rows import Answer, Message, Question, read_rows, write_rows
-from tone.teacher import Asking, make_teacher
+from tone.rows import Question, read_rows, write_rows
+from tone.teacher.pairs import collect_answers
+from tone.teacher.requests import Asking
+from tone.teacher.teachers import make_teacher
 
 
 def main() -> None:
@@ -13,33 +17,17 @@ def main() -> None:
     teacher = make_teacher(params)
     questions = read_rows("data/questions.jsonl", Question)
 
-    # A follow-up's request holds the answer that it follows, so follow-ups go in waves behind what they follow.
-    talks: dict[str, list[Message]] = {}
-    answers: dict[tuple[str, str], Answer] = {}
-    waiting = questions
-    while waiting:
-        wave = [question for question in waiting if question.after is None or question.after in talks]
-        asked_now = {question.id for question in wave}
-        waiting = [question for question in waiting if question.id not in asked_now]
-        histories = [talks[question.after] if question.after else [] for question in wave]
-        asked = [asking.persona_answer(question, history) for question, history in zip(wave, histories, strict=True)]
-        persona = teacher.respond(asked)
-        plain = teacher.respond(
-            [asking.plain_answer(question, answer.text) for question, answer in zip(wave, persona, strict=True)]
-        )
-        for question, history, in_tone, neutral in zip(wave, histories, persona, plain, strict=True):
-            turn = [Message(role="user", content=question.text), Message(role="assistant", content=in_tone.text)]
-            talks[question.id] = [*history, *turn]
-            for style, answer in (("persona", in_tone), ("plain", neutral)):
-                answers[question.id, style] = Answer(
-                    question_id=question.id,
-                    style=style,
-                    text=answer.text,
-                    teacher=answer.teacher,
-                    request=answer.request,
-                )
+    expected = 2 * params.answers.samples * len(questions)
+    answers, dropped = teacher.run(collect_answers(asking, teacher, questions), expected, "answers")
 
-    write_rows("data/answers.jsonl", [answers[q.id, style] for q in questions for style in ("persona", "plain")])
+    # What a live teacher would not answer is listed here and in data/dropped.jsonl; the split leaves it out.
+    listed = "".join(f'\n  {row.question_id} {row.style} "{row.text}": {row.reason}' for row in dropped)
+    if not answers:
+        raise UserError(f"teacher.model: {params.teacher.model}: no usable answer to any question:{listed[:2000]}")
+    if dropped:
+        print(f"{len(dropped)} of {params.answers.samples * len(questions)} dropped:{listed}", file=sys.stderr)
+    write_rows("data/answers.jsonl", answers)
+    write_rows("data/dropped.jsonl", dropped)
 
 
 if __name__ == "__main__":

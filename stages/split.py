@@ -1,21 +1,29 @@
 """Join questions and answers into examples, and split them by question into train, validation and test."""
 
 import csv
+from collections import defaultdict
 
 from tone.errors import UserError, run
 from tone.files import replacing, write_json
 from tone.near_duplicates import near_pairs
 from tone.params import load_params
 from tone.quality import check_quality, enforce
-from tone.rows import Answer, Example, Message, Question, read_rows, write_rows
+from tone.rows import Answer, Dropped, Example, Message, Question, Style, read_rows, write_rows
 from tone.splitting import assign_sides, training_order
 
 
 def main() -> None:
     params = load_params()
     settings = params.split
-    questions = read_rows("data/questions.jsonl", Question)
-    answers = {(answer.question_id, answer.style): answer.text for answer in read_rows("data/answers.jsonl", Answer)}
+    samples: dict[tuple[str, int], dict[Style, str]] = defaultdict(dict)
+    for answer in read_rows("data/answers.jsonl", Answer):
+        samples[answer.question_id, answer.sample or 0][answer.style] = answer.text
+    dropped = {row.question_id for row in read_rows("data/dropped.jsonl", Dropped)} - {key for key, _ in samples}
+    questions = [q for q in read_rows("data/questions.jsonl", Question) if q.id not in dropped]
+    answers: dict[tuple[str, Style], str] = {}
+    for (identifier, _), both in samples.items():  # the first sample is the answer, the others only train
+        for style, text in both.items():
+            answers.setdefault((identifier, style), text)
 
     # Split by question, never by answer: near questions share a side.
     near = near_pairs([question.text for question in questions], settings.quality.near_question)
@@ -24,25 +32,28 @@ def main() -> None:
     enforce(checks, settings.quality, "split.quality")
 
     # Each example is a chat; a follow-up's prompt holds the talk before it.
-    examples: dict[str, Example] = {}
-    for question in questions:
+    asked = {question.id: question for question in questions}
+    examples: dict[str, dict[int, Example]] = defaultdict(dict)
+    for (identifier, sample), both in samples.items():
+        question = asked[identifier]
         if question.after:
-            before = examples[question.after]
+            before = examples[question.after][sample]
             talk = [*before.prompt, *before.completion]
         else:
             talk = [Message(role="system", content=params.system_prompt)]
-        examples[question.id] = Example(
-            question_id=question.id,
+        examples[identifier][sample] = Example(
+            question_id=identifier,
             category=question.category,
             prompt=[*talk, Message(role="user", content=question.text)],
-            completion=[Message(role="assistant", content=answers[question.id, "persona"])],
-            plain=answers[question.id, "plain"],
+            completion=[Message(role="assistant", content=both["persona"])],
+            plain=both["plain"],
         )
-    rows = {
-        side: [examples[q.id] for q in questions if sides[q.id] == side] for side in ("train", "validation", "test")
-    }
+    first = {identifier: next(iter(members.values())) for identifier, members in examples.items()}
+    rows = {side: [first[q.id] for q in questions if sides[q.id] == side] for side in ("train", "validation", "test")}
     order = training_order([example.question_id for example in rows["train"]], params.seed)
-    rows["train"] = [examples[identifier] for identifier in order[: settings.train_size]]
+    rows["train"] = [
+        example for identifier in order[: settings.train_size] for example in examples[identifier].values()
+    ]
     for side, members in rows.items():
         if not members:
             raise UserError(

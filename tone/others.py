@@ -6,7 +6,7 @@ from tone.params import Params
 from tone.persona import load_persona, persona_names
 from tone.recordings import read_recordings, recordings_path
 from tone.rows import Example, Question
-from tone.teacher import Asking
+from tone.teacher.requests import Asking
 
 
 def other_personas_answers(params: Params, examples: Sequence[Example]) -> list[str]:

@@ -4,8 +4,9 @@ import json
 import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tone.errors import UserError
 from tone.rows import Text
@@ -33,10 +34,44 @@ class Teacher(Section):
     mode: Literal["replay", "live"]
     model: Text
     base_url: Text | None
+    extra_body: dict[Text, Any]
+    ask_again: Limit
+    concurrency: Annotated[int, Field(ge=1, le=1000)]
+    requests_per_minute: Count | None
+    tokens_per_minute: Count | None
+    timeout: Positive
+    retries: Limit
+    max_cost: Annotated[float, Field(ge=0)] | None
+    prices: dict[Text, Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]]
+    allow_http: list[Text]
+    batch: bool
+    batch_wait: bool
+    batch_poll: Positive
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            url = urlsplit(value)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("is http://<host>/<path> or https://<host>/<path>")
+            if "@" in url.netloc or url.query:
+                raise ValueError("holds no user, password or query: what is secret goes into OPENAI_API_KEY")
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _has_a_knob(cls, value: dict[str, Any]) -> dict[str, Any]:
+        known = {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format"}
+        if taken := sorted({*value} & (known | {"n", "stream"})):
+            raise ValueError(f"{taken[0]} has its own knob or cannot be changed")
+        return value
 
 
 class Questions(Section):
     per_prompt: Count
+    json_schema: Literal["auto", "always", "never"]
+    stale_rounds: Limit
     exchanges: bool
     temperature: Annotated[float, Field(ge=0, le=2)]
     max_tokens: Count
@@ -45,6 +80,7 @@ class Questions(Section):
 
 
 class Answers(Section):
+    samples: Count
     temperature: Annotated[float, Field(ge=0, le=2)]
     max_tokens: Count
     plain_system: Text
@@ -55,6 +91,8 @@ class Answers(Section):
         for name in ("{question}", "{answer}"):
             if name not in self.plain_user:
                 raise ValueError(f"plain_user needs the placeholder {name}")
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples: more than one needs a temperature over 0, or all are the same")
         return self
 
 

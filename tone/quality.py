@@ -109,7 +109,7 @@ def check_quality(
         *_within("words", [(len(w.text.split()), w) for w in written], limits.words, "words"),
     ]
     pairs = list(zip(by_style["persona"], by_style["plain"], strict=True))
-    similarities = [(_similarity(in_tone.text, plain.text), in_tone) for in_tone, plain in pairs]
+    similarities = [(similarity(in_tone.text, plain.text), in_tone) for in_tone, plain in pairs]
     lengths = [(len(plain.text.split()) / max(1, len(in_tone.text.split())), in_tone) for in_tone, plain in pairs]
     checks += [
         _highest("pair_similarity", similarities, limits.pair_similarity_max, "pair_similarity_max"),
@@ -158,6 +158,26 @@ def english_share(text: str) -> float:
     return sum(word.partition("'")[0] in ENGLISH for word in found) / max(1, len(found))
 
 
+def refusal(text: str) -> str | None:
+    """The phrase by which the text declines or talks of being an AI, if there is one."""
+    match = REFUSAL.search(_straight(text))
+    return match.group() if match else None
+
+
+def ends_in_sentence(text: str) -> bool:
+    """Whether the text ends in a finished sentence; an emoji may follow it."""
+    end = len(text)
+    while end and unicodedata.category(text[end - 1]) in ("So", "Sk", "Mn", "Cf", "Zs"):  # also joiners, and spaces
+        end -= 1
+    return SENTENCE_END.search(text[:end]) is not None
+
+
+def similarity(one: str, other: str) -> float:
+    """Jaccard similarity of the texts' 5-character shingles."""
+    a, b = shingles(one), shingles(other)
+    return len(a & b) / len(a | b)
+
+
 def _answer(answers: Mapping[tuple[str, Style], str], identifier: str, style: Style) -> str:
     try:
         return answers[identifier, style]
@@ -169,11 +189,6 @@ def _answer(answers: Mapping[tuple[str, Style], str], identifier: str, style: St
 
 def _straight(text: str) -> str:
     return text.lower().replace("\u2019", "'")
-
-
-def _similarity(one: str, other: str) -> float:
-    a, b = shingles(one), shingles(other)
-    return len(a & b) / len(a | b)
 
 
 def _phrases(text: str) -> set[str]:
@@ -240,19 +255,15 @@ def _refusals(written: Sequence[Written]) -> list[str]:
     offenders = []
     for answer in written:
         # The basic exchanges say what they are, and decline on purpose.
-        if answer.question.category != BASICS and (match := REFUSAL.search(_straight(answer.text))):
-            offenders.append(f'{answer}: says "{match.group()}"')
+        if answer.question.category != BASICS and (phrase := refusal(answer.text)):
+            offenders.append(f'{answer}: says "{phrase}"')
     return offenders
 
 
 def _cut_off(written: Sequence[Written]) -> list[str]:
     offenders = []
     for answer in written:
-        # An emoji may follow the sentence: symbols, their modifiers and joiners, and spaces.
-        end = len(answer.text)
-        while end and unicodedata.category(answer.text[end - 1]) in ("So", "Sk", "Mn", "Cf", "Zs"):
-            end -= 1
-        if not SENTENCE_END.search(answer.text[:end]):
+        if not ends_in_sentence(answer.text):
             offenders.append(f'{answer.question.id} {answer.style} "...{answer.text[-40:]}": no sentence end')
     return offenders
 

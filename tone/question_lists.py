@@ -3,19 +3,49 @@
 import re
 from collections.abc import Iterable
 
+from pydantic_core import from_json
+
 _MARKER = re.compile(r"^\s*(?:[-*\u2022]|\(?\d{1,3}[.):])\s*")
+_JSON = re.compile(r"[\[{]")
+_ENDS = re.compile(r"[.?!…][\"'”’)*]*$")
 
 
 def parse_question_list(response: str) -> list[str]:
-    """The questions of a numbered or bulleted list, without numbers, quotes, headings and repeats."""
+    """The questions of a JSON object or of a numbered or bulleted list, without numbers, quotes, headings and repeats.
+
+    A last line or string that was cut off is left out.
+    """
     questions: dict[str, str] = {}
-    for line in response.splitlines():
+    for text in _from_json(response) or _from_lines(response.splitlines()):
+        questions.setdefault(" ".join(text.lower().split()), text)
+    return list(questions.values())
+
+
+def _from_lines(lines: list[str]) -> list[str]:
+    texts = []
+    for number, line in enumerate(lines, 1):
         text = _MARKER.sub("", line).strip().strip('"*').strip()
         marked = _MARKER.match(line) is not None
+        whole = number < len(lines) or _ENDS.search(text) is not None
         # An introduction ("Here are 50 questions:") carries no marker and no question mark.
-        if text and (text.endswith("?") or (marked and len(text.split()) > 2)):
-            questions.setdefault(" ".join(text.lower().split()), text)
-    return list(questions.values())
+        if text and (text.endswith("?") or (marked and whole and len(text.split()) > 2)):
+            texts.append(text)
+    return texts
+
+
+def _from_json(response: str) -> list[str]:
+    """The strings of the first list in a JSON response, fenced or bare, whole or cut off; none if it is not JSON."""
+    start = _JSON.search(response)
+    if start is None or response[: start.start()].strip().removesuffix("json").strip("` \n"):
+        return []
+    try:
+        value = from_json(response[start.start() :].strip().strip("`").strip(), allow_partial=True)
+    except ValueError:
+        return []
+    if isinstance(value, dict):
+        value = next((member for member in value.values() if isinstance(member, list)), [])
+    texts = [item.get("question") if isinstance(item, dict) else item for item in value]
+    return [" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip()]
 
 
 def format_question_list(questions: Iterable[str]) -> str:

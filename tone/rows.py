@@ -36,6 +36,20 @@ class Answer(Row):
     """What wrote it, as the recording says."""
     request: Text
     """Hash of the request that it responds to."""
+    sample: int | None = None
+    """Which of several answers; none in the first."""
+
+
+class Dropped(Row):
+    """A question that the teacher gave no usable answer to."""
+
+    question_id: Text
+    style: Style
+    """The answer that could not be had."""
+    text: Text
+    """The question."""
+    reason: Text
+    sample: int | None = None
 
 
 class Message(Row):

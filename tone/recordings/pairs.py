@@ -15,7 +15,7 @@ from tone.persona import Persona, load_exchanges
 from tone.question_lists import format_question_list, parse_question_list
 from tone.recordings import SHARED, Recording, read_recordings, recordings_path, write_recordings
 from tone.rows import Message, Question, Row, Text, explain, question_id
-from tone.teacher import Asking
+from tone.teacher.requests import Asking
 
 MOST_SHOWN = 20
 

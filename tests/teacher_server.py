@@ -1,0 +1,262 @@
+"""An OpenAI-compatible server on loopback that answers what the pipeline asks, slowly and with faults on demand."""
+
+import asyncio
+import hashlib
+import json
+import random
+import threading
+import time
+from collections import Counter
+
+from aiohttp import web
+
+HTTP_FAULTS = ("429", "500", "503", "hang", "reset", "half a body")
+MODEL_FAULTS = ("invalid JSON", "empty choice", "refusal", "declines", "cut off", "other language")
+
+
+class TeacherServer:
+    """Runs in a thread of its own; use it as a context manager, and change its attributes at any time."""
+
+    def __init__(self, latency=0.0, slots=1000, fault_rate=0.0, faults=HTTP_FAULTS + MODEL_FAULTS, seed=1):
+        self.latency, self.slots, self.fault_rate, self.faults, self.seed = latency, slots, fault_rate, faults, seed
+        self.most_faults = 3  # of one request
+        self.structured = True
+        self.key = None  # what Authorization must hold
+        self.repeats = False  # always the same list
+        self.always = None  # a status and an error that every request gets
+        self.newer = False  # knows max_completion_tokens only
+        self.batch_seconds, self.batch_broken = 0.0, 0.0
+        self.expire_next = False
+        self.arrivals = []  # (time, digest of the body)
+        self.attempts, self.successes, self.made = Counter(), Counter(), Counter()
+        self.busy = self.busiest = 0
+        self.files, self.batches, self.unauthorised = {}, {}, 0
+
+    def __enter__(self):
+        self.loop = asyncio.new_event_loop()
+        ready = threading.Event()
+        self.thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
+        self.thread.start()
+        ready.wait()
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+
+    def _serve(self, ready):
+        asyncio.set_event_loop(self.loop)
+        application = web.Application(client_max_size=2**30)
+        application.router.add_post("/v1/chat/completions", self.chat)
+        application.router.add_post("/v1/files", self.upload)
+        application.router.add_get("/v1/files/{name}/content", self.content)
+        application.router.add_post("/v1/batches", self.create_batch)
+        application.router.add_get("/v1/batches", self.list_batches)
+        application.router.add_get("/v1/batches/{name}", self.show_batch)
+        self.gate = asyncio.Semaphore(self.slots)
+        runner = web.AppRunner(application, access_log=None)
+        self.loop.run_until_complete(runner.setup())
+        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
+        self.loop.run_until_complete(site.start())
+        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/v1"
+        ready.set()
+        self.loop.run_forever()
+        self.loop.run_until_complete(runner.cleanup())
+
+    # Chat
+
+    async def chat(self, request):
+        sent = await request.read()
+        body = json.loads(sent)
+        name = digest(body)
+        self.arrivals.append((time.time(), name))
+        self.attempts[name] += 1
+        if (problem := self.refuse(request, body)) is not None:
+            return problem
+        async with self.gate:
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+            try:
+                await asyncio.sleep(self.latency)
+            finally:
+                self.busy -= 1
+        fault = self.draw(name)
+        if fault in HTTP_FAULTS:
+            return await self.break_off(request, fault, body)
+        response = web.json_response(completion(body, self.answer(body, fault), fault))
+        if fault == "invalid JSON":
+            return web.Response(text="{not json", content_type="application/json")
+        if fault is None:
+            self.successes[name] += 1
+        return response
+
+    def refuse(self, request, body):
+        if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
+            self.unauthorised += 1
+            echo = request.headers.get("Authorization")
+            return error(401, f"Incorrect API key provided: {echo}", "invalid_api_key")
+        if self.always:
+            return error(*self.always)
+        if body["model"] != "test-model":
+            return error(404, f"The model {body['model']} does not exist", "model_not_found")
+        if "response_format" in body and not self.structured:
+            return error(400, "response_format of type json_schema is not supported", "unsupported")
+        if "max_tokens" in body and self.newer:
+            return error(
+                400,
+                "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+                "unsupported_parameter",
+            )
+        return None
+
+    def draw(self, name):
+        if self.made[name] >= self.most_faults:
+            return None
+        dice = random.Random(f"{self.seed}/{name}/{self.attempts[name]}")
+        if dice.random() >= self.fault_rate:
+            return None
+        self.made[name] += 1
+        return dice.choice(self.faults)
+
+    async def break_off(self, request, fault, body):
+        if fault == "hang":
+            await asyncio.sleep(30)
+        elif fault == "reset":
+            request.transport.abort()
+        elif fault == "half a body":
+            text = json.dumps(completion(body, self.answer(body, None), None)).encode()
+            response = web.StreamResponse(
+                headers={"Content-Length": str(len(text)), "Content-Type": "application/json"}
+            )
+            await response.prepare(request)
+            await response.write(text[: len(text) // 2])
+            request.transport.close()
+            return response
+        return error(
+            int(fault) if fault.isdigit() else 500,
+            f"fault: {fault}",
+            None,
+            {"Retry-After": "0.1"} if fault == "429" else {},
+        )
+
+    def answer(self, body, fault):
+        messages = body["messages"]
+        if messages[0]["role"] == "user":
+            rounds = 1 if self.repeats else sum(message["role"] == "user" for message in messages)
+            subject = hashlib.sha256(messages[0]["content"].encode()).hexdigest()[:4]
+            questions = [f"What would you make of item {i} in {rounds}{subject}?" for i in range(50)]
+            if "response_format" in body:
+                return json.dumps({"questions": questions})
+            return "\n".join(f"{i}. {text}" for i, text in enumerate(questions, 1))
+        return reply_to(messages, fault)
+
+    # Files and batches
+
+    async def upload(self, request):
+        form = await request.post()
+        name = f"file-{len(self.files)}"
+        self.files[name] = form["file"].file.read().decode()
+        return web.json_response(
+            {
+                "id": name,
+                "object": "file",
+                "bytes": 1,
+                "created_at": 1,
+                "filename": "x",
+                "purpose": "batch",
+                "status": "processed",
+            }
+        )
+
+    async def content(self, request):
+        return web.Response(text=self.files[request.match_info["name"]])
+
+    async def create_batch(self, request):
+        asked = await request.json()
+        name = f"batch-{len(self.batches)}"
+        self.batches[name] = {
+            "id": name, "object": "batch", "created_at": 1, "completion_window": "24h", "status": "in_progress",
+            "endpoint": asked["endpoint"], "input_file_id": asked["input_file_id"], "metadata": asked.get("metadata"),
+            "until": time.time() + self.batch_seconds, "expires": self.expire_next,
+        }  # fmt: skip
+        self.expire_next = False
+        return web.json_response(self.shown(name))
+
+    async def list_batches(self, request):
+        return web.json_response(
+            {"object": "list", "data": [self.shown(name) for name in self.batches], "has_more": False}
+        )
+
+    async def show_batch(self, request):
+        name = request.match_info["name"]
+        batch = self.batches[name]
+        if batch["status"] == "in_progress" and time.time() >= batch["until"]:
+            self.work_off(name, batch)
+        return web.json_response(self.shown(name))
+
+    def shown(self, name):
+        return {key: value for key, value in self.batches[name].items() if key not in ("until", "expires")}
+
+    def work_off(self, name, batch):
+        lines = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines()]
+        output, errors = [], []
+        for number, line in enumerate(lines):
+            if batch["expires"] and number >= len(lines) // 2:
+                continue
+            body, key = line["body"], digest(line["body"])
+            dice = random.Random(f"{self.seed}/{key}/{self.made[key]}")
+            if dice.random() < self.batch_broken and self.made[key] < 1:
+                self.made[key] += 1
+                errors.append(
+                    {
+                        "custom_id": line["custom_id"],
+                        "response": {"status_code": 500, "body": {"error": {"message": "broken"}}},
+                    }
+                )
+                continue
+            self.successes[key] += 1
+            response = {"status_code": 200, "body": completion(body, self.answer(body, None), None)}
+            output.append({"custom_id": line["custom_id"], "response": response, "error": None})
+        for kind, rows in (("output_file_id", output), ("error_file_id", errors)):
+            if rows:
+                batch[kind] = f"file-{len(self.files)}"
+                self.files[batch[kind]] = "\n".join(map(json.dumps, rows))
+        batch["status"] = "expired" if batch["expires"] else "completed"
+
+
+def digest(body):
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def reply_to(messages, fault):
+    """Twenty-odd plausible words that differ from question to question, and from the persona's to the plain ones."""
+    word = hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:8]
+    if fault == "declines":
+        return "I'm sorry, but I can't assist with that. As an AI language model I do not have personal opinions on such things, and you know it."
+    if fault == "other language":
+        return (
+            f"Das ist {word} und "
+            + "gar nicht einfach zu sagen, weil niemand genau weiß, wie viele " * 2
+            + "davon kommen."
+        )
+    if "\n\nAnswer:" in messages[-1]["content"]:
+        return f"There are several points to make about {word}. It takes a little time, it costs some money, and in general most people would rather have both of them back at the end of it."
+    return f"Well, I mean, {word} is just one of those things, you know, and when you look at it from first principles it's really not that hard, so, yeah, that's what I'd do next."
+
+
+def completion(body, text, fault):
+    message = {"role": "assistant", "content": text}
+    if fault == "refusal":
+        message = {"role": "assistant", "content": None, "refusal": "I cannot."}
+    choices = [{"index": 0, "message": message, "finish_reason": "length" if fault == "cut off" else "stop"}]
+    prompt = sum(len(m["content"]) // 4 for m in body["messages"])
+    return {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "test-model-2026-01-01",
+        "system_fingerprint": "fp_test", "choices": [] if fault == "empty choice" else choices,
+        "usage": {"prompt_tokens": prompt, "completion_tokens": len(text) // 4, "total_tokens": prompt + len(text) // 4},
+    }  # fmt: skip
+
+
+def error(status, message, code, headers=None):
+    body = {"error": {"message": message, "type": "error", "code": code, "param": None}}
+    return web.json_response(body, status=status, headers=headers)

@@ -1,0 +1,45 @@
+"""The teacher that answers from the recordings in git."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from tone.errors import UserError
+from tone.recordings import Recording, read_recordings
+from tone.teacher.protocol import Check, Result, Unusable
+from tone.teacher.requests import Request
+
+
+class ReplayTeacher:
+    """Answers from the recordings; never touches the network."""
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths = paths
+        self.recordings = {recording.request: recording for path in paths for recording in read_recordings(path)}
+        self.asked = 0
+        self.missing = 0
+
+    async def respond(self, *forms: Request, about: str, check: Check | None = None, whole: bool = True) -> Recording:
+        """The recorded response; whether it is any good was settled when it was recorded."""
+        self.asked += 1
+        for request in forms:
+            if request.key in self.recordings:
+                return self.recordings[request.key]
+        self.missing += 1
+        raise Unusable("not recorded")
+
+    def run(self, work: Coroutine[Any, Any, Result], expected: int, title: str) -> Result:
+        """Run `work`; a `UserError` counts the requests without a recording."""
+        try:
+            result = asyncio.run(work)
+        except Unusable:
+            if not self.missing:
+                raise
+        if self.missing:
+            raise UserError(
+                f"{' and '.join(map(str, self.paths))}: {self.missing} of {self.asked} responses are not recorded (the "
+                "persona, a prompt or a setting changed).\nteacher.mode: live, with OPENAI_API_KEY or a "
+                "teacher.base_url, fetches them."
+            )
+        return result
