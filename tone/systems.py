@@ -29,6 +29,9 @@ class Generation(Row):
     relevance: float
     fluency: float
     reported_tone: float
+    teacher_nats: float | None = None
+    """Negative log-likelihood of the teacher's persona answer to the question; of the rows of models only."""
+    teacher_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,9 @@ def run_system(
     )
     generations = score_answers(name, [example for example, _ in asked], [turn for _, turn in asked], texts, scorer)
     metrics = {key: round(float(np.mean([getattr(g, key) for g in generations])), 6) for key in HEADLINE[:4]}
-    return Result(metrics | predict_teacher(model, tokenizer, examples, chats, settings.batch_size), generations)
+    predicted, likelihoods = predict_teacher(model, tokenizer, examples, chats, settings.batch_size)
+    generations = [row.model_copy(update=likelihoods[row.question_id]) for row in generations]
+    return Result(metrics | predicted, generations)
 
 
 def score_answers(
@@ -113,10 +118,14 @@ def predict_teacher(
     examples: Sequence[Example],
     chats: Sequence[Sequence[Message]],
     batch_size: int,
-) -> dict[str, float]:
-    """Perplexity of the teacher's persona and plain answers, and bits per byte of the persona's, on answer tokens only."""
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Perplexity of the teacher's persona and plain answers, and bits per byte of the persona's, on answer tokens only.
+
+    Also each persona answer's `teacher_nats` and `teacher_tokens`, by its question's id: intervals need them.
+    """
     measure = evaluate.load(str(MEASURES / "perplexity"))
     metrics = {}
+    likelihoods = {}
     for style, answers in (("persona", [e.answer for e in examples]), ("plain", [e.plain for e in examples])):
         result = measure.compute(
             predictions=answers,
@@ -127,4 +136,7 @@ def predict_teacher(
         )
         metrics[f"perplexity_{style}"] = round(result["perplexity"], 6)
         metrics[f"bits_per_byte_{style}"] = round(result["bits_per_byte"], 6)
-    return {name: metrics[name] for name in HEADLINE[4:]}
+        if style == "persona":
+            for example, nats, tokens in zip(examples, result["nats"], result["tokens"], strict=True):
+                likelihoods[example.question_id] = {"teacher_nats": round(nats, 6), "teacher_tokens": tokens}
+    return {name: metrics[name] for name in HEADLINE[4:]}, likelihoods
