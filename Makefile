@@ -1,14 +1,27 @@
 # make repro: the pipeline, from nothing to metrics.  make test: the tests.  Both build .venv first if need be.
+# make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
+# `dvc push` goes.  make verify: is this run the committed one?
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test clean
+.PHONY: repro test sweep remote verify clean
+RANKS ?= 2 4 8 16
+
 repro: .venv/ready
 	@dvc repro
 
 test: .venv/ready
 	@python -m pytest
+
+sweep: .venv/ready
+	@python -m tone.sweep $(RANKS)
+
+remote: .venv/ready
+	@python -m tone.remote "$(URL)" $(if $(ENDPOINT),--endpoint "$(ENDPOINT)")
+
+verify: .venv/ready
+	@python -m tone.verify
 
 .venv/ready: requirements.lock requirements-models.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; set PYTHON=<newer>" >&2; exit 1; }

@@ -12,7 +12,7 @@ from tone.adapter import save_adapter
 from tone.base import compute_dtype, load_base, load_tokenizer
 from tone.chat_format import supervised
 from tone.errors import UserError, run
-from tone.files import cache_dir, content_key, replacing, write_json
+from tone.files import cache_dir, content_key, locked, replacing, write_json
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.rows import read_examples
@@ -36,15 +36,22 @@ def main() -> None:
 
     # Checkpoints are keyed by all that shapes them: another rank never goes on from this one's.
     key = content_key(
-        INPUTS + CODE, settings.model_dump(), params.seed, params.base_model, str(dtype), os.uname().machine
+        INPUTS + CODE,
+        settings.model_dump(),
+        params.seed,
+        params.base_model,
+        str(dtype),
+        params.compute.attention,
+        os.uname().machine,
     )
     prune_checkpoints(cache_dir("checkpoints"))
     checkpoints = cache_dir("checkpoints") / key
     trainer = make_trainer(model, tokenizer, *encoded, settings, params.seed, checkpoints, dtype)
-    resume = last_checkpoint(checkpoints)
-    if resume:
-        print(f"going on from {resume.name}", flush=True)
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    with locked(checkpoints.with_suffix(".lock")):  # another worker may train the same
+        resume = last_checkpoint(checkpoints)
+        if resume:
+            print(f"going on from {resume.name}", flush=True)
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
 
     history = trainer.state.log_history
     losses = {row["step"]: row["eval_loss"] for row in history if "eval_loss" in row}

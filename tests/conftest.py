@@ -35,13 +35,20 @@ def tokenizer_folder():
 
 
 @pytest.fixture(scope="session")
-def tiny_base(tmp_path_factory, tokenizer_folder):
+def tiny_base(tmp_path_factory):
     """A folder with a random two-layer Llama and the real tokenizer."""
+    return make_base(tmp_path_factory.mktemp("tiny") / "base")
+
+
+def make_base(folder: Path) -> Path:
+    """Write a random two-layer Llama with the default base's tokenizer."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+    from tone.base import base_folder
+    from tone.params import load_params
+
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("tiny") / "base"
     config = LlamaConfig(
         vocab_size=49152,
         hidden_size=64,
@@ -56,7 +63,7 @@ def tiny_base(tmp_path_factory, tokenizer_folder):
         pad_token_id=2,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base_folder(load_params(ROOT / "params.yaml").base_model)).save_pretrained(folder)
     return folder
 
 
@@ -127,6 +134,7 @@ def make_small(space: Workspace, base: Path) -> None:
         split__test=0.1,
         train__epochs=1,
         train__lora__r=4,
+        scorers__sentence_epochs=0.1,
         scorers__hidden_layers=1,
         scorers__base_answers=4,
         evaluate__max_new_tokens=8,
@@ -134,3 +142,58 @@ def make_small(space: Workspace, base: Path) -> None:
         evaluate__seeds=2,
         evaluate__prompt_questions=2,
     )
+
+
+def committed(space: Workspace) -> Workspace:
+    """Make a workspace in which the stages have run a git and DVC repository, its run committed."""
+    shutil.copytree(ROOT / ".dvc", space.root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    shutil.copy(ROOT / "Makefile", space.root)
+    space.run("git", "init", "-q", "-b", "main")
+    as_someone(space)
+    space.run("git", "add", "-A")
+    space.run("git", "commit", "-qm", "start")
+    space.run("dvc", "commit", "-q", "--force")
+    space.run("git", "add", "-A")
+    space.run("git", "commit", "-qm", "run")
+    return space
+
+
+def as_someone(space: Workspace) -> None:
+    """Give a repository an author to commit as."""
+    for key, value in (("email", "a@example.org"), ("name", "a")):
+        space.run("git", "config", f"user.{key}", value)
+
+
+def cloned(space: Workspace, target: Path, source: Path | None = None) -> Workspace:
+    """A fresh git clone: without outputs, cache or experiments."""
+    space.run("git", "clone", "-q", str(source or space.root), str(target))
+    clone = Workspace(target)
+    as_someone(clone)
+    return clone
+
+
+@pytest.fixture(scope="session")
+def tiny_repo(tiny_workspace, tmp_path_factory):
+    """The tiny workspace as a repository; tests must not change it: they copy or clone it."""
+    root = tmp_path_factory.mktemp("committed") / "repo"
+    shutil.copytree(tiny_workspace.root, root)
+    return committed(Workspace(root))
+
+
+@pytest.fixture(scope="session")
+def swept(tiny_repo, tmp_path_factory):
+    """A copy of the tiny repository after `make sweep RANKS="4 2"`, and what that said."""
+    root = tmp_path_factory.mktemp("swept") / "repo"
+    shutil.copytree(tiny_repo.root, root, symlinks=True)
+    space = Workspace(root)
+    return space, make(space, "sweep", "RANKS=4 2").stdout
+
+
+def make(space: Workspace, *arguments, check=True):
+    """Run make in a copy without its own .venv: this one's commands serve."""
+    return space.run("make", "--no-print-directory", "-o", ".venv/ready", *arguments, check=check)
+
+
+def ran(text: str) -> list[str]:
+    """The stages that a dvc command ran."""
+    return [line.split("'")[1] for line in text.splitlines() if line.startswith("Running stage")]

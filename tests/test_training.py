@@ -10,9 +10,10 @@ from transformers import AutoModelForCausalLM
 
 from tone.base import load_base, load_tokenizer
 from tone.chat_format import IGNORED, supervised
+from tone.files import seal, write_json
 from tone.params import LoRA, load_params
 from tone.rows import Example, Message
-from tone.training import FINISHED, add_adapter, answer_loss, last_checkpoint
+from tone.training import add_adapter, answer_loss, last_checkpoint
 
 LORA = LoRA(r=4, alpha=8, dropout=0.0, target_modules="all-linear")
 
@@ -93,12 +94,22 @@ def test_an_adapter_starts_from_the_seed(tiny_base):
     assert not torch.equal(start(1), start(2))
 
 
-def test_a_checkpoint_cut_short_is_not_resumed_from(tmp_path):
-    for step, whole in ((5, True), (10, True), (15, False)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if whole:
-            (tmp_path / f"checkpoint-{step}" / FINISHED).touch()
+def test_a_checkpoint_cut_short_or_damaged_is_not_resumed_from(tmp_path, capsys):
+    for step in (5, 10, 15, 20):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "optimizer.pt").write_bytes(b"state")
+        write_json(folder / "trainer_state.json", {"best_model_checkpoint": str(tmp_path / "checkpoint-5")})
+        if step != 20:
+            seal(folder)
+    (tmp_path / "checkpoint-15/optimizer.pt").write_bytes(b"stats")
     assert last_checkpoint(tmp_path).name == "checkpoint-10"
+    said = capsys.readouterr().out
+    assert "checkpoint-15: damaged" in said
+    assert "checkpoint-20: damaged" in said
+    # Nor one whose best checkpoint, which training would load in the end, is damaged.
+    (tmp_path / "checkpoint-5/optimizer.pt").unlink()
+    assert last_checkpoint(tmp_path) is None
     assert last_checkpoint(tmp_path / "nothing") is None
 
 

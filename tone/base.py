@@ -1,12 +1,9 @@
 """The base model that `base_model` names: found, dequantised once per machine, loaded."""
 
-import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,7 +16,7 @@ from transformers import (
 )
 
 from tone.errors import UserError
-from tone.files import cache_dir
+from tone.files import cache_dir, is_whole, locked, seal
 from tone.locate import locate
 from tone.params import Compute
 from tone.quiet import progress_bars_off
@@ -36,10 +33,12 @@ def dequantised(gguf: Path) -> Path:
     status = gguf.stat()
     key = hashlib.sha256(f"{gguf.name}/{status.st_size}/{_head_digest(gguf)}".encode()).hexdigest()[:16]
     folder = cache_dir("base") / f"{gguf.stem}-{key}"
-    if (folder / "complete").is_file():
+    if is_whole(folder):
         return folder
-    with _locked(folder.with_suffix(".lock")):
-        if not (folder / "complete").is_file():
+    with locked(folder.with_suffix(".lock")):
+        if not is_whole(folder):
+            if folder.exists():
+                print(f"{folder}: damaged or cut short; made again", flush=True)
             print(f"dequantising {gguf.name} (once per machine)", flush=True)
             _dequantise(gguf, folder)
     return folder
@@ -69,26 +68,18 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     # bfloat16 loses less than the four bits the weights come from
     model = model.to(torch.bfloat16)
     model.config.name_or_path = ""
-    shutil.rmtree(folder, ignore_errors=True)  # an entry without its mark is half of one
+    shutil.rmtree(folder, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
     try:
         with progress_bars_off():
             model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
-        (unfinished / "complete").touch()
+        seal(unfinished)
         os.replace(unfinished, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait for other processes that make the same entry; a killed one's lock ends with it."""
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def compute_dtype(name: str) -> torch.dtype:

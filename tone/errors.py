@@ -1,6 +1,8 @@
 """Errors a user can mend, and the frame every command runs in."""
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -9,8 +11,25 @@ class UserError(Exception):
     """A mistake in the input: its message names the file or key, the value and the way out, in one or two lines."""
 
 
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def storage_problem(error: BaseException | None) -> str | None:
+    """What kept a file from being written, if that is what the error or one of its causes says."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in STORAGE:
+            return f"{error.filename or 'a file'}: {error.strerror}"
+        # The Rust libraries (safetensors, tokenizers) say it in words, and torch only that writing failed.
+        if (found := re.search(r"\(os error (\d+)\)", str(error))) and int(found[1]) in STORAGE:
+            return f"a file: {os.strerror(int(found[1]))}"
+        if "PytorchStreamWriter failed" in str(error):
+            return "a checkpoint: writing it failed"
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def run(main: Callable[[], None]) -> None:
-    """Run a command's `main`; a `UserError` becomes one message on stderr and exit code 1, without a traceback."""
+    """Run a command's `main`; a `UserError` or a full disk becomes one message on stderr and exit code 1, no traceback."""
     try:
         main()
     except UserError as error:
@@ -22,4 +41,9 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         # The reader (`| head`) has gone: point stdout elsewhere so that Python's exit does not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if (problem := storage_problem(error)) is None:
+            raise
+        print(f"error: {problem}; make room, or make it writable, and run this again", file=sys.stderr)
         sys.exit(1)

@@ -1,5 +1,6 @@
 """Where things lie, and writing them so that a kill leaves either the old file or the new one."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +12,8 @@ from typing import IO, Any
 
 from tone.errors import UserError
 
+SEAL = "sealed.json"
+
 
 def cache_dir(kind: str) -> Path:
     """The folder for one kind of thing that outlives a stage's outputs: `$DVC_ROOT/.cache/<kind>`.
@@ -21,7 +24,9 @@ def cache_dir(kind: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be created ({error.strerror}); make it writable") from None
+        raise UserError(f"{folder}: cannot be created ({error.strerror}); make it a folder you can write to") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{folder}: cannot be written to; make it writable")
     return folder
 
 
@@ -69,3 +74,46 @@ def content_key(paths: Sequence[str | Path], *values: object) -> str:
     for path in paths:
         digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def seal(folder: Path) -> None:
+    """Mark a folder as whole, by the size, time and hash of every file in it."""
+    marks = {str(path.relative_to(folder)): [*_stamp(path), _digest(path)] for path in _files(folder)}
+    write_json(folder / SEAL, marks)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder is sealed and its files are still those that were sealed.
+
+    A file with the size and time it was sealed with is taken for unchanged; any other is hashed.
+    """
+    try:
+        marks = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        files = {str(path.relative_to(folder)): path for path in _files(folder)}
+        return marks.keys() == files.keys() and all(
+            _stamp(path) == marks[name][:2] or _digest(path) == marks[name][2] for name, path in files.items()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait for other processes that make the same thing; a killed one's lock ends with it."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

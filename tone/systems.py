@@ -29,6 +29,9 @@ class Generation(Row):
     relevance: float
     fluency: float
     reported_tone: float
+    teacher_nats: float | None = None
+    """Negative log-likelihood of the teacher's persona answer to the question; of the rows of models only."""
+    teacher_tokens: int | None = None
 
 
 Answerer = Callable[[Sequence[Sequence[Message]], Sequence[int], str], list[str]]
@@ -88,10 +91,14 @@ class Contest:
     def enter(self, name: str, contestant: Contestant, chats: Sequence[Sequence[Message]]) -> dict[str, float]:
         """The system's headline metrics when it is asked `chats`, one for each example."""
         rows = run_system(name, contestant.answer, self.examples, chats, self.scorer, self.seeds)
-        self.generations += rows
         metrics = mean_scores(rows)
         if contestant.model is not None and contestant.tokenizer is not None:
-            metrics |= predict_teacher(contestant.model, contestant.tokenizer, self.examples, chats, self.batch_size)
+            predicted, likelihoods = predict_teacher(
+                contestant.model, contestant.tokenizer, self.examples, chats, self.batch_size
+            )
+            metrics |= predicted
+            rows = [row.model_copy(update=likelihoods[row.question_id]) for row in rows]
+        self.generations += rows
         return metrics
 
 
@@ -167,10 +174,14 @@ def predict_teacher(
     examples: Sequence[Example],
     chats: Sequence[Sequence[Message]],
     batch_size: int,
-) -> dict[str, float]:
-    """Perplexity of the teacher's persona and plain answers, and bits per byte of the persona's, on answer tokens only."""
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Perplexity of the teacher's persona and plain answers, and bits per byte of the persona's, on answer tokens only.
+
+    Also each persona answer's `teacher_nats` and `teacher_tokens`, by its question's id: intervals need them.
+    """
     measure = evaluate.load(str(MEASURES / "perplexity"))
     metrics = {}
+    likelihoods = {}
     for style, answers in (("persona", [e.answer for e in examples]), ("plain", [e.plain for e in examples])):
         result = measure.compute(
             predictions=answers,
@@ -181,4 +192,7 @@ def predict_teacher(
         )
         metrics[f"perplexity_{style}"] = round(result["perplexity"], 6)
         metrics[f"bits_per_byte_{style}"] = round(result["bits_per_byte"], 6)
-    return {name: metrics[name] for name in HEADLINE[4:]}
+        if style == "persona":
+            for example, nats, tokens in zip(examples, result["nats"], result["tokens"], strict=True):
+                likelihoods[example.question_id] = {"teacher_nats": round(nats, 6), "teacher_tokens": tokens}
+    return {name: metrics[name] for name in HEADLINE[4:]}, likelihoods

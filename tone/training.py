@@ -15,9 +15,8 @@ from trl import SFTConfig, SFTTrainer
 
 from tone.chat_format import IGNORED
 from tone.errors import UserError
+from tone.files import is_whole, read_json, seal
 from tone.params import LoRA, Train
-
-FINISHED = "saved"
 
 
 def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
@@ -77,17 +76,24 @@ class ToneTrainer(SFTTrainer):
         return answer_loss(base, inputs, num_items_in_batch)
 
 
-class MarkFinished(TrainerCallback):
-    """Marks a checkpoint once it is whole, so that one cut short by a kill is not resumed from."""
+class SealCheckpoints(TrainerCallback):
+    """Seals a checkpoint once it is whole, so that one cut short by a kill, or damaged later, is not resumed from."""
 
     def on_save(self, args: SFTConfig, state: Any, control: Any, **_: Any) -> None:
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / FINISHED).touch()
+        seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint under `folder`."""
-    whole = [mark.parent for mark in folder.glob(f"checkpoint-*/{FINISHED}")]
-    return max(whole, key=lambda path: int(path.name.partition("-")[2]), default=None)
+    """The newest checkpoint under `folder` that training can go on from; newer ones that are not whole are removed."""
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]), reverse=True):
+        if is_whole(path):
+            # Training ends by loading the best checkpoint, which may be an earlier one.
+            best = read_json(path / "trainer_state.json")["best_model_checkpoint"]
+            if best is None or is_whole(Path(best)):
+                return path
+        print(f"{path}: damaged or cut short; left out", flush=True)
+        shutil.rmtree(path)
+    return None
 
 
 def prune_checkpoints(folder: Path, days: float = 7) -> None:
@@ -148,7 +154,7 @@ def make_trainer(
         train_dataset=Dataset.from_list(list(train)),
         eval_dataset=Dataset.from_list(by_length),
         processing_class=tokenizer,
-        callbacks=[MarkFinished(), EarlyStoppingCallback(early_stopping_patience=settings.patience)],
+        callbacks=[SealCheckpoints(), EarlyStoppingCallback(early_stopping_patience=settings.patience)],
     )
     # TRL casts the adapter of a quantised base to bfloat16, which a CPU that computes in float32 emulates: three times
     # the time of a step.
