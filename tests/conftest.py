@@ -141,6 +141,7 @@ def make_small(space: Workspace, base: Path) -> None:
         evaluate__samples=3,
         evaluate__seeds=2,
         evaluate__prompt_questions=2,
+        compute__threads=1,  # tiny: a second thread would only wait
     )
 
 
