@@ -17,7 +17,7 @@ def other_personas_answers(params: Params, examples: Sequence[Example]) -> list[
         if name == params.persona or not path.exists():
             continue
         asking = Asking(params, load_persona(name))
-        recorded = {recording.request: recording.text for recording in read_recordings(path)}
+        recorded = {recording.request: recording.text for recording in read_recordings(path) if not recording.dropped}
         for example in examples:
             question = Question(id=example.question_id, category=example.category, text=example.question)
             text = recorded.get(asking.persona_answer(question, []).key)

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tone.errors import UserError
@@ -11,6 +11,7 @@ from tone.rows import Row, Text, parse_lines
 
 FOLDER = Path("data/recordings")
 SHARED = FOLDER / "questions.jsonl.gz"
+ENDS = 8  # in 256 rows so many end a gzip member
 
 
 class Recording(Row):
@@ -23,11 +24,18 @@ class Recording(Row):
     teacher: Text
     """What wrote it."""
     text: Text
+    dropped: bool = False
+    """No usable response was had, for the reason that `text` gives."""
 
 
 def recordings_path(persona: str) -> Path:
     """Where a persona's recordings lie."""
     return FOLDER / f"{persona}.jsonl.gz"
+
+
+def shared_path(own_prompts: bool, persona: str) -> Path:
+    """Where the question lists lie that a persona uses: its own if it has prompts of its own."""
+    return recordings_path(persona) if own_prompts else SHARED
 
 
 def read_recordings(path: Path) -> list[Recording]:
@@ -54,8 +62,28 @@ def read_recordings(path: Path) -> list[Recording]:
 
 
 def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
-    """Write recordings sorted by what they are about, the same bytes for the same rows."""
+    """Write recordings sorted by what they are about, the same bytes for the same rows.
+
+    The file is a run of gzip members, which any gunzip reads as one. Where a member ends depends on the rows around it
+    alone, so a changed row changes its member and no other byte, and git stores the difference only.
+    """
     ordered = sorted(recordings, key=lambda recording: (recording.about, recording.request))
-    text = "".join(json.dumps(row.model_dump(), ensure_ascii=False) + "\n" for row in ordered)
+    members = [b""]
+    for row in ordered:
+        line = json.dumps(row.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
+        members[-1] += line.encode()
+        if int(row.request[:2], 16) < ENDS:
+            members.append(b"")
     with replacing(path, "wb") as file:
-        file.write(gzip.compress(text.encode(), mtime=0))
+        for member in members:
+            if member or len(members) == 1:
+                file.write(gzip.compress(member, mtime=0))
+
+
+def merge_recordings(path: Path, added: Sequence[Recording]) -> int:
+    """Add recordings to those in `path`, in place of those of the same request; how many were new or changed."""
+    kept = {recording.request: recording for recording in read_recordings(path)} if path.exists() else {}
+    changed = [recording for recording in added if kept.get(recording.request) != recording]
+    if changed:
+        write_recordings(path, (kept | {recording.request: recording for recording in changed}).values())
+    return len(changed)

@@ -1,4 +1,4 @@
-"""Turn your own question-answer pairs into a persona's recordings, or write the splits for other trainers."""
+"""Keep a live teacher's answers or your own pairs as recordings, or write the splits for other trainers."""
 
 import argparse
 import json
@@ -8,9 +8,10 @@ from tone.errors import run
 from tone.files import replacing
 from tone.params import load_params
 from tone.persona import load_persona
-from tone.recordings import recordings_path
+from tone.recordings import merge_recordings, recordings_path, shared_path
 from tone.recordings.pairs import import_pairs, read_pairs
-from tone.rows import Example, read_rows
+from tone.rows import Dropped, Example, read_rows
+from tone.teacher.kept import kept_recordings
 
 SIDES = ("train", "validation", "test")
 
@@ -27,9 +28,13 @@ def main() -> None:
     importing.add_argument("--per-request", type=int, default=50, help="questions in one list of the teacher's")
     exporting = commands.add_parser("export", help="write the splits as JSONL with `messages`, one chat a line")
     exporting.add_argument("folder", type=Path)
+    saving = commands.add_parser("save", help="keep in git what a run with teacher.mode: live was answered")
+    saving.add_argument("--prune", action="store_true", help="drop what the current params do not need")
     arguments = parser.parse_args()
     if arguments.command == "import":
         import_file(arguments.file, arguments.persona, arguments.teacher, arguments.per_request)
+    elif arguments.command == "save":
+        save(arguments.prune)
     else:
         export_splits(arguments.folder)
 
@@ -41,6 +46,22 @@ def import_file(file: Path, persona: str | None, teacher: str, per_request: int)
     counts = import_pairs(read_pairs(file), params, name, load_persona(name), teacher, per_request)
     listed = ", ".join(f"{count} {category}" for category, count in counts.items())
     print(f"wrote {recordings_path(name)}: {listed}")
+
+
+def save(prune: bool) -> None:
+    """Write the responses that replay of the current params needs into data/recordings."""
+    params = load_params()
+    dropped = read_rows("data/dropped.jsonl", Dropped) if Path("data/dropped.jsonl").exists() else []
+    lists, answers = kept_recordings(params, dropped)
+    own = recordings_path(params.persona)
+    shared = shared_path(load_persona(params.persona).prompts is not None, params.persona)
+    if shared == own:
+        answers = [*lists, *answers]
+    else:
+        print(f"{shared}: {merge_recordings(shared, lists)} of {len(lists)} new")
+    if prune:
+        own.unlink(missing_ok=True)
+    print(f"{own}: {merge_recordings(own, answers)} of {len(answers)} new")
 
 
 def export_splits(folder: Path) -> None:

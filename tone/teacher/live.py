@@ -49,7 +49,7 @@ class LiveTeacher:
         self.settings = settings
         self.prices = Prices(settings)
         self.url = endpoint_url(settings)
-        self.recordings = {recording.request: recording for path in paths for recording in read_recordings(path)}
+        self.recordings = {r.request: r for path in paths for r in read_recordings(path) if not r.dropped}
         self.structured = True  # until the endpoint says that it knows no JSON schema
 
     def run(self, work: Coroutine[Any, Any, Result], expected: int, title: str) -> Result:

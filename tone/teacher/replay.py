@@ -24,8 +24,10 @@ class ReplayTeacher:
         """The recorded response; whether it is any good was settled when it was recorded."""
         self.asked += 1
         for request in forms:
-            if request.key in self.recordings:
-                return self.recordings[request.key]
+            if recording := self.recordings.get(request.key):
+                if recording.dropped:
+                    raise Unusable(recording.text)
+                return recording
         self.missing += 1
         raise Unusable("not recorded")
 
