@@ -29,7 +29,7 @@ def main() -> None:
     persona = load_persona(params.persona)
     train, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "test"))
     base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
-    scorer = Scorer(params)
+    scorer = Scorer(params, base, tokenizer)
 
     # The base as it is, told who to be, and told with examples as a dialogue.
     shots = [example for example in train if example.category != BASICS][: settings.fewshot]

@@ -26,9 +26,10 @@ def main() -> None:
     test = read_rows("data/test.jsonl", Example)
     baselines = read_rows("data/baseline_generations.jsonl", Generation)
 
-    # The adapter is merged into the unquantised base: it then generates at the base's speed.
     tokenizer = load_tokenizer(params.base_model)
     base = load_base(params.base_model, params.compute)
+    scorer = Scorer(params, base, tokenizer)
+    # The adapter is merged into the unquantised base: it then generates at the base's speed.
     tuned = load_adapter(base, "models/adapter", params.base_model).merge_and_unload()
     result = run_system(
         "tuned",
@@ -36,7 +37,7 @@ def main() -> None:
         tokenizer,
         test,
         [example.prompt for example in test],
-        Scorer(params),
+        scorer,
         params.evaluate,
         params.seed,
     )

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tone.base import load_base, load_tokenizer
+from tone.base import compute_dtype, load_base, load_tokenizer
 from tone.chat_format import prompt_ids
 from tone.classifier import calibrate, calibration_error, halves, labelled, negatives
 from tone.controls import shuffle_words, slip_words
@@ -70,7 +70,7 @@ def main() -> None:
     asked_about = [example for example in train if example.category != BASICS]
     scratch = tempfile.TemporaryDirectory()
     adapter = Path(scratch.name) / SENTENCE_ADAPTER
-    tune(embed, asked_about, settings.sentence_epochs, params.seed, adapter)
+    tune(embed, asked_about, settings.sentence_epochs, params.seed, adapter, compute_dtype(params.compute.dtype))
     questions = [example.question for example in asked_about]
     words = fit_words([*questions, *train_texts])
     pairs = embed(questions), embed([example.answer for example in asked_about])
@@ -91,7 +91,7 @@ def main() -> None:
     texts, labels = labelled(own)
     negative = negatives(own, other_personas_answers(params, own), persona.catchphrases, params.seed)
     negative += [answer or "." for answer in base_answers]
-    states = HiddenStates(params.base_model, params.compute, settings.hidden_layers)
+    states = HiddenStates(base, tokenizer, settings.hidden_layers)
     reporting = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
     reporting.fit(states([*texts, *negative]), np.append(labels, np.zeros(len(negative))))
     reporting = calibrate(reporting, states(validation_texts), validation_labels)
