@@ -6,6 +6,7 @@ silence_libraries()
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from tone.base import load_base, load_tokenizer
 from tone.bounds import broken_bounds
@@ -36,7 +37,9 @@ def main() -> None:
     settings = params.evaluate
     persona = load_persona(params.persona)
     train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
-    scorer = Scorer(params)
+    tokenizer = load_tokenizer(params.base_model)
+    model = load_base(params.base_model, params.compute)
+    scorer = Scorer(params, model, tokenizer)
     contest = Contest(test, scorer, params)
     shots = [example for example in train if example.category != BASICS][: settings.fewshot]
     wordings = [wording.replace("{system}", persona.system) for wording in settings.prompts]
@@ -56,10 +59,8 @@ def main() -> None:
         return contest.enter(name, contestant, chats) | {"prompt": best + 1}
 
     # The base as it is, told who to be, and told with examples as a dialogue.
-    tokenizer = load_tokenizer(params.base_model)
-    model = load_base(params.base_model, params.compute)
     base = local_contestant(model, tokenizer, settings)
-    metrics: dict[str, object] = {
+    metrics: dict[str, Any] = {
         "base": contest.enter("base", base, [example.prompt for example in test]),
         "base_prompted": prompted("base_prompted", base, told),
         "base_fewshot": prompted("base_fewshot", base, shown),

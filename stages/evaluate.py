@@ -56,11 +56,11 @@ def main() -> None:
     entered = lineup(read_json("metrics/baselines.json"))
     retention_base = read_json("metrics/retention_base.json")
 
-    # The adapter is merged into the unquantised base: it then generates at the base's speed.
     tokenizer = load_tokenizer(params.base_model)
     base = load_base(params.base_model, params.compute)
+    scorer = Scorer(params, base, tokenizer)
+    # The adapter is merged into the unquantised base: it then generates at the base's speed.
     tuned = load_adapter(base, "models/adapter", params.base_model).merge_and_unload()
-    scorer = Scorer(params)
     contest = Contest(test, scorer, params)
     contestant = local_contestant(tuned, tokenizer, params.evaluate)
     metrics = contest.enter(TUNED, contestant, [example.prompt for example in test])

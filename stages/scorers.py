@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tone.base import load_base, load_tokenizer
+from tone.base import compute_dtype, load_base, load_tokenizer
 from tone.chat_format import prompt_ids
 from tone.classifier import calibrate, calibration_error, halves, labelled, negatives, refuse_chance
 from tone.controls import shuffle_words, slip_words
@@ -70,20 +70,20 @@ def main() -> None:
     asked_about = [example for example in train if example.category != BASICS]
     scratch = tempfile.TemporaryDirectory()
     adapter = Path(scratch.name) / SENTENCE_ADAPTER
-    tune(embed, asked_about, settings.sentence_epochs, params.seed, adapter)
+    tune(embed, asked_about, settings.sentence_epochs, params.seed, adapter, compute_dtype(params.compute.dtype))
     questions = [example.question for example in asked_about]
     words = fit_words([*questions, *train_texts])
     pairs = embed(questions), embed([example.answer for example in asked_about])
     relevance = calibrate_relevance(Relevance(embed, *pairs, words), validation)
 
     # Fluency: the order of words against the same words damaged, weighed on validation.
-    states = HiddenStates(params.base_model, params.compute, settings.hidden_layers)
+    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
+    states = HiddenStates(base, tokenizer, settings.hidden_layers)
     word_order = fit_word_order(train_texts, validation_texts, states, params.seed)
 
     # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
     _, own = halves(train)
     asked = own[: settings.base_answers]
-    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
     base_answers = generate(
         base,
         tokenizer,

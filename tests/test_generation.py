@@ -1,11 +1,17 @@
 """Batched generation and likelihoods against the plainest way to compute them."""
 
+import copy
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM, DynamicCache
 
 from tone.base import load_tokenizer
-from tone.generation import Sampling, draw, generate, likelihood
+from tone.generation import Sampling, draw, generate, generate_ids, likelihood
+from tone.hidden_states import HiddenStates
+from tone.roomy_cache import RoomyLayer, roomy_cache
 
 PROMPTS = ["Why?", "What would you do on a rainy day in a town without a library?", "Tell me about rockets."]
 GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=12, batch_size=8)
@@ -22,28 +28,93 @@ def ids(tiny):
     return [tiny[1].encode(f"<|im_start|>user\n{text}") for text in PROMPTS]
 
 
-def test_batched_greedy_answers_equal_transformers_one_at_a_time(tiny, ids):
-    model, tokenizer = tiny
-    single = []
-    for prompt in ids:
-        out = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False)[0][len(prompt) :]
-        single.append(tokenizer.decode(out, skip_special_tokens=True).strip())
-    assert len(set(single)) == len(single)
-    assert generate(model, tokenizer, ids, GREEDY, [0] * len(ids)) == single
+def one_at_a_time(model, prompts, most):
+    """What transformers' own greedy `generate` answers to each prompt alone, up to the end of turn."""
+    outs = [
+        model.generate(torch.tensor([p]), max_new_tokens=most, do_sample=False)[0][len(p) :].tolist() for p in prompts
+    ]
+    end = model.generation_config.eos_token_id
+    return [out[: out.index(end)] if end in out else out for out in outs]
 
 
-def test_a_row_that_ends_leaves_the_batch_and_changes_nobody(tiny, ids):
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_batched_greedy_tokens_equal_transformers_one_at_a_time(tiny, ids, batch_size):
     model, tokenizer = tiny
-    alone = generate(model, tokenizer, ids[1:2], GREEDY, [0])[0]
-    # Let the first token of another row's answer be the end of turn: that row ends at once.
-    tokens = model.generate(torch.tensor([ids[0]]), max_new_tokens=1, do_sample=False)[0]
-    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(int(tokens[-1]))
+    assert len({len(prompt) for prompt in ids}) == len(ids)  # so some are padded
+    assert all(prompt[:3] == ids[0][:3] for prompt in ids)  # so there is a shared prefix
+    single = one_at_a_time(model, ids, 12)
+    assert len(set(map(tuple, single))) == len(single)
+    sampling = replace(GREEDY, batch_size=batch_size)
+    assert generate_ids(model, tokenizer, ids, sampling, [0] * len(ids)) == single
+    assert generate(model, tokenizer, ids, sampling, [0] * len(ids)) == [tokenizer.decode(t).strip() for t in single]
+
+
+def test_rows_that_end_at_different_times_change_nobody(tiny, ids):
+    model, tokenizer = tiny
+    prompts = [[*prompt, token] for prompt in ids for token in range(40, 46)]
+    # The end of turn is a token that many of the answers hold, each at a place of its own.
+    answers = one_at_a_time(model, prompts, 60)
+    counts = Counter(token for answer in answers for token in set(answer[1:]))
+    end = max(counts, key=lambda token: len({a.index(token) for a in answers if token in a}))
+    expected = [answer[: answer.index(end)] if end in answer else answer for answer in answers]
+    assert len({len(answer) for answer in expected}) >= 4
+    sampling = replace(GREEDY, max_new_tokens=60, batch_size=len(prompts))
+    tokenizer.eos_token_id = end
     try:
-        answers = generate(model, tokenizer, ids, GREEDY, [0] * len(ids))
+        assert generate_ids(model, tokenizer, prompts, sampling, [0] * len(prompts)) == expected
     finally:
-        tokenizer.eos_token = "<|im_end|>"
-    assert answers[0] == ""
-    assert answers[1].startswith(alone[:5])
+        tokenizer.eos_token_id = 2
+
+
+def test_prompts_without_a_shared_prefix(tiny, ids):
+    model, tokenizer = tiny
+    prompts = [[token, *prompt] for token, prompt in zip((100, 200, 300), ids, strict=True)]
+    assert generate_ids(model, tokenizer, prompts, GREEDY, [0] * 3) == one_at_a_time(model, prompts, 12)
+
+
+def test_the_roomy_cache_holds_what_a_dynamic_cache_holds(tiny):
+    config = tiny[0].config
+    roomy, plain = roomy_cache(config), DynamicCache(config=config)
+    assert {type(layer) for layer in roomy.layers} == {RoomyLayer}
+    generator = torch.Generator().manual_seed(0)
+
+    def both(act):
+        for cache in (roomy, plain):
+            act(cache)
+        for one, other in zip(roomy.layers, plain.layers, strict=True):
+            assert torch.equal(one.keys, other.keys)
+            assert torch.equal(one.values, other.values)
+        assert roomy.get_seq_length() == plain.get_seq_length()
+
+    def append(rows, tokens):
+        states = [torch.randn(rows, 2, tokens, 16, generator=generator) for _ in range(2)]
+        both(lambda cache: [cache.update(*states, layer) for layer in range(2)])
+
+    append(1, 5)
+    both(lambda cache: cache.batch_repeat_interleave(6))
+    append(6, 3)
+    both(lambda cache: cache.batch_select_indices(torch.tensor([0, 5, 2, 4])))
+    for _ in range(130):  # past the room twice
+        append(4, 1)
+    both(lambda cache: cache.batch_select_indices(torch.tensor([3, 1])))
+    append(2, 1)
+    both(lambda cache: cache.crop(-100))
+    append(2, 4)
+
+
+def test_hidden_states_are_those_of_the_first_layers_whatever_becomes_of_the_base(tiny, tiny_base):
+    model, tokenizer = tiny
+    base = copy.deepcopy(model)
+    states = HiddenStates(base, tokenizer, 1)
+    with torch.no_grad():
+        for weight in base.parameters():
+            weight.zero_()
+    first = AutoModel.from_pretrained(tiny_base, dtype=torch.float32, num_hidden_layers=1)
+    found = states(["A short one.", "And one that is a good deal longer."])
+    for text, vector in zip(["A short one.", "And one that is a good deal longer."], found, strict=True):
+        encoded = tokenizer.encode(text, return_tensors="pt", add_special_tokens=False)
+        expected = first(encoded).last_hidden_state[0].mean(0)
+        assert vector == pytest.approx(expected.detach().numpy(), rel=1e-4, abs=1e-5)
 
 
 def test_sampling_depends_on_the_row_seed_and_not_on_the_batch(tiny, ids):

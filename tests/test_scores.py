@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, copy_repo
+from tone.base import load_base, load_tokenizer
 from tone.controls import cut_in_half, paste_catchphrases, repeat_sentence, sentences, shuffle_words
 from tone.fitted import load_array, load_fitted, save_fitted
 from tone.fluency import distinct_share, finished, fit_word_order, fluency
@@ -34,7 +35,8 @@ def data(tmp_path_factory):
     texts = [text for example in sides["train"][::3] for text in (example.answer, example.plain)]
     unseen = [text for example in sides["validation"] for text in (example.answer, example.plain)]
     params = load_params(space.root / "params.yaml")
-    states = HiddenStates(params.base_model, params.compute, params.scorers.hidden_layers)
+    base = load_base(params.base_model, params.compute)
+    states = HiddenStates(base, load_tokenizer(params.base_model), params.scorers.hidden_layers)
     word_order = fit_word_order(texts, unseen, states, 17)
     return space, sides, word_order, load_fitted(space.root / "models/tone_classifier", "classifier")
 

@@ -43,7 +43,8 @@ class Conversation:
         seed: int,
     ):
         import torch
-        from transformers import DynamicCache
+
+        from tone.roomy_cache import roomy_cache
 
         self.model = model
         self.tokenizer = tokenizer
@@ -52,7 +53,7 @@ class Conversation:
         self.sampling = sampling
         self.window: int = model.config.get_text_config().max_position_embeddings
         self.generator = torch.Generator().manual_seed(seed)
-        self.cache = DynamicCache(config=model.config)
+        self.cache = roomy_cache(model.config)
         self.cached: list[int] = []
 
     def ask(self, question: str) -> Generator[str, None, None]:
@@ -99,7 +100,7 @@ class Conversation:
 
     def _rewind(self, prompt: list[int]) -> int:
         """Take out of the cache what `prompt` does not begin with; how many of its tokens are left there."""
-        from transformers import DynamicCache
+        from tone.roomy_cache import roomy_cache
 
         # The last token always runs: its output predicts the answer's first.
         pairs = zip(self.cached, prompt[:-1], strict=False)
@@ -108,7 +109,7 @@ class Conversation:
             try:
                 self.cache.crop(shared - len(self.cached))
             except RuntimeError:  # layers with a sliding window have forgotten what came before
-                self.cache, shared = DynamicCache(config=self.model.config), 0
+                self.cache, shared = roomy_cache(self.model.config), 0
             del self.cached[shared:]
         return shared
 
@@ -122,7 +123,7 @@ class Conversation:
             inputs = torch.tensor([ids], device=self.model.device)
             output = self.model.model(input_ids=inputs, past_key_values=self.cache, use_cache=True)
             self.cached += ids
-            logits = self.model.lm_head(output.last_hidden_state[:, -1]).float()
+            logits = self.model.lm_head(output.last_hidden_state[:, -1])
             return int(draw(logits, self.sampling, [self.generator]))
 
 

@@ -1,13 +1,17 @@
 """Answers from a model, in batches; and how well it predicts given answers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from tone.roomy_cache import roomy_cache
+
+LOGITS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,6 @@ class Sampling:
     batch_size: int
 
 
-@torch.inference_mode()
 def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -29,7 +32,21 @@ def generate(
     seeds: Sequence[int],
     label: str = "generating",
 ) -> list[str]:
-    """One answer to each prompt (token ids), in the order given; `seeds[i]` alone decides the i-th answer's draws.
+    """One answer to each prompt (token ids), in the order given: what `generate_ids` draws, as text."""
+    answers = generate_ids(model, tokenizer, prompts, sampling, seeds, label)
+    return [tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in answers]
+
+
+@torch.inference_mode()
+def generate_ids(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    seeds: Sequence[int],
+    label: str = "generating",
+) -> list[list[int]]:
+    """The token ids of each answer, without the end of turn; `seeds[i]` alone decides the i-th answer's draws.
 
     Prompts are sorted by length and padded on the left; a row that has ended leaves the batch, and what all prompts
     begin with is run through the model once. The draws come from one generator a row, so an answer does not depend on
@@ -38,15 +55,15 @@ def generate(
     answers: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     shared = _common_prefix(prompts)
-    with tqdm(total=len(prompts), desc=label, unit="answer") as bar:
+    # The bar counts tokens: all that there may be, less what an answer leaves unused when it ends.
+    with tqdm(total=len(prompts) * sampling.max_new_tokens, desc=label, unit="token") as bar:
         for start in range(0, len(order), sampling.batch_size):
             rows = order[start : start + sampling.batch_size]
             tails = [list(prompts[i][shared:]) for i in rows]
             batch = _Batch(model, tokenizer, prompts[rows[0]][:shared], tails, [seeds[i] for i in rows])
-            for position, tokens in batch.run(sampling):
+            for position, tokens in batch.run(sampling, bar):
                 answers[rows[position]] = tokens
-                bar.update()
-    return [tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in answers]
+    return answers
 
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
@@ -60,7 +77,7 @@ def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
 
 def _prefix_cache(model: PreTrainedModel, prefix: Sequence[int], rows: int) -> DynamicCache:
     """Keys and values of the tokens that all rows begin with, computed once."""
-    cache = DynamicCache(config=model.config)
+    cache = roomy_cache(model.config)
     if prefix:
         model.model(input_ids=torch.tensor([list(prefix)], device=model.device), past_key_values=cache, use_cache=True)
         cache.batch_repeat_interleave(rows)
@@ -93,7 +110,7 @@ class _Batch:
         )
         self.cache = _prefix_cache(model, prefix, len(tails))
 
-    def run(self, sampling: Sampling) -> Iterator[tuple[int, list[int]]]:
+    def run(self, sampling: Sampling, bar: tqdm) -> Iterator[tuple[int, list[int]]]:
         """Yield (row, token ids) of each answer as it ends."""
         alive = list(range(len(self.generators)))
         tokens: list[list[int]] = [[] for _ in alive]
@@ -106,35 +123,43 @@ class _Batch:
                 past_key_values=self.cache,
                 use_cache=True,
             ).last_hidden_state[:, -1]
-            drawn = draw(self.model.lm_head(hidden).float(), sampling, [self.generators[row] for row in alive])
-            ended = []
+            drawn = draw(self.model.lm_head(hidden), sampling, [self.generators[row] for row in alive])
+            bar.update(len(alive))
+            ended = set()
             for place, (row, token) in enumerate(zip(alive, drawn.tolist(), strict=True)):
                 if token != self.eos:
                     tokens[row].append(token)
                 if token == self.eos or step == sampling.max_new_tokens - 1:
+                    bar.total -= sampling.max_new_tokens - 1 - step
                     yield row, tokens[row]
-                    ended.append(place)
+                    ended.add(place)
             if len(ended) == len(alive):
                 return
             positions = positions[:, -1:] + 1
             if ended:
-                gone = set(ended)
-                kept = torch.tensor([place for place in range(len(alive)) if place not in gone], device=self.device)
-                alive = [alive[place] for place in kept.tolist()]
-                drawn, positions, self.mask = drawn[kept], positions[kept], self.mask[kept]
+                places = _closed_ranks(len(alive), ended)
+                alive = [alive[place] for place in places]
+                kept = torch.tensor(places, device=self.device)
+                drawn, positions, self.mask = drawn[places], positions[kept], self.mask[kept]
                 self.cache.batch_select_indices(kept)
             ids = drawn[:, None].to(self.device)
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(alive), 1)], dim=1)
+
+
+def _closed_ranks(rows: int, ended: Set[int]) -> list[int]:
+    """The places of the rows that go on: the last ones move up to where one has ended, the others stay."""
+    going_on = [place for place in range(rows) if place not in ended]
+    last = reversed(going_on)
+    return [next(last) if place in ended else place for place in range(len(going_on))]
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> torch.Tensor:
     """The next token of each row of `logits` (rows, vocabulary): nucleus sampling, or the likeliest at temperature 0."""
     if sampling.temperature == 0:
         return logits.argmax(-1).cpu()
-    scaled = (logits / sampling.temperature).cpu()
+    every = logits.float().div(sampling.temperature).softmax(-1).cpu()
     # The nucleus lies within the likeliest tokens: sorting 256 of 49,152 is enough but for near-uniform rows.
-    top, ids = scaled.topk(min(256, scaled.shape[-1]), dim=-1)
-    probabilities = (top - scaled.logsumexp(-1, keepdim=True)).exp()
+    probabilities, ids = every.topk(min(256, every.shape[-1]), dim=-1)
     before = probabilities.cumsum(-1) - probabilities
     probabilities = probabilities.masked_fill(before > sampling.top_p, 0)
     cumulative = probabilities.cumsum(-1)
@@ -173,7 +198,8 @@ def likelihood(
 ) -> Likelihood:
     """Negative log-likelihood of each answer's tokens (its end-of-turn token included) after its prompt.
 
-    One forward pass over batches sorted by length, what all prompts begin with once a batch; `texts` are the answers as text, for the count of bytes.
+    One forward pass over batches sorted by length, what all prompts begin with once a batch; `texts` are the answers as
+    text, for the count of bytes.
     """
     nats, counts = [0.0] * len(prompts), [len(answer) for answer in answers]
     shared = _common_prefix(prompts)
@@ -191,8 +217,15 @@ def likelihood(
             mask = torch.cat([ids.new_ones(len(rows), shared), (place < length).long()], dim=1)
             cache = _prefix_cache(model, prompts[0][:shared], len(rows))
             hidden = model.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
-            logits = model.lm_head(hidden.last_hidden_state[:, :-1][supervised]).float()
-            losses = cross_entropy(logits, ids[:, 1:][supervised], reduction="none")
+            # A share of the tokens at a time: the logits of all would take half a gigabyte.
+            states = hidden.last_hidden_state[:, :-1][supervised].split(LOGITS_AT_ONCE)
+            targets = ids[:, 1:][supervised].split(LOGITS_AT_ONCE)
+            losses = torch.cat(
+                [
+                    cross_entropy(model.lm_head(some).float(), target, reduction="none")
+                    for some, target in zip(states, targets, strict=True)
+                ]
+            )
             owners = supervised.nonzero()[:, 0]
             sums = torch.zeros(len(rows), device=model.device).index_add_(0, owners, losses)
             for index, i in enumerate(rows):

@@ -4,30 +4,29 @@ Sentence embeddings are made to forget style and the order of words (they separa
 earlier layers of a causal language model are not.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import AutoModel
-
-from tone.base import base_folder, compute_dtype, load_tokenizer
-from tone.params import Compute
-from tone.quiet import progress_bars_off
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MOST_TOKENS = 192
 BATCH = 16
 
 
 class HiddenStates:
-    """The first `layers` layers of the base model, as an embedder."""
+    """The first `layers` layers of the base model, as an embedder.
 
-    def __init__(self, base_model: str, compute: Compute, layers: int):
-        self.tokenizer = load_tokenizer(base_model)
-        with progress_bars_off():
-            self.model = AutoModel.from_pretrained(
-                base_folder(base_model), dtype=compute_dtype(compute.dtype), num_hidden_layers=layers
-            ).eval()
+    They are copied: what is later done to `base`, such as merging an adapter into it, does not reach them.
+    """
+
+    def __init__(self, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, layers: int):
+        self.tokenizer = tokenizer
+        shallow = copy.copy(base.model)
+        shallow._modules = base.model._modules | {"layers": base.model.layers[:layers]}
+        self.model = copy.deepcopy(shallow).eval()
         self.known: dict[str, np.ndarray] = {}
 
     def __call__(self, texts: Sequence[str], label: str = "hidden states") -> np.ndarray:
@@ -42,12 +41,13 @@ class HiddenStates:
         encoded = [self.tokenizer.encode(text or ".", add_special_tokens=False)[:MOST_TOKENS] for text in texts]
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
         vectors = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float32)
+        device = self.model.device
         for start in tqdm(range(0, len(order), BATCH), desc=label, unit="batch", leave=False):
             rows = order[start : start + BATCH]
             width = max(len(encoded[i]) for i in rows)
-            ids = torch.tensor([encoded[i] + [0] * (width - len(encoded[i])) for i in rows])
-            mask = torch.tensor([[1] * len(encoded[i]) + [0] * (width - len(encoded[i])) for i in rows])
+            ids = torch.tensor([encoded[i] + [0] * (width - len(encoded[i])) for i in rows], device=device)
+            mask = torch.tensor([[1] * len(encoded[i]) + [0] * (width - len(encoded[i])) for i in rows], device=device)
             states = self.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state.float()
             weights = mask.unsqueeze(-1).float()
-            vectors[rows] = ((states * weights).sum(1) / weights.sum(1)).numpy()
+            vectors[rows] = ((states * weights).sum(1) / weights.sum(1)).cpu().numpy()
         return vectors

@@ -7,6 +7,7 @@ from typing import Any
 
 import evaluate
 import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tone.errors import UserError
 from tone.fitted import load_array, load_fitted
@@ -40,10 +41,17 @@ class Scores:
 
 
 class Scorer:
-    """Scores answers with the fitted models of the stages tone_classifier and scorers."""
+    """Scores answers with the fitted models of the stages tone_classifier and scorers; `base` is the untuned model."""
 
-    def __init__(self, params: Params, classifier: str = "models/tone_classifier", scorers: str = "models/scorers"):
-        self.states = HiddenStates(params.base_model, params.compute, params.scorers.hidden_layers)
+    def __init__(
+        self,
+        params: Params,
+        base: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        classifier: str = "models/tone_classifier",
+        scorers: str = "models/scorers",
+    ):
+        self.states = HiddenStates(base, tokenizer, params.scorers.hidden_layers)
         self.classifier = load_fitted(classifier, "classifier")
         self.word_order = WordOrder(
             self.states,

@@ -1,16 +1,18 @@
 """A sentence-transformers model that embeds questions and answers, tuned to bring together those that belong together."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import datasets
 import numpy as np
+import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.losses import MultipleNegativesSymmetricRankingLoss
-from sentence_transformers.training_args import BatchSamplers
+from transformers import ProgressCallback
 
 from tone.errors import UserError
 from tone.files import read_json, write_json
@@ -47,9 +49,58 @@ class Embedder:
         return np.array([self.known[text] for text in texts])
 
 
-def tune(embed: Embedder, examples: Sequence[Example], epochs: float, seed: int, folder: Path) -> None:
+class ByLength(DefaultBatchSampler):
+    """Batches of pairs of like length, so that little is padding; no question is twice in a batch.
+
+    The first half of `dataset` are all questions with one answer each, the second half the same with the other. An epoch
+    goes through the questions twice, with either answer first, as drawn for each question.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, drop_last: bool, seed: int = 0, **_: Any):
+        super().__init__(range(len(dataset)), batch_size, drop_last, seed=seed)
+        self.lengths = [len(text) for text in dataset["positive"]]
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        draws = torch.Generator().manual_seed(self.seed + self.epoch)
+        questions = len(self.lengths) // 2
+        first = torch.randint(2, (questions,), generator=draws).tolist()
+        batches = []
+        for turn in (0, 1):
+            rows = [question + questions * (first[question] ^ turn) for question in range(questions)]
+            rows.sort(key=lambda row: self.lengths[row])
+            batches += [rows[start : start + self.batch_size] for start in range(0, questions, self.batch_size)]
+        yield from (batches[place] for place in torch.randperm(len(batches), generator=draws).tolist())
+
+    def __len__(self) -> int:
+        return 2 * -(-len(self.lengths) // 2 // self.batch_size)
+
+
+class PlainTrainer(SentenceTransformerTrainer):
+    """Without the model card, for which the library computes and shows examples; none is written here."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None: ...
+
+
+class Bar(ProgressCallback):
+    """The trainer's progress bar with a name, and without the summaries that it prints."""
+
+    def on_train_begin(self, *arguments: Any, **kwargs: Any) -> None:
+        super().on_train_begin(*arguments, **kwargs)
+        self.training_bar.set_description("tuning the sentence model")
+
+    def on_log(self, *_: Any, **__: Any) -> None: ...
+
+
+def tune(
+    embed: Embedder, examples: Sequence[Example], epochs: float, seed: int, folder: Path, dtype: torch.dtype
+) -> None:
     """Train a LoRA adapter in which a question is nearest to its own two answers, save it to `folder` and merge it.
 
+    With `dtype` bfloat16 the matrix products are computed in it, under autocast.
     The loss sets each answer against all others of its batch (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748),
     and each question likewise: what is asked of it later is to which of many questions an answer belongs.
     As they come, sentence embeddings are also near where the register is: the tuned ones have to go by the matter.
@@ -57,14 +108,12 @@ def tune(embed: Embedder, examples: Sequence[Example], epochs: float, seed: int,
     transformer = embed.model[0]
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
     transformer.auto_model = tuned = get_peft_model(transformer.auto_model, config)
-    embed.model.model_card_data.generate_widget_examples = False
     pairs = Dataset.from_dict(
         {
             "anchor": [example.question for example in examples] * 2,
             "positive": [example.answer for example in examples] + [example.plain for example in examples],
         }
     )
-    datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as scratch:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=scratch,
@@ -72,7 +121,8 @@ def tune(embed: Embedder, examples: Sequence[Example], epochs: float, seed: int,
             per_device_train_batch_size=BATCH,
             learning_rate=LEARNING_RATE,
             warmup_steps=0.1,
-            batch_sampler=BatchSamplers.NO_DUPLICATES,
+            batch_sampler=ByLength,
+            bf16=dtype == torch.bfloat16,
             seed=seed,
             use_cpu=True,
             save_strategy="no",
@@ -80,7 +130,10 @@ def tune(embed: Embedder, examples: Sequence[Example], epochs: float, seed: int,
             report_to=[],
         )
         loss = MultipleNegativesSymmetricRankingLoss(embed.model)
-        SentenceTransformerTrainer(model=embed.model, args=arguments, train_dataset=pairs, loss=loss).train()
+        trainer = PlainTrainer(model=embed.model, args=arguments, train_dataset=pairs, loss=loss)
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(Bar)
+        trainer.train()
     embed.model.eval()
     tuned.save_pretrained(folder, save_embedding_layers=False)
     config_file = folder / "adapter_config.json"

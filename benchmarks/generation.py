@@ -1,0 +1,96 @@
+"""Tokens a second of one prompt at a time, of chat, of batches and of perplexity, on the base model and the test questions.
+
+`python -m benchmarks.generation` (three minutes on 2 cores) needs `data/`, which `dvc repro split` writes.
+"""
+
+from tone.quiet import silence_libraries
+
+silence_libraries()
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import PreTrainedModel
+
+from tone.base import load_base, load_tokenizer
+from tone.chat import Conversation
+from tone.chat_format import answer_ids, prompt_ids
+from tone.errors import run
+from tone.generation import Sampling, generate_ids, likelihood
+from tone.params import load_params
+from tone.persona import load_persona
+from tone.rows import Example, read_rows
+from tone.splitting import BASICS
+from tone.systems import answer_seed, sampling_of, with_shots
+
+SINGLE = 4  # prompts that are answered one at a time
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start
+
+
+def single(model: PreTrainedModel, prompts: list[list[int]], sampling: Sampling) -> int:
+    """Answer one prompt after the other by transformers' `generate` with the same sampling; the number of tokens."""
+    drawn = {"do_sample": False}
+    if sampling.temperature:
+        drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+    torch.manual_seed(0)
+    answers = [
+        model.generate(torch.tensor([prompt], device=model.device), max_new_tokens=sampling.max_new_tokens, **drawn)
+        for prompt in prompts
+    ]
+    return sum(answer.shape[1] - len(prompt) for answer, prompt in zip(answers, prompts, strict=True))
+
+
+def measure() -> dict[str, float]:
+    """Tokens a second by name, `generate_ratio_to_single`, and peak memory in MB."""
+    params = load_params()
+    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
+    train, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "test"))
+    shots = [example for example in train if example.category != BASICS][: params.evaluate.fewshot]
+    system = load_persona(params.persona).system
+    prompts = {
+        "generate": [prompt_ids(tokenizer, example.prompt) for example in test],
+        "generate_fewshot": [prompt_ids(tokenizer, with_shots(example, system, shots)) for example in test],
+    }
+    seeds = [answer_seed(example.question_id, params.seed) for example in test]
+    sampling = sampling_of(params.evaluate)
+    seconds: dict[str, float] = {}
+    tokens: dict[str, int] = {}
+
+    single(base, prompts["generate"][:1], sampling)  # the first call of everything is slower
+    with timed(seconds, "single"):
+        tokens["single"] = single(base, prompts["generate"][:SINGLE], sampling)
+    with timed(seconds, "chat"):
+        chat = Conversation(base, tokenizer, params.system_prompt, sampling, params.seed)
+        tokens["chat"] = sum(1 for example in test[:SINGLE] for _ in chat.ask(example.question))
+    for name, chats in prompts.items():
+        with timed(seconds, name):
+            answers = generate_ids(base, tokenizer, chats, sampling, seeds, label=name)
+        # The end-of-turn token was generated too.
+        tokens[name] = sum(min(len(answer) + 1, sampling.max_new_tokens) for answer in answers)
+    answers = [answer_ids(tokenizer, example.answer) for example in test]
+    with timed(seconds, "perplexity"):
+        likelihood(base, prompts["generate"], answers, [example.answer for example in test], sampling.batch_size // 4)
+    tokens["perplexity"] = sum(map(len, answers))
+
+    rates = {f"{name}_tokens_per_second": tokens[name] / seconds[name] for name in tokens}
+    ratio = rates["generate_tokens_per_second"] / rates["single_tokens_per_second"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {**rates, "generate_ratio_to_single": ratio, "generate_peak_megabytes": peak}
+
+
+def main() -> None:
+    for name, value in measure().items():
+        print(f"{name:36} {value:10.1f}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,61 @@
+"""A key-value cache for generation in which an appended token costs that token only."""
+
+import torch
+from transformers import DynamicCache, PretrainedConfig
+from transformers.cache_utils import DynamicLayer
+
+ROOM = 64
+
+
+class RoomyLayer(DynamicLayer):
+    """A `DynamicLayer` whose keys and values are views of buffers with room for more.
+
+    `DynamicLayer` copies all that it holds for every new token, and again for every row that leaves the batch: with a
+    few-shot prompt that is more work than the attention itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffers: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append (rows, heads, tokens, head size) in place; return all keys and values."""
+        rows, heads, new, _ = key_states.shape
+        held = self.get_seq_length()
+        if self.buffers is None or self.buffers[0].shape[2] < held + new:
+            room = ROOM * -(-(held + new) // ROOM) + ROOM
+            old = (self.keys, self.values) if held else None
+            self.lazy_initialization(key_states, value_states)
+            self.buffers = (
+                key_states.new_empty(rows, heads, room, key_states.shape[-1]),
+                value_states.new_empty(rows, heads, room, value_states.shape[-1]),
+            )
+            for buffer, states in zip(self.buffers, old or (), strict=False):
+                buffer[:, :, :held] = states
+        keys, values = (buffer[:rows, :, : held + new] for buffer in self.buffers)
+        keys[:, :, held:], values[:, :, held:] = key_states, value_states
+        self.keys, self.values = keys, values
+        return keys, values
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each row; the next token moves all into larger buffers."""
+        super().batch_repeat_interleave(repeats)
+        self.buffers = None
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep the rows `indices`, in that order; only those that change their place are copied."""
+        if not self.get_seq_length():
+            return
+        moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
+        for states in (self.keys, self.values):
+            states[moved] = states[indices[moved]]
+        self.keys, self.values = self.keys[: len(indices)], self.values[: len(indices)]
+
+
+def roomy_cache(config: PretrainedConfig) -> DynamicCache:
+    """A `DynamicCache` for the model; layers of another kind, such as those with a sliding window, stay as they are."""
+    cache = DynamicCache(config=config)
+    cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
