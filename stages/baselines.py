@@ -16,7 +16,7 @@ from tone.files import write_json
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.probes import predict_neutral, run_probes
-from tone.rivals import rival_model
+from tone.rivals import rival
 from tone.rows import Example, Message, read_examples, write_rows
 from tone.scoring import Scorer
 from tone.splitting import BASICS
@@ -74,12 +74,12 @@ def main() -> None:
     # Other models, prompted in the same two ways.
     for label in settings.rivals:
         try:
-            with rival_model(label, params) as (rival, is_teacher):
-                place = metrics.setdefault("ceiling" if is_teacher else "rivals", {})
-                place[label] = {
-                    "prompted": prompted(f"{label} prompted", rival, told),
-                    "fewshot": prompted(f"{label} fewshot", rival, shown),
-                }
+            contestant, is_teacher = rival(label, params)
+            entered = {
+                "prompted": prompted(f"{label} prompted", contestant, told),
+                "fewshot": prompted(f"{label} fewshot", contestant, shown),
+            }
+            metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = entered
         except UserError as error:
             print(f"warning: {error}; it is left out", file=sys.stderr)
             metrics.setdefault("rivals", {})[label] = {"error": str(error)}

@@ -14,6 +14,7 @@ from tone.comparison import Comparison, Interval, compare, intervals, write_tabl
 from tone.errors import run
 from tone.files import read_json, replacing, write_json
 from tone.fitted import load_fitted
+from tone.judge import judge
 from tone.originality import originality
 from tone.params import load_params
 from tone.persona import load_persona
@@ -21,7 +22,7 @@ from tone.probes import predict_neutral, run_probes
 from tone.report import Evaluation, calibration, flat, report_page
 from tone.report.lineup import lineup
 from tone.report.ranks import ranked
-from tone.rows import read_examples, read_rows, write_rows
+from tone.rows import Answer, read_examples, read_rows, write_rows
 from tone.samples import samples_page
 from tone.scoring import Scorer
 from tone.systems import Contest, Generation, local_contestant
@@ -89,6 +90,11 @@ def main() -> None:
     trained_on = [example.answer for example in train]
     original = {name: originality(every, name, trained_on) for name in (*systems, CEILING_CONTROL)}
     write_json("metrics/originality.json", original)
+
+    # Another model's opinion, if params.yaml names one: of the tuned answers against the others'.
+    wrote = read_rows("data/answers.jsonl", Answer)
+    verdicts = judge(params, persona, test, every, wrote, TUNED, [*entered.others, CEILING_CONTROL])
+    write_json("metrics/judge.json", verdicts)
 
     # All of it on one page, with the calibration of both tone classifiers on the teacher's answers.
     texts, labels = labelled(test)

@@ -6,7 +6,9 @@ import shutil
 import pytest
 
 from tests.conftest import ROOT
+from tests.teacher_server import TeacherServer
 from tone.bounds import broken_bounds
+from tone.judge import outcomes
 from tone.params import load_params
 from tone.probes import says_it_is_an_ai
 from tone.rows import Example, Message, read_rows
@@ -133,3 +135,39 @@ def test_the_committed_run_holds_its_claims():
     for system in ("base", "base_prompted", "base_fewshot"):
         assert tuned["tone"] > baselines[system]["tone"]
         assert tuned["joint"] > baselines[system]["joint"]
+
+
+def test_a_verdict_that_turns_with_the_order_is_a_tie():
+    won, lost, first_always, unclear = ("A", "B"), ("B", "A"), ("A", "A"), ("Neither", "B")
+    replies = [won, won, lost, first_always, unclear]
+    assert outcomes([a for a, _ in replies], [b for _, b in replies]) == {"wins": 0.4, "losses": 0.2, "ties": 0.4}
+
+
+def test_a_model_behind_an_endpoint_is_a_rival_the_teacher_is_a_ceiling_and_neither_may_judge(tiny_workspace, tmp_path):
+    root = tmp_path / "repo"
+    shutil.copytree(tiny_workspace.root, root)
+    space = type(tiny_workspace)(root)
+    with TeacherServer() as server:
+        name = f"endpoint:test-model@{server.url}"
+        space.set(evaluate__seeds=1, evaluate__rivals=[name, f"endpoint:other@{server.url}"], evaluate__judge=name)
+        space.stage("baselines")
+        metrics = json.loads((root / "metrics/baselines.json").read_text())
+        assert set(metrics["rivals"][name]["prompted"]) == {"joint", "tone", "relevance", "fluency", "prompt"}
+        assert "other" in metrics["rivals"][f"endpoint:other@{server.url}"]["error"]
+        assert "ceiling" not in metrics
+        asked = len(server.arrivals)
+        space.stage("baselines")
+        assert len(server.arrivals) == asked + 1  # only the model that is not there is asked again
+
+        # The server's replies begin with neither A nor B: every verdict is a tie.
+        space.stage("evaluate")
+        verdicts = json.loads((root / "metrics/judge.json").read_text())
+        assert verdicts["base"] == {"wins": 0.0, "losses": 0.0, "ties": 1.0}
+        assert "teacher_persona" in verdicts
+
+        space.set(teacher__model="test-model", teacher__base_url=server.url, evaluate__rivals=[name])
+        space.stage("baselines")
+        assert "prompted" in json.loads((root / "metrics/baselines.json").read_text())["ceiling"][name]
+        result = space.stage("evaluate", check=False)
+        assert result.returncode == 1
+        assert "evaluate.judge: 'test-model' wrote the data" in result.stderr

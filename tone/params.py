@@ -174,6 +174,7 @@ class Evaluate(Section):
     prompts: Annotated[list[Text], Field(min_length=1)]
     prompt_questions: Count
     rivals: list[Text]
+    judge: Text | None
     max_new_tokens: Count
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(gt=0, le=1)]
