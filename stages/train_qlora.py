@@ -9,17 +9,25 @@ import math
 import os
 
 from tone.adapter import save_adapter
-from tone.base import compute_dtype, load_base, load_tokenizer
+from tone.base import compute_dtype, load_tokenizer
 from tone.chat_format import supervised
 from tone.errors import UserError, run
 from tone.files import cache_dir, content_key, locked, replacing, write_json
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.rows import read_examples
-from tone.training import add_adapter, last_checkpoint, make_trainer, prune_checkpoints
+from tone.training import add_adapter, last_checkpoint, load_for_training, make_trainer, prune_checkpoints
 
 INPUTS = ["data/train.jsonl", "data/validation.jsonl"]
-CODE = ["stages/train_qlora.py", "tone/training.py", "tone/chat_format.py", "tone/base.py"]
+CODE = [
+    "stages/train_qlora.py",
+    "tone/attention.py",
+    "tone/base.py",
+    "tone/chat_format.py",
+    "tone/fused_lora.py",
+    "tone/loss.py",
+    "tone/training.py",
+]
 
 
 def main() -> None:
@@ -30,7 +38,7 @@ def main() -> None:
     # The base with a fresh adapter, and the examples as token ids.
     tokenizer = load_tokenizer(params.base_model)
     dtype = compute_dtype(params.compute.dtype)
-    base = load_base(params.base_model, params.compute, settings.quantization)
+    base = load_for_training(params)
     model = add_adapter(base, settings.lora, params.seed)
     encoded = [[supervised(tokenizer, row, settings.max_length) for row in rows] for rows in (train, validation)]
 

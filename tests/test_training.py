@@ -7,13 +7,17 @@ import pytest
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import eager_attention_forward
 
+from tone.attention import GROUPED, grouped_attention
 from tone.base import load_base, load_tokenizer
 from tone.chat_format import IGNORED, supervised
 from tone.files import seal, write_json
+from tone.fused_lora import FusedLinear
+from tone.loss import answer_loss
 from tone.params import LoRA, load_params
 from tone.rows import Example, Message
-from tone.training import add_adapter, answer_loss, last_checkpoint
+from tone.training import add_adapter, last_checkpoint
 
 LORA = LoRA(r=4, alpha=8, dropout=0.0, target_modules="all-linear")
 
@@ -55,8 +59,12 @@ def batch(tokenizer):
     return tensors | {"attention_mask": (torch.arange(width) < lengths).long()}
 
 
-def test_loss_and_gradients_equal_the_plain_implementation(tiny_base, tokenizer):
-    model = add_adapter(AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32), LORA, seed=1)
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "down_proj"]])
+def test_loss_and_gradients_equal_the_plain_implementation(targets, tiny_base, tokenizer):
+    """In float32: the fused LoRA layers, the grouped attention and the loss, against peft, eager and transformers."""
+    base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32, attn_implementation=GROUPED)
+    model = add_adapter(base, LORA.model_copy(update={"target_modules": targets}), seed=1)
+    assert any(isinstance(layer, FusedLinear) for layer in model.modules())
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)
@@ -67,12 +75,40 @@ def test_loss_and_gradients_equal_the_plain_implementation(tiny_base, tokenizer)
         loss.backward()
         return {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
 
-    ours = answer_loss(model.get_base_model(), inputs, None)
+    model.train()
+    ours = answer_loss(base, inputs, None)
     ours_gradients = gradients(ours)
+    model.eval()  # peft's own layers then
+    base.set_attn_implementation("eager")
     plain = model(**inputs).loss
     for name, gradient in gradients(plain).items():
+        assert gradient.abs().max() > 0
         torch.testing.assert_close(ours_gradients[name], gradient, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_the_loss_of_a_head_that_trains_is_the_plain_one_too(tiny_base, tokenizer):
+    model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    inputs = batch(tokenizer)
+    ours, plain = answer_loss(model, inputs, None), model(**inputs).loss
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
+    (gradient,) = torch.autograd.grad(ours, [model.lm_head.weight])
+    torch.testing.assert_close(gradient, *torch.autograd.grad(plain, [model.lm_head.weight]), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_grouped_attention_is_eager_attention(padded):
+    """Three query heads to a key head, with and without a mask of its own for each row."""
+    torch.manual_seed(0)
+    module = torch.nn.Identity()
+    module.num_key_value_groups = 3
+    query, key, value = torch.randn(2, 6, 5, 8), torch.randn(2, 2, 5, 8), torch.randn(2, 2, 5, 8)
+    mask = torch.full((5, 5), -1e9).triu(1).expand(2 if padded else 1, 1, 5, 5).clone()
+    if padded:
+        mask[1, ..., 3:] = -1e9
+    ours, _ = grouped_attention(module, query, key, value, mask, scaling=0.3)
+    plain, _ = eager_attention_forward(module, query, key, value, mask, scaling=0.3)
+    torch.testing.assert_close(ours, plain)
 
 
 def test_only_the_adapter_trains_and_its_size_is_the_closed_form(tiny_base):

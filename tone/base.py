@@ -106,12 +106,17 @@ def load_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(base_model: str, compute: Compute, quantization: str = "none") -> PreTrainedModel:
-    """The base model on the GPU if there is one, else on the CPU; its linear layers in NF4 if `quantization` says so."""
+def load_base(
+    base_model: str, compute: Compute, quantization: str = "none", attention: str = "sdpa"
+) -> PreTrainedModel:
+    """The base model on the GPU if there is one, else on the CPU; its linear layers in NF4 if `quantization` says so.
+
+    `attention` is the kernel that `compute.attention: auto` stands for.
+    """
     if compute.threads:
         torch.set_num_threads(compute.threads)
     dtype = compute_dtype(compute.dtype)
-    kernel = "sdpa" if compute.attention == "auto" else compute.attention
+    kernel = attention if compute.attention == "auto" else compute.attention
     config = None
     if quantization == "nf4":
         config = BitsAndBytesConfig(

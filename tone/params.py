@@ -164,6 +164,7 @@ class Train(Section):
     evals_per_epoch: Count
     patience: Count
     quantization: Literal["nf4", "none"]
+    dequantize: Literal["auto", "once", "step"]
     max_length: Count
     lora: LoRA
 

@@ -9,14 +9,30 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch.nn.functional import cross_entropy
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from tone.chat_format import IGNORED
+from tone.attention import GROUPED
+from tone.base import load_base
 from tone.errors import UserError
 from tone.files import is_whole, read_json, seal
-from tone.params import LoRA, Train
+from tone.fused_lora import fuse
+from tone.loss import answer_loss
+from tone.params import LoRA, Params, Train
+
+
+def load_for_training(params: Params) -> PreTrainedModel:
+    """The base as `train.quantization` and `train.dequantize` say, with the attention that trains fastest on the device.
+
+    `dequantize: once` turns the 4-bit weights back to matrices when they are loaded and not in every pass: the numbers
+    are those of the 4-bit base, the speed and the memory those of an unquantised one.
+    """
+    settings, cpu = params.train, not torch.cuda.is_available()
+    model = load_base(params.base_model, params.compute, settings.quantization, attention=GROUPED if cpu else "sdpa")
+    if settings.quantization == "nf4" and (settings.dequantize == "once" or (settings.dequantize == "auto" and cpu)):
+        model = model.dequantize()
+        model.is_loaded_in_4bit = False
+    return model
 
 
 def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
@@ -38,23 +54,10 @@ def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
         target_modules=targets,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
-
-
-def answer_loss(
-    model: PreTrainedModel, inputs: dict[str, torch.Tensor], tokens: torch.Tensor | int | None
-) -> torch.Tensor:
-    """Cross-entropy of the supervised tokens, summed and divided by `tokens` (default: their number).
-
-    `inputs` holds `input_ids`, `attention_mask` and `labels`, each (batch, length). Logits are computed for the
-    positions that predict a supervised token only: with SmolLM2 the head is a fifth of a forward pass's work.
-    """
-    hidden = model.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
-    labels = inputs["labels"][:, 1:]
-    predicting = labels != IGNORED
-    logits = model.lm_head(hidden.last_hidden_state[:, :-1][predicting])
-    total = cross_entropy(logits.float(), labels[predicting], reduction="sum")
-    return total / (predicting.sum() if tokens is None else tokens)
+    adapted = get_peft_model(model, config)
+    if model.device.type == "cpu":
+        fuse(adapted)
+    return adapted
 
 
 class ToneTrainer(SFTTrainer):
@@ -67,12 +70,9 @@ class ToneTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        unwrapped = self.accelerator.unwrap_model(model)
-        base = unwrapped.get_base_model() if isinstance(unwrapped, PeftModel) else unwrapped
-        mode = "train" if model.training else "eval"
-        if mode == "train":
-            self._total_train_tokens += int(inputs["attention_mask"].sum())
-        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
+        if self.accelerator.num_processes > 1:  # the gradients are averaged by the wrapper's forward pass
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
         return answer_loss(base, inputs, num_items_in_batch)
 
 
@@ -140,6 +140,7 @@ def make_trainer(
         metric_for_best_model="eval_loss",
         max_length=settings.max_length,
         dataset_kwargs={"skip_prepare_dataset": True},  # the examples come as token ids with labels
+        optim="adamw_torch_fused",
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16,
         gradient_checkpointing=False,
@@ -148,6 +149,7 @@ def make_trainer(
     )
     # Sorted by length, the validation batches hold the least padding.
     by_length = sorted(validation, key=lambda example: len(example["input_ids"]))
+    trained = [(p, p.data.float()) for p in model.parameters() if p.requires_grad]
     trainer = ToneTrainer(
         model=model,
         args=arguments,
@@ -156,9 +158,8 @@ def make_trainer(
         processing_class=tokenizer,
         callbacks=[SealCheckpoints(), EarlyStoppingCallback(early_stopping_patience=settings.patience)],
     )
-    # TRL casts the adapter of a quantised base to bfloat16, which a CPU that computes in float32 emulates: three times
-    # the time of a step.
-    for parameter in model.parameters():
-        if parameter.requires_grad and dtype == torch.float32:
-            parameter.data = parameter.data.float()
+    # TRL rounds the adapter of a quantised base to bfloat16, where small updates are lost. It trains in float32, and the
+    # layers use it in the dtype of the base.
+    for parameter, weights in trained:
+        parameter.data = weights
     return trainer
