@@ -86,7 +86,7 @@ def repo(tiny_repo, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         said = space.run("dvc", "repro").stdout
-    assert ran(said) == list(STAGES)
+    assert sorted(ran(said)) == sorted(STAGES)
     return space
 
 
