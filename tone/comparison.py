@@ -117,8 +117,11 @@ def compare(generations: Sequence[Generation], tuned: str, others: Sequence[str]
         Comparison(
             other,
             score,
-            *(round(x, 6) for x in (difference, low, high, p)),
-            winner=winner(tuned, other, low, high, p),
+            round(difference, 6),
+            round(low, 6),
+            round(high, 6),
+            round(p, 6),
+            winner(tuned, other, low, high, p),
         )
         for (other, score), difference, (low, high), p in zip(pairs, differences, bounds, holm(p_values), strict=True)
     ]

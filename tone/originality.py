@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def originality(generations: Sequence[Generation], system: str, trained_on: Sequ
             by_seed.setdefault(row.seed, []).append(words_of(row.text))
     answers = [answer for group in by_seed.values() for answer in group]
     copies, lengths = longest_copies(answers, sources), [len(answer) for answer in answers]
-    figures = {
+    figures: dict[str, Any] = {
         "longest_copy": max(copies),
         "mean_copy": np.mean(copies),
         "copied_8grams": copied_share(answers, sources),
