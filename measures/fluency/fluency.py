@@ -13,7 +13,7 @@ class Fluency(evaluate.Metric):
         return evaluate.MetricInfo(
             description="Acceptable, finished, non-repetitive English, from 0 to 1.",
             citation="",
-            inputs_description="predictions: texts; word_order: the pipeline of tone.fluency.fit_word_order",
+            inputs_description="predictions: texts; word_order: a weighed tone.fluency.WordOrder",
             features=datasets.Features({"predictions": datasets.Value("string")}),
         )
 
