@@ -30,6 +30,7 @@ from tone.systems import (
     score_answers,
     with_shots,
 )
+from tone.tables import write_measures
 
 
 def main() -> None:
@@ -97,7 +98,7 @@ def main() -> None:
 
     write_rows("data/baseline_generations.jsonl", contest.generations)
     write_json("metrics/baselines.json", metrics)
-    write_json("metrics/retention_base.json", retention)
+    write_measures("metrics/retention_base.csv", retention)
 
 
 if __name__ == "__main__":

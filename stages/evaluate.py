@@ -26,6 +26,7 @@ from tone.rows import Answer, read_examples, read_rows, write_rows
 from tone.samples import samples_page
 from tone.scoring import Scorer
 from tone.systems import Contest, Generation, local_contestant
+from tone.tables import read_measures, write_measures
 
 TUNED = "tuned"
 SHOWN = ("base", "base_prompted", TUNED, "teacher_persona")
@@ -55,7 +56,7 @@ def main() -> None:
     train, test = (read_examples(side) for side in ("train", "test"))
     baselines = read_rows("data/baseline_generations.jsonl", Generation)
     entered = lineup(read_json("metrics/baselines.json"))
-    retention_base = read_json("metrics/retention_base.json")
+    retention = read_measures("metrics/retention_base.csv")
 
     tokenizer = load_tokenizer(params.base_model)
     base = load_base(params.base_model, params.compute)
@@ -67,12 +68,12 @@ def main() -> None:
     metrics = contest.enter(TUNED, contestant, [example.prompt for example in test])
 
     # What tuning may have cost: neutral English forgotten, the tone dropped on request or in another form.
-    retention = run_probes(TUNED, contestant, scorer, params.system_prompt, params.seed)
-    retention |= predict_neutral(tuned, tokenizer)
+    retention[TUNED] = run_probes(TUNED, contestant, scorer, params.system_prompt, params.seed)
+    retention[TUNED] |= predict_neutral(tuned, tokenizer)
 
     write_rows("data/tuned_generations.jsonl", contest.generations)
     write_json("metrics/evaluate.json", metrics)
-    write_json("metrics/retention.json", retention)
+    write_measures("metrics/retention.csv", retention)
     every = [*baselines, *contest.generations]
     with replacing("metrics/tone_scores.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -89,12 +90,12 @@ def main() -> None:
     write_table("metrics/comparison.csv", Comparison, comparisons)
     trained_on = [example.answer for example in train]
     original = {name: originality(every, name, trained_on) for name in (*systems, CEILING_CONTROL)}
-    write_json("metrics/originality.json", original)
+    write_measures("metrics/originality.csv", original)
 
     # Another model's opinion, if params.yaml names one: of the tuned answers against the others'.
     wrote = read_rows("data/answers.jsonl", Answer)
     verdicts = judge(params, persona, test, every, wrote, TUNED, [*entered.others, CEILING_CONTROL])
-    write_json("metrics/judge.json", verdicts)
+    write_measures("metrics/judge.csv", verdicts)
 
     # All of it on one page, with the calibration of both tone classifiers on the teacher's answers.
     texts, labels = labelled(test)
@@ -117,7 +118,7 @@ def main() -> None:
             calibrations=calibrations,
             originality=original,
             metrics=metrics,
-            retention=retention_base | {TUNED: retention},
+            retention=retention,
             ranks=ranked(every, TUNED, max(1, params.evaluate.samples // 3)),
         )
     )

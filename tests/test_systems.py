@@ -14,6 +14,7 @@ from tone.probes import says_it_is_an_ai
 from tone.rows import Example, Message, read_rows
 from tone.scoring import Scores
 from tone.systems import Generation, answer_seed, as_told, best_prompt, with_shots
+from tone.tables import read_measures
 
 
 def example(question: str, answer: str = "An answer.") -> Example:
@@ -161,7 +162,7 @@ def test_a_model_behind_an_endpoint_is_a_rival_the_teacher_is_a_ceiling_and_neit
 
         # The server's replies begin with neither A nor B: every verdict is a tie.
         space.stage("evaluate")
-        verdicts = json.loads((root / "metrics/judge.json").read_text())
+        verdicts = read_measures(root / "metrics/judge.csv")
         assert verdicts["base"] == {"wins": 0.0, "losses": 0.0, "ties": 1.0}
         assert "teacher_persona" in verdicts
 
