@@ -79,13 +79,11 @@ def digests(root: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def repo(tiny_repo, tmp_path_factory):
-    """A fresh clone of the tiny repository, in which DVC has run every stage anew, on one thread instead of two."""
+    """A fresh clone of the tiny repository, in which DVC has run every stage anew, on two threads instead of one."""
     space = cloned(tiny_repo, tmp_path_factory.mktemp("fresh") / "repo")
-    space.set(compute__threads=1)
-    space.run("git", "commit", "-qam", "one thread")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        said = space.run("dvc", "repro").stdout
+    space.set(compute__threads=2)
+    space.run("git", "commit", "-qam", "two threads")
+    said = space.run("dvc", "repro").stdout
     assert sorted(ran(said)) == sorted(STAGES)
     return space
 

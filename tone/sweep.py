@@ -179,7 +179,7 @@ def draw(points: Sequence[Point], path: Path) -> None:
     points = sorted(points, key=lambda point: point.rank)
     ranks = [point.rank for point in points]
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    panels = (("joint", "joint (higher is better)"), ("perplexity", "perplexity of persona answers (lower is better)"))
+    panels = (("joint", "joint, higher is better"), ("perplexity", "perplexity, lower is better"))
     for axis, (name, label) in zip(axes, panels, strict=True):
         middle, low, high = (
             np.array([getattr(point, name + end) for point in points]) for end in ("", "_low", "_high")
