@@ -116,7 +116,8 @@ class TeacherServer:
         if dice.random() >= self.fault_rate:
             return None
         self.made[name] += 1
-        return dice.choice(self.faults)
+        fault = dice.choice(self.faults)
+        return "500" if fault == "hang" and self.attempts[name] > 1 else fault  # once: it takes the client's timeout
 
     async def break_off(self, request, fault, body):
         if fault == "hang":

@@ -19,7 +19,7 @@ def show_estimate() -> None:
     """Print a row for each stage, and the sum."""
     settings = load_params().teacher
     rows = estimate(load_params())
-    rows.append(Estimate(*(sum(values) for values in zip(*map(_numbers, rows), strict=True)), stage="together"))
+    rows.append(Estimate("together", *(sum(values) for values in zip(*map(_numbers, rows), strict=True))))
     columns = ("", "there", "to ask", "prompt tokens", "response tokens", "at most")
     print("{:<10}{:>8}{:>8}{:>15}{:>17}{:>12}".format(*columns))
     for row in rows:

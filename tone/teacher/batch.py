@@ -10,7 +10,7 @@ from typing import Any
 import openai
 
 from tone.errors import UserError
-from tone.teacher.client import LONGEST_MESSAGE, Endpoint, Unsupported, read_reply
+from tone.teacher.client import LONGEST_MESSAGE, LONGEST_PAUSE, Endpoint, Unsupported, read_reply
 from tone.teacher.protocol import first_error
 from tone.teacher.requests import Request
 from tone.teacher.store import Reply, Store
@@ -81,19 +81,21 @@ class Batches:
             for token, identifier in self.store.open_batches(self.endpoint.url)
             if token not in self.lines and self.store.claim(token)
         }
-        if None in left.values():
-            async for batch in self.endpoint.client.batches.list(limit=100):
-                token = (batch.metadata or {}).get(MARK)
-                if token in left:
-                    left[token] = batch.id
-                    self.store.name_batch(token, batch.id)
         for token, identifier in left.items():
-            if identifier is None:
+            if identifier is None and await self._find(token) is None:
                 self.store.close_batch(token)  # never submitted
             else:
                 self.lines[token] = self.store.batch_lines(token)
                 for key in self.lines[token]:
                     self.fresh.pop(key, None)
+
+    async def _find(self, token: str) -> str | None:
+        """The id of the batch with our token, if the endpoint has it; noted in the store."""
+        async for batch in self.endpoint.client.batches.list(limit=100):
+            if (batch.metadata or {}).get(MARK) == token:
+                self.store.name_batch(token, batch.id)
+                return batch.id
+        return None
 
     async def _gather(self) -> None:
         """Wait until no request has come for a moment: one answer's successor is the next batch's."""
@@ -115,16 +117,30 @@ class Batches:
             token = uuid.uuid4().hex
             self.store.claim(token)
             self.store.open_batch(token, self.endpoint.url, lines)
-            client = self.endpoint.client
-            file = await client.files.create(file=("requests.jsonl", content), purpose="batch")
-            batch = await client.batches.create(
-                input_file_id=file.id,
-                endpoint="/v1/chat/completions",
-                completion_window="24h",
-                metadata={MARK: token},
-            )
-            self.store.name_batch(token, batch.id)
+            file = await self.endpoint.client.files.create(file=("requests.jsonl", content), purpose="batch")
+            await self._create(token, file.id)
             self.lines[token] = {request.key: (request, about) for request, about in lines}
+
+    async def _create(self, token: str, file: str) -> None:
+        """Create the batch once, even where the answer to the first attempt is lost."""
+        client = self.endpoint.client.with_options(max_retries=0)
+        for attempt in range(1 + self.settings.retries):
+            try:
+                batch = await client.batches.create(
+                    input_file_id=file,
+                    endpoint="/v1/chat/completions",
+                    completion_window="24h",
+                    metadata={MARK: token},
+                )
+            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError):
+                if attempt == self.settings.retries:
+                    raise
+                await asyncio.sleep(min(2**attempt, LONGEST_PAUSE))
+                if await self._find(token):
+                    return
+            else:
+                self.store.name_batch(token, batch.id)
+                return
 
     async def _collect(self, token: str) -> bool:
         """Fetch a batch's results if it is done; whether it is."""
@@ -151,7 +167,7 @@ class Batches:
                     future.set_result(reply)
             elif isinstance(reply, Reply) and not reply.fault and not reply.cut_off:
                 self.store.put(request, about, reply)  # nobody waits for it in this run, but it is paid for
-        # Whoever waits stores what is good before the batch is forgotten.
+        # Whoever waits now runs up to storing what is good; only then may the batch be forgotten.
         await asyncio.sleep(0)
         self.store.close_batch(token)
         return True

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tone.errors import UserError
@@ -74,12 +74,12 @@ class GuessingTeacher(KeptTeacher):
 class Estimate:
     """What one stage would still take."""
 
-    kept: int = 0
-    missing: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    most_completion_tokens: int = 0
-    stage: str = field(default="")
+    stage: str
+    kept: int
+    missing: int
+    prompt_tokens: int
+    completion_tokens: int
+    most_completion_tokens: int
 
     def dollars(self, settings: Teacher) -> tuple[float, float]:
         """Likely, and at most."""
@@ -108,12 +108,12 @@ def estimate(params: Params) -> list[Estimate]:
             missing = [request for request, _ in teacher.missing.values()]
             estimates.append(
                 Estimate(
+                    stage=stage,
                     kept=len(teacher.found),
                     missing=len(missing),
                     prompt_tokens=sum(map(prompt_tokens, missing)),
                     completion_tokens=teacher.completion_tokens,
                     most_completion_tokens=sum(request.max_tokens for request in missing),
-                    stage=stage,
                 )
             )
     return estimates

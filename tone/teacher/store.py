@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS batch_lines (
     token TEXT NOT NULL, key TEXT NOT NULL, about TEXT NOT NULL, request TEXT NOT NULL, PRIMARY KEY (token, key)
 );
 """
-MINUTE = 60.0
+MINUTE = 60.5  # seconds; a little more, as a request may reach the endpoint faster than the one before it
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,12 @@ class Store:
         self.folder = folder or cache_dir("teacher")
         self.path = self.folder / "responses.sqlite"
         try:
-            self.database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            self.database.execute("PRAGMA journal_mode = WAL")
-            self.database.execute("PRAGMA synchronous = NORMAL")
-            self.database.executescript(SCHEMA)
+            # Two runs that make the store at the same moment would meet a locked database.
+            with FileLock(self.folder / "making.lock"):
+                self.database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+                self.database.execute("PRAGMA journal_mode = WAL")
+                self.database.execute("PRAGMA synchronous = NORMAL")
+                self.database.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             raise UserError(f"{self.path}: cannot be used ({error}); make it writable, or move it away") from None
         # The owner of claims is alive as long as its lock is held, and the system lets go of it even on kill -9.

@@ -1,0 +1,43 @@
+"""Run by the tests as a process of its own: asks 200 questions, and is killed as often as told, with SIGKILL.
+
+python -m tests.asking URL KILLS. Each try is a fork, so that 50 of them do not import everything 50 times.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from tests.test_live_teacher import digest_of, make_requests, make_settings
+from tone.teacher.live import ask
+from tone.teacher.store import Store
+
+
+def main() -> None:
+    url, kills = sys.argv[1], int(sys.argv[2])
+    dice = random.Random(5)
+    settings, requests = make_settings(url), make_requests(url, 200)
+    log = []
+    for _ in range(kills):
+        child = os.fork()
+        if child == 0:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            ask(requests, settings)
+            os._exit(0)
+        time.sleep(dice.uniform(0.02, 0.25))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        killed = time.time()
+        with closing(Store()) as store:
+            kept = [digest_of(request) for request in requests if store.get(request.key)]
+        log.append({"killed": killed, "kept": kept})
+    Path("kills.json").write_text(json.dumps(log))
+    assert len(ask(requests, settings)) == 200
+
+
+if __name__ == "__main__":
+    main()
