@@ -13,7 +13,6 @@ from tone.classifier import labelled
 from tone.comparison import Comparison, Interval, compare, intervals, write_table
 from tone.errors import run
 from tone.files import read_json, replacing, write_json
-from tone.fitted import load_fitted
 from tone.judge import judge
 from tone.originality import originality
 from tone.params import load_params
@@ -100,9 +99,7 @@ def main() -> None:
     # All of it on one page, with the calibration of both tone classifiers on the teacher's answers.
     texts, labels = labelled(test)
     calibrations = [
-        calibration(
-            "Tone (n-grams)", load_fitted("models/tone_classifier", "classifier").predict_proba(texts)[:, 1], labels
-        ),
+        calibration("Tone (n-grams)", scorer.classifier.predict_proba(texts)[:, 1], labels),
         calibration("Reported tone (hidden states)", scorer.reported_tone(texts), labels),
     ]
     page = report_page(
@@ -119,6 +116,7 @@ def main() -> None:
             originality=original,
             metrics=metrics,
             retention=retention,
+            judged=verdicts,
             ranks=ranked(every, TUNED, max(1, params.evaluate.samples // 3)),
         )
     )

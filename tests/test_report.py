@@ -187,6 +187,7 @@ def evaluation() -> Evaluation:
         originality={name: originality(rows, name, ["Yes."]) for name in scores},
         metrics={"joint": 0.5, "perplexity_persona": 12.345},
         retention={},
+        judged={},
         ranks=ranked(rows, "tuned", 2),
     )
 
@@ -257,6 +258,15 @@ def test_probes_and_neutral_text_are_shown_where_they_were_run():
     assert page.figures["probes", "", "says_it_is_an_ai"] == [0.5, 0.1]
     assert page.figures["perplexity", "", "tuned"] == [12.345, 20.5]
     assert not [key for key in Page(report_page(evaluation())).figures if key[0] == "probes"]
+
+
+def test_a_judge_is_shown_where_there_was_one():
+    judged = {"base": {"wins": 0.5, "losses": 0.2, "ties": 0.3}}
+    asked = replace(evaluation(), judged=judged, params={"evaluate.judge": "endpoint:<m>"})
+    page = Page(report_page(asked))
+    assert page.figures["comparisons", "judge", "base"] == [0.5, 0.3, 0.2]
+    assert "endpoint:<m>, finds nearer" in " ".join(page.texts)
+    assert "finds nearer" not in report_page(evaluation())
 
 
 def test_samples_are_chosen_by_rank():

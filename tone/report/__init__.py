@@ -58,6 +58,8 @@ class Evaluation:
     """Of the tuned system; the page takes the perplexities and bits per byte."""
     retention: Mapping[str, Mapping[str, float]]
     """By system: the tone under the probes, and what it still knows of neutral text."""
+    judged: Mapping[str, Mapping[str, float]]
+    """By system: the shares of questions that the tuned one wins, ties and loses, if there was a judge."""
     ranks: Mapping[str, Sequence[Rank]]
     """Best, median and worst answers of the tuned system."""
 
@@ -128,6 +130,7 @@ def report_page(shown: Evaluation) -> str:
         peak=max(map(max, shares.values())),
         predictions=predictions,
         prediction_names=list(dict.fromkeys(name for row in predictions.values() for name in row)),
+        retention={system: shown.retention[system] for system in rows if system in shown.retention},
         probes=probes(shown.retention),
         examples={example.question_id: example for example in shown.examples},
         answer_of=answer_of,
