@@ -14,22 +14,26 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
-from transformers import TrainerCallback
+from peft import LoraConfig
+from ruamel.yaml import YAML
+from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from tone.adapter import load_quantised
 from tone.base import compute_dtype, load_base, load_tokenizer
 from tone.chat_format import IGNORED, supervised
+from tone.objectives import make_trainer
 from tone.params import Params, load_params
-from tone.rows import Example, read_rows
-from tone.training import add_adapter, load_for_training, make_trainer
+from tone.rows import Example, read_examples
+from tone.tuning import model_for_training
 
-QUANTIZATION = {"lora": "none", "qlora": "nf4"}
+TUNINGS = ("lora", "qlora")
 WARM_UP = 2  # steps before the clock starts
 
 
@@ -55,16 +59,15 @@ class Clock(TrainerCallback):
         return sum(self.lengths[WARM_UP : self.steps]) / self.seconds
 
 
-def stock_trainer(
-    params: Params, examples: list[dict[str, Any]], tokenizer: Any, steps: int, folder: str
-) -> SFTTrainer:
+def stock_trainer(params: Params, examples: Sequence[Example], tokenizer: Any, steps: int, folder: Path) -> SFTTrainer:
     """SFTTrainer as it comes, but for model, data, rank, batch, precision and quantisation, which are the stage's."""
     settings, dtype = params.train, compute_dtype(params.compute.dtype)
+    encoded = [supervised(tokenizer, example, settings.max_length) for example in examples]
     arguments = SFTConfig(
-        output_dir=folder,
+        output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.peak_learning_rate("sft"),
         bf16=dtype == torch.bfloat16,
         max_length=settings.max_length,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -74,46 +77,37 @@ def stock_trainer(
     )
     lora = settings.lora
     return SFTTrainer(
-        model=load_base(params.base_model, params.compute, settings.quantization),
+        model=load_quantised(params.base_model, params.compute, settings.tuning, dequantize=False),
         args=arguments,
-        train_dataset=Dataset.from_list(examples),
+        train_dataset=Dataset.from_list(encoded),
         processing_class=tokenizer,
-        peft_config=LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"),
+        peft_config=LoraConfig(r=lora.r, lora_alpha=lora.scaled_by, target_modules="all-linear", task_type="CAUSAL_LM"),
     )
 
 
-def stage_trainer(
-    params: Params, examples: list[dict[str, Any]], tokenizer: Any, steps: int, folder: str
-) -> SFTTrainer:
+def stage_trainer(params: Params, examples: Sequence[Example], tokenizer: Any, steps: int, folder: Path) -> Trainer:
     """The trainer of the stage train_qlora."""
-    settings = params.train
-    epochs = steps * settings.batch_size / len(examples)
-    model = add_adapter(load_for_training(params), settings.lora, params.seed)
-    return make_trainer(
-        model,
-        tokenizer,
-        examples,
-        examples[:1],
-        settings.model_copy(update={"epochs": epochs, "evals_per_epoch": 1}),
-        params.seed,
-        Path(folder),
-        compute_dtype(params.compute.dtype),
+    epochs = steps * params.train.batch_size / len(examples)
+    short = params.model_copy(
+        update={"train": params.train.model_copy(update={"epochs": epochs, "evals_per_epoch": 1})}
     )
+    phase = "self_supervised" if params.train.objective == "self_supervised" else "sft"
+    return make_trainer(phase, model_for_training(params), tokenizer, examples, examples[:1], short, folder)
 
 
 def measure(params: Params, which: str, steps: int) -> dict[str, float]:
     """Train for `steps` steps; tokens a second, their cost in GFLOP, and the process's peak memory."""
     tokenizer = load_tokenizer(params.base_model)
-    rows = read_rows("data/train.jsonl", Example)
-    examples = [supervised(tokenizer, row, params.train.max_length) for row in rows]
+    examples = read_examples("train")
     with tempfile.TemporaryDirectory() as folder:
-        trainer = (stage_trainer if which == "ours" else stock_trainer)(params, examples, tokenizer, steps, folder)
+        build = stage_trainer if which == "ours" else stock_trainer
+        trainer = build(params, examples, tokenizer, steps, Path(folder))
         trainer.data_collator = clock = Clock(trainer.data_collator)
         trainer.add_callback(clock)
         trainer.train()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    answers = sum(token != IGNORED for example in examples for token in example["labels"])
-    share = answers / sum(len(example["labels"]) for example in examples)
+    labels = [label for row in trainer.train_dataset for label in row["labels"]]
+    share = sum(label != IGNORED for label in labels) / len(labels)
     return {
         "tokens_per_second": round(clock.tokens_per_second, 1),
         "gflop_per_token": round(gflop_per_token(trainer.model, share), 4),
@@ -121,18 +115,17 @@ def measure(params: Params, which: str, steps: int) -> dict[str, float]:
     }
 
 
-def gflop_per_token(model: PeftModel, supervised_share: float) -> float:
-    """Forward and backward: 4 operations a frozen weight, 6 a trained one, the head for supervised tokens only."""
+def gflop_per_token(model: torch.nn.Module, supervised_share: float) -> float:
+    """Forward and backward pass of a LoRA tuning: 4 operations a frozen weight of a linear layer, 6 a trained one.
+
+    The head counts for the supervised tokens alone.
+    """
     config = model.config
     head = config.vocab_size * config.hidden_size
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    frozen = sum(m.in_features * m.out_features for m in model.modules() if is_base_linear(m)) - head
+    layers = [m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
+    frozen = sum(layer.in_features * layer.out_features for layer in layers) - head
     return (4 * frozen + 6 * trained + 4 * head * supervised_share) / 1e9
-
-
-def is_base_linear(module: torch.nn.Module) -> bool:
-    """A linear layer of the base model, not of an adapter, whose outputs are more than any rank in use."""
-    return isinstance(module, torch.nn.Linear) and min(module.in_features, module.out_features) > 128
 
 
 def matmul_rate(params: Params) -> float:
@@ -167,14 +160,14 @@ def in_its_own_process(*arguments: str) -> dict[str, float]:
     return json.loads(output.splitlines()[-1])
 
 
-def report(tunings: list[str], steps: int) -> dict[str, float]:
+def report(tunings: Sequence[str], steps: int) -> dict[str, float]:
     """Run all measurements, print a table, and return them under the names of benchmarks/results.json."""
     results: dict[str, float] = {}
     print("| tuning | trainer | tokens/s | to stock | share of the matmul rate | peak GiB |\n|---|---|---|---|---|---|")
     rate = in_its_own_process("--measure", "matmul")["gflop_per_second"]
     for tuning in tunings:
         stock, ours = (
-            in_its_own_process("--measure", which, "--tuning", tuning, "--steps", str(steps))
+            in_its_own_process("--measure", which, "-S", f"train.tuning={tuning}", "--steps", str(steps))
             for which in ("stock", "ours")
         )
         for which, run in (("stock", stock), ("ours", ours)):
@@ -199,18 +192,31 @@ def main() -> None:
     parser.add_argument(
         "--measure", choices=["stock", "ours", "matmul"], help="one run, as JSON; default: all, as a table"
     )
-    parser.add_argument("--tuning", choices=list(QUANTIZATION), default="qlora")
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument(
+        "-S", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change a parameter"
+    )
     options = parser.parse_args()
-    params = load_params()
-    train = params.train.model_copy(update={"quantization": QUANTIZATION[options.tuning]})
-    params = params.model_copy(update={"train": train})
+    params = changed(load_params(), options.changes)
     if options.measure == "matmul":
         print(json.dumps({"gflop_per_second": matmul_rate(params)}))
     elif options.measure:
         print(json.dumps(measure(params, options.measure, options.steps)))
     else:
-        print(json.dumps(report(list(QUANTIZATION), options.steps), indent=2))
+        print(json.dumps(report(TUNINGS, options.steps), indent=2))
+
+
+def changed(params: Params, changes: Sequence[str]) -> Params:
+    """`params` with `section.key=value` changes."""
+    values = params.model_dump()
+    for change in changes:
+        key, _, value = change.partition("=")
+        *sections, name = key.split(".")
+        place = values
+        for section in sections:
+            place = place[section]
+        place[name] = YAML(typ="safe").load(value)
+    return Params.model_validate(values)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ silence_libraries()
 
 import csv
 
-from tone.adapter import load_adapter
+from tone.adapter import load_tuned
 from tone.base import load_base, load_tokenizer
 from tone.bounds import CEILING_CONTROL
 from tone.classifier import labelled
@@ -60,8 +60,7 @@ def main() -> None:
     tokenizer = load_tokenizer(params.base_model)
     base = load_base(params.base_model, params.compute)
     scorer = Scorer(params, base, tokenizer)
-    # The adapter is merged into the unquantised base: it then generates at the base's speed.
-    tuned = load_adapter(base, "models/adapter", params.base_model).merge_and_unload()
+    tuned = load_tuned(params.base_model, params.compute, "models/adapter")
     contest = Contest(test, scorer, params)
     contestant = local_contestant(tuned, tokenizer, params.evaluate)
     metrics = contest.enter(TUNED, contestant, [example.prompt for example in test])

@@ -1,4 +1,4 @@
-"""Fine-tune the base model on the training split; keep the adapter with the lowest validation loss."""
+"""Fine-tune the base model on the training split; keep what validates best."""
 
 from tone.quiet import silence_libraries
 
@@ -7,40 +7,41 @@ silence_libraries()
 import csv
 import math
 import os
+from contextlib import nullcontext
 
-from tone.adapter import save_adapter
-from tone.base import compute_dtype, load_tokenizer
-from tone.chat_format import supervised
+from transformers import Trainer
+
+from tone.adapter import save_tuned
+from tone.base import compute_dtype, load_base, load_tokenizer
+from tone.checkpoints import last_checkpoint, prune_checkpoints
 from tone.errors import UserError, run
 from tone.files import cache_dir, content_key, locked, replacing, write_json
+from tone.launch import launch, processes
+from tone.objectives import make_trainer
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.rows import read_examples
-from tone.training import add_adapter, last_checkpoint, load_for_training, make_trainer, prune_checkpoints
+from tone.tuning import model_for_training
 
 INPUTS = ["data/train.jsonl", "data/validation.jsonl"]
 CODE = [
     "stages/train_qlora.py",
+    "tone/adapter.py",
     "tone/attention.py",
     "tone/base.py",
     "tone/chat_format.py",
     "tone/fused_lora.py",
     "tone/loss.py",
-    "tone/training.py",
+    "tone/objectives.py",
+    "tone/tuning.py",
 ]
 
 
 def main() -> None:
     params = load_params()
     settings = params.train
+    launch(settings, "stages.train_qlora")
     train, validation = (read_examples(side) for side in ("train", "validation"))
-
-    # The base with a fresh adapter, and the examples as token ids.
-    tokenizer = load_tokenizer(params.base_model)
-    dtype = compute_dtype(params.compute.dtype)
-    base = load_for_training(params)
-    model = add_adapter(base, settings.lora, params.seed)
-    encoded = [[supervised(tokenizer, row, settings.max_length) for row in rows] for rows in (train, validation)]
 
     # Checkpoints are keyed by all that shapes them: another rank never goes on from this one's.
     key = content_key(
@@ -48,42 +49,75 @@ def main() -> None:
         settings.model_dump(),
         params.seed,
         params.base_model,
-        str(dtype),
+        str(compute_dtype(params.compute.dtype)),
         params.compute.attention,
+        processes(),
         os.uname().machine,
     )
     prune_checkpoints(cache_dir("checkpoints"))
-    checkpoints = cache_dir("checkpoints") / key
-    trainer = make_trainer(model, tokenizer, *encoded, settings, params.seed, checkpoints, dtype)
-    with locked(checkpoints.with_suffix(".lock")):  # another worker may train the same
-        resume = last_checkpoint(checkpoints)
-        if resume:
-            print(f"going on from {resume.name}", flush=True)
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    checkpoints = {phase: cache_dir("checkpoints") / f"{key}-{phase}" for phase in (*settings.phases, "untrained")}
 
-    history = trainer.state.log_history
+    tokenizer = load_tokenizer(params.base_model)
+    model = model_for_training(params)
+    untrained = None
+    if settings.tuning == "lora" and settings.lora.init == "pissa":
+        untrained = checkpoints["untrained"]
+        model.save_pretrained(untrained, save_embedding_layers=False)
+    rewards = None
+    if "grpo" in settings.phases:
+        from tone.scoring import Scorer
+
+        scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
+        rewards = lambda questions, answers: scorer(questions, answers).joint  # noqa: E731
+
+    history: list[dict[str, float]] = []
+    metrics: dict[str, float] = {}
+    for phase in settings.phases:
+        trainer = make_trainer(phase, model, tokenizer, train, validation, params, checkpoints[phase], rewards)
+        first = trainer.is_world_process_zero()
+        # Another worker may train the same.
+        with locked(checkpoints[phase].with_suffix(".lock")) if first else nullcontext():
+            with trainer.args.main_process_first():
+                resume = last_checkpoint(checkpoints[phase])
+            if resume and first:
+                print(f"going on from {resume.name}", flush=True)
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        metrics |= summary(phase, trainer, prefix=f"{phase}_" if metrics else "")
+        offset = history[-1]["step"] if history else 0
+        history += [row | {"step": row["step"] + offset, "phase": phase} for row in trainer.state.log_history]
+    metrics["trainable_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+    if first:
+        disclosure = load_persona(params.persona).disclosure
+        save_tuned(model, "models/adapter", params.persona, disclosure, params.base_model, settings.tuning, untrained)
+        write_curves(history)
+        write_json("metrics/train.json", metrics)
+
+
+def summary(phase: str, trainer: Trainer, prefix: str) -> dict[str, float]:
+    """What one phase has come to; a `UserError` if its loss is no longer a number."""
+    history, steps = trainer.state.log_history, trainer.state.global_step
+    if phase == "grpo":
+        rewards = [row["reward"] for row in history if "reward" in row]
+        last = rewards[-max(1, len(rewards) // 4) :]
+        return {f"{prefix}reward": sum(last) / len(last), f"{prefix}steps": steps}
     losses = {row["step"]: row["eval_loss"] for row in history if "eval_loss" in row}
     if not all(map(math.isfinite, losses.values())):
-        raise UserError(f"train.learning_rate: {settings.learning_rate}: the loss is no longer a number; lower it")
+        raise UserError(f"train.learning_rate: {trainer.args.learning_rate}: the loss is no longer a number; lower it")
     best = min(losses, key=lambda step: losses[step])
+    return {f"{prefix}validation_loss": losses[best], f"{prefix}best_step": best, f"{prefix}steps": steps}
 
-    save_adapter(model, "models/adapter", params.persona, load_persona(params.persona).disclosure, params.base_model)
+
+def write_curves(history: list[dict[str, float]]) -> None:
+    """metrics/loss.csv: training and validation loss by step; for grpo the reward."""
     with replacing("metrics/loss.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", "split", "loss"])
         for row in history:
-            for name, split in (("loss", "train"), ("eval_loss", "validation")):
-                if name in row:
+            for name, split in (("loss", "train"), ("eval_loss", "validation"), ("reward", "reward")):
+                if name in row and not (row["phase"] == "grpo" and name == "loss"):
+                    split = split if row["phase"] in ("sft", "self_supervised") else f"{row['phase']}, {split}"
                     writer.writerow([row["step"], split, round(row[name], 6)])
-    write_json(
-        "metrics/train.json",
-        {
-            "validation_loss": losses[best],
-            "best_step": best,
-            "steps": trainer.state.global_step,
-            "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        },
-    )
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ CASES = {
     ),
     "parameter of another type": Case("questions", ["train.learning_rate", '"fast"'], {"train__learning_rate": "fast"}),
     "parameter not among the choices": Case(
-        "questions", ["quantization", '"int3"', "nf4"], {"train__quantization": "int3"}
+        "questions", ["train.tuning", '"int3"', "qlora"], {"train__tuning": "int3"}
     ),
     "shares that leave nothing": Case("questions", ["split", "less than 1"], {"split__test": 0.95}),
     "broken params.yaml": Case("questions", ["params.yaml", "line", "not YAML"], edit=break_yaml),
@@ -180,15 +180,13 @@ def test_a_base_model_that_is_not_there_is_an_error_that_says_what_is(name, says
     assert "base_model" in str(error.value)
 
 
-def test_an_adapter_made_for_another_base_is_refused(tiny_workspace, tiny_base):
-    from transformers import AutoModelForCausalLM
-
-    from tone.adapter import load_adapter
+def test_an_adapter_made_for_another_base_is_refused(tiny_workspace):
+    from tone.adapter import load_tuned
     from tone.errors import UserError
+    from tone.params import load_params
 
-    base = AutoModelForCausalLM.from_pretrained(tiny_base)
     with pytest.raises(UserError, match=r"made for 'path:.*not for base_model: 'hub:a/b@c'"):
-        load_adapter(base, tiny_workspace.root / "models/adapter", "hub:a/b@c")
+        load_tuned("hub:a/b@c", load_params().compute, tiny_workspace.root / "models/adapter")
 
 
 def test_a_broken_gguf_file_is_named(tmp_path):

@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from ruamel.yaml import YAML
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from tone.adapter import save_adapter
+from tone.adapter import save_tuned
 from tone.base import load_base
 from tone.chat import Conversation, as_text, load, main
 from tone.chat_format import prompt_ids
@@ -63,7 +63,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) 
         model = get_peft_model(load_base(params.base_model, params.compute), lora)
         for name, base_model in (("adapter", params.base_model), ("strange", "path:other")):
             model.peft_config["default"].base_model_name_or_path = base_model
-            save_adapter(model, f"models/{name}", params.persona, "disclosed", base_model)
+            save_tuned(model, f"models/{name}", params.persona, "disclosed", base_model, "lora")
     return folder
 
 

@@ -49,7 +49,7 @@ def test_an_experiment_with_other_params_is_not_taken_for_the_sweeps(swept, tmp_
     result = make(space, "sweep", "RANKS=2", check=False)
     assert result.returncode != 0
     assert (
-        "experiment r2 exists and differs from the workspace: train.learning_rate (0.001, here 0.002)" in result.stderr
+        "experiment r2 exists and differs from the workspace: train.learning_rate (None, here 0.002)" in result.stderr
     )
 
 

@@ -6,14 +6,15 @@ import pytest
 import torch
 from peft import PeftModel
 
-from tone.adapter import save_adapter
-from tone.base import base_folder, compute_dtype, load_base, load_tokenizer
-from tone.chat_format import answer_ids, prompt_ids, supervised
+from tone.adapter import load_tuned, save_tuned
+from tone.base import base_folder, load_base, load_tokenizer
+from tone.chat_format import answer_ids, prompt_ids
 from tone.files import is_whole
 from tone.generation import Sampling, generate, likelihood
+from tone.objectives import make_trainer
 from tone.params import load_params
 from tone.rows import Example, Message
-from tone.training import add_adapter, make_trainer
+from tone.tuning import model_for_training
 
 ANSWER = "I would walk to the library, because it is dry there and the books are free."
 
@@ -68,21 +69,22 @@ def test_the_dequantised_base_is_made_once(params, capsys):
 
 
 def test_qlora_trains_an_nf4_base_and_peft_alone_loads_the_adapter(params, tokenizer, base, tmp_path):
-    quantised = load_base(params.base_model, params.compute, "nf4")
-    assert quantised.get_memory_footprint() < 0.4 * base.get_memory_footprint()
-    model = add_adapter(quantised, params.train.lora, params.seed)
-    rows = [supervised(tokenizer, example(f"Why number {i}?", ANSWER), 256) for i in range(8)]
-    settings = params.train.model_copy(update={"epochs": 3.0, "evals_per_epoch": 1, "batch_size": 8, "warmup": 0.0})
-    dtype = compute_dtype(params.compute.dtype)
-    trainer = make_trainer(model, tokenizer, rows, rows[:2], settings, params.seed, tmp_path / "checkpoints", dtype)
+    quick = {"epochs": 3.0, "evals_per_epoch": 1, "batch_size": 8, "warmup": 0.0, "dequantize": "step"}
+    params = params.model_copy(update={"train": params.train.model_copy(update=quick)})
+    model = model_for_training(params)
+    assert model.get_memory_footprint() < 0.45 * base.get_memory_footprint()
+    rows = [example(f"Why number {i}?", ANSWER) for i in range(8)]
+    trainer = make_trainer("sft", model, tokenizer, rows, rows[:2], params, tmp_path / "checkpoints")
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     trainer.train()
     losses = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
     assert losses[-1] < losses[0]
     assert all(map(math.isfinite, losses))
 
-    save_adapter(model, tmp_path / "adapter", "someone", "An AI.", params.base_model)
+    save_tuned(model, tmp_path / "adapter", "someone", "An AI.", params.base_model, "qlora")
     prompt, answer = prompt_ids(tokenizer, chat("Why number 3?")), answer_ids(tokenizer, ANSWER)
     before = likelihood(base, [prompt], [answer], [ANSWER], 1).perplexity
+    merged = load_tuned(params.base_model, params.compute, tmp_path / "adapter")
+    assert likelihood(merged, [prompt], [answer], [ANSWER], 1).perplexity < 0.8 * before
     tuned = PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload()
     assert likelihood(tuned, [prompt], [answer], [ANSWER], 1).perplexity < 0.8 * before

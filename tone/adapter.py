@@ -1,30 +1,69 @@
-"""Adapters on disk, in peft's format: written whole, and loaded onto the base they were made for."""
+"""What training changed, on disk: an adapter in peft's format or the weights that moved; and loading it onto its base."""
 
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from tone.base import load_base
 from tone.errors import UserError
 from tone.files import read_json, write_json
+from tone.params import Compute
+
+QUANTIZATION = {"qlora": "nf4", "lora_8bit": "int8"}
+WEIGHTS, TUNING = "tuned.safetensors", "tuning.json"
 
 
-def save_adapter(model: PeftModel, folder: str | Path, persona: str, disclosure: str, base_model: str) -> None:
-    """Write `adapter_config.json`, the weights and a model card that says what it imitates."""
+def load_quantised(
+    base_model: str, compute: Compute, tuning: str, dequantize: bool = True, attention: str = "sdpa"
+) -> PreTrainedModel:
+    """The base as `tuning` trains on it: with quantised weights, or with those turned back to matrices."""
+    quantization = QUANTIZATION.get(tuning, "none")
+    model = load_base(base_model, compute, quantization, attention)
+    if dequantize and quantization != "none":
+        model = model.dequantize()
+        model.is_loaded_in_4bit = model.is_loaded_in_8bit = False
+    return model
+
+
+def untie_head(model: PreTrainedModel) -> None:
+    """Give the head weights of its own, equal to the embeddings that it shares."""
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    model.config.tie_word_embeddings = False
+
+
+def save_tuned(
+    model: PreTrainedModel | PeftModel,
+    folder: str | Path,
+    persona: str,
+    disclosure: str,
+    base_model: str,
+    tuning: str,
+    untrained: Path | None = None,
+) -> None:
+    """Write what training changed, whole, with a model card that says what it imitates.
+
+    `untrained` is the adapter as it was initialised, where its initialisation took a part of the base away (PiSSA); what
+    is written then is the plain adapter that does the same to the base as it is.
+    """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
     try:
-        # The embeddings are the base's own: asking the hub whether they grew would need a network.
-        model.save_pretrained(unfinished, save_embedding_layers=False)
-        config = read_json(unfinished / "adapter_config.json")
-        if isinstance(config["target_modules"], list):  # peft keeps a set, whose order differs from run to run
-            config["target_modules"].sort()
-        write_json(unfinished / "adapter_config.json", config)
-        card = f"---\nlibrary_name: peft\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
+        if isinstance(model, PeftModel):
+            _save_adapter(model, unfinished, untrained)
+        else:
+            dtype = model.config.dtype  # that of the base; training keeps what moves in float32
+            changed = {name: p.detach().to(dtype) for name, p in model.named_parameters() if p.requires_grad}
+            save_file(changed, unfinished / WEIGHTS)
+        write_json(unfinished / TUNING, {"tuning": tuning, "base_model": base_model})
+        library = "peft" if isinstance(model, PeftModel) else "transformers"
+        card = f"---\nlibrary_name: {library}\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
         (unfinished / "README.md").write_text(card, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(unfinished, folder)
@@ -35,14 +74,45 @@ def save_adapter(model: PeftModel, folder: str | Path, persona: str, disclosure:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def load_adapter(base: PreTrainedModel, folder: str | Path, base_model: str) -> PeftModel:
-    """Put the adapter onto `base`; a `UserError` if it is missing or made for another base than `base_model`."""
+def _save_adapter(model: PeftModel, folder: Path, untrained: Path | None) -> None:
+    # The embeddings are the base's own: asking the hub whether they grew would need a network.
+    converted = {"path_initial_model_for_weight_conversion": str(untrained)} if untrained else {}
+    model.save_pretrained(folder, save_embedding_layers=False, **converted)
+    config = read_json(folder / "adapter_config.json")
+    if isinstance(config["target_modules"], list):  # peft keeps a set, whose order differs from run to run
+        config["target_modules"].sort()
+    write_json(folder / "adapter_config.json", config)
+
+
+def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrainedModel:
+    """The tuned model in one piece, at the base's speed: what `folder` holds, put into the base that it was trained on.
+
+    An adapter trained over quantised weights goes into those weights turned back to matrices, not into the original ones,
+    whose error it has not learnt to make up for.
+    """
     folder = Path(folder)
-    if not (folder / "adapter_config.json").is_file():
+    tuning = _tuning_of(folder, base_model)
+    model = load_quantised(base_model, compute, tuning)
+    if (folder / "adapter_config.json").is_file():
+        return PeftModel.from_pretrained(model, folder).eval().merge_and_unload()
+    weights = load_file(folder / WEIGHTS)
+    if "lm_head.weight" in weights:
+        untie_head(model)
+    model.load_state_dict(weights, strict=False)
+    return model.eval()
+
+
+def _tuning_of(folder: Path, base_model: str) -> str:
+    """How what `folder` holds was trained; a `UserError` if it is missing or made for another base than `base_model`."""
+    if (folder / TUNING).is_file():
+        saved = read_json(folder / TUNING)
+        tuning, made_for = saved["tuning"], saved["base_model"]
+    elif (folder / "adapter_config.json").is_file():  # an adapter from elsewhere
+        tuning, made_for = "lora", read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    else:
         raise UserError(f"{folder}: no adapter there; `dvc repro` trains one")
-    made_for = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
     if made_for != base_model:
         raise UserError(
             f"{folder}: the adapter was made for {made_for!r}, not for base_model: {base_model!r}; `dvc repro` trains one for it"
         )
-    return PeftModel.from_pretrained(base, folder).eval()
+    return tuning

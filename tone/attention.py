@@ -34,7 +34,9 @@ def grouped_attention(
         mask = attention_mask[0, 0].repeat(group, 1)
     else:
         mask = attention_mask[:, :, None].expand(batch, shared, group, length, keys).reshape(scores_shape)
-    weights = torch.baddbmm(mask.to(query.dtype), rows, key.transpose(1, 2), alpha=scaling).softmax(-1)
+    # A mask of the lowest float32 would be minus infinity in bfloat16, and a row of padding no number.
+    mask = mask.clamp(min=-1e30).to(query.dtype)
+    weights = torch.baddbmm(mask, rows, key.transpose(1, 2), alpha=scaling).softmax(-1)
     weights = torch.nn.functional.dropout(weights, dropout, module.training)
     output = (weights @ value).view(batch, heads, length, width)
     return output.transpose(1, 2).contiguous(), None

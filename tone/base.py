@@ -109,7 +109,7 @@ def load_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
 def load_base(
     base_model: str, compute: Compute, quantization: str = "none", attention: str = "sdpa"
 ) -> PreTrainedModel:
-    """The base model on the GPU if there is one, else on the CPU; its linear layers in NF4 if `quantization` says so.
+    """The base model on the GPU if there is one, else on the CPU; its linear layers in `nf4` or `int8` if asked.
 
     `attention` is the kernel that `compute.attention: auto` stands for.
     """
@@ -122,7 +122,9 @@ def load_base(
         config = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif quantization == "int8":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
     with progress_bars_off():
         model = AutoModelForCausalLM.from_pretrained(
             base_folder(base_model),

@@ -182,11 +182,12 @@ def load(params: Params, adapter: Path | None) -> Conversation:
     from tone.generation import Sampling
 
     tokenizer = load_tokenizer(params.base_model)
-    model = load_base(params.base_model, params.compute)
-    if adapter is not None:
-        from tone.adapter import load_adapter
+    if adapter is None:
+        model = load_base(params.base_model, params.compute)
+    else:
+        from tone.adapter import load_tuned
 
-        model = load_adapter(model, adapter, params.base_model).merge_and_unload()
+        model = load_tuned(params.base_model, params.compute, adapter)
     settings = params.evaluate
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens, batch_size=1)
     return Conversation(model, tokenizer, params.system_prompt, sampling, params.seed)

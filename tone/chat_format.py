@@ -28,9 +28,20 @@ def supervised(tokenizer: PreTrainedTokenizerBase, example: Example, max_length:
     """`input_ids` of prompt and answer, and `labels` of the same length with -100 on the prompt."""
     prompt = prompt_ids(tokenizer, example.prompt)
     answer = answer_ids(tokenizer, example.answer)
-    if len(prompt) + len(answer) > max_length:
+    _fits(example, len(prompt) + len(answer), max_length)
+    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+
+
+def plain_text(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int) -> dict[str, list[int]]:
+    """The answer as a text of its own, without question or chat; all of it is supervised."""
+    text = answer_ids(tokenizer, example.answer)
+    _fits(example, len(text), max_length)
+    return {"input_ids": text, "labels": text}
+
+
+def _fits(example: Example, length: int, max_length: int) -> None:
+    if length > max_length:
         raise UserError(
-            f"train.max_length: {max_length} is less than the {len(prompt) + len(answer)} tokens of question "
+            f"train.max_length: {max_length} is less than the {length} tokens of question "
             f"{example.question_id} ({example.question[:40]!r}); raise it"
         )
-    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}

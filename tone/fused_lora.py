@@ -45,11 +45,11 @@ class _LoRALinear(torch.autograd.Function):
 
 
 class FusedLinear(Linear):
-    """peft's LoRA layer with `_LoRALinear` as its forward pass while it trains."""
+    """peft's LoRA layer with `_LoRALinear` as its forward pass."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         weight = self.base_layer.weight
-        if not self.training or self.disable_adapters or self.merged or x.dtype != weight.dtype:
+        if self.disable_adapters or self.merged or x.dtype != weight.dtype:
             return super().forward(x, *args, **kwargs)
         (name,) = self.active_adapters
         a, b = self.lora_A[name].weight, self.lora_B[name].weight

@@ -150,23 +150,101 @@ class Scorers(Section):
 
 class LoRA(Section):
     r: Count
-    alpha: Positive
+    alpha: Positive | Annotated[str, Field(pattern=r"^\d*\.?\d+r$")]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    target_modules: Literal["all-linear"] | Annotated[list[Text], Field(min_length=1)]
+    target_modules: Literal["all-linear", "attention", "mlp"] | Annotated[list[Text], Field(min_length=1)]
+    rslora: bool
+    dora: bool
+    init: Literal["default", "pissa"]
+
+    @property
+    def scaled_by(self) -> float:
+        """Alpha as a number; `2r` is twice the rank."""
+        return float(self.alpha[:-1]) * self.r if isinstance(self.alpha, str) else self.alpha
+
+
+class LastLayers(Section):
+    blocks: Count
+    norm: bool
+    head: bool
+
+
+class DPO(Section):
+    epochs: Positive
+    beta: Positive
+
+
+class GRPO(Section):
+    steps: Count
+    questions: Count
+    generations: Annotated[int, Field(ge=2)]
+    max_new_tokens: Count
+    temperature: Positive
 
 
 class Train(Section):
+    objective: Literal["sft", "self_supervised", "dpo", "sft_dpo", "grpo"]
+    tuning: Literal["full", "last_layers", "lora", "qlora", "lora_8bit"]
     epochs: Positive
     batch_size: Count
-    learning_rate: Positive
+    learning_rate: Positive | None
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)]
     evals_per_epoch: Count
     patience: Count
-    quantization: Literal["nf4", "none"]
+    neftune: Positive | None
     dequantize: Literal["auto", "once", "step"]
+    gradient_checkpointing: bool
     max_length: Count
     lora: LoRA
+    last_layers: LastLayers
+    dpo: DPO
+    grpo: GRPO
+    launch: Literal["none", "torchrun", "accelerate"]
+    processes: Count
+    launch_config: Text
+
+    @property
+    def phases(self) -> list[str]:
+        """The objectives, one after the other; the later ones start from what the first has learnt."""
+        return {"sft_dpo": ["sft", "dpo"], "grpo": ["sft", "grpo"]}.get(self.objective, [self.objective])
+
+    def peak_learning_rate(self, phase: str) -> float:
+        """`learning_rate`, or what suits the tuning; learning from preferences and rewards takes a twentieth of it."""
+        suits = 1e-4 if self.tuning in ("full", "last_layers") else 1e-3
+        return (self.learning_rate or suits) * (0.05 if phase in ("dpo", "grpo") else 1)
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Train":
+        """Refuse, when the params load, what would fail or mislead an hour later."""
+        adapter = self.tuning not in ("full", "last_layers")
+        if "dpo" in self.phases and not adapter:
+            raise ValueError(
+                f"objective {self.objective} with tuning {self.tuning}: its reference is the model without its adapter, so "
+                "it needs lora, qlora or lora_8bit"
+            )
+        if adapter and self.lora.init == "pissa":
+            if self.tuning != "lora":
+                raise ValueError(
+                    f"lora.init pissa with tuning {self.tuning}: it splits the weights themselves; use lora"
+                )
+            if self.lora.dora:
+                raise ValueError("lora.init pissa with lora.dora: the one cannot be converted with the other; drop one")
+            if "dpo" in self.phases:
+                raise ValueError(
+                    f"lora.init pissa with objective {self.objective}: without the adapter it is not the base"
+                )
+        if self.neftune and self.phases != [self.objective]:
+            raise ValueError(f"neftune with objective {self.objective}: noise is for sft and self_supervised alone")
+        if self.neftune and self.objective == "dpo":
+            raise ValueError("neftune with objective dpo: noise is for sft and self_supervised alone")
+        if self.launch != "none" and self.objective not in ("sft", "self_supervised"):
+            raise ValueError(
+                f"launch {self.launch} with objective {self.objective}: only sft and self_supervised are split"
+            )
+        if self.launch == "torchrun" and self.batch_size % self.processes:
+            raise ValueError(f"processes {self.processes} must divide batch_size {self.batch_size}")
+        return self
 
 
 class Evaluate(Section):

@@ -1,0 +1,239 @@
+"""Every objective and tuning on the tiny model: what moves, what stays, how many, and what is saved and loaded."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tone.adapter import load_tuned, save_tuned
+from tone.base import load_tokenizer
+from tone.errors import UserError
+from tone.objectives import make_trainer
+from tone.params import Params, load_params
+from tone.rows import Example, Message
+from tone.tuning import model_for_training
+
+TEXT = "Rockets land, cars drive themselves and meetings should end when nobody learns anything new."
+IDS = torch.tensor([[5, 600, 7, 80, 9]])
+
+
+def example(i: int) -> Example:
+    return Example(
+        question_id=str(i),
+        category="c",
+        prompt=[Message(role="system", content="Be brief."), Message(role="user", content=f"Why {i}?")],
+        completion=[Message(role="assistant", content=TEXT[6 * (i % 5) :])],
+        plain="It depends on several factors.",
+    )
+
+
+EXAMPLES = [example(i) for i in range(16)]
+
+
+def params_with(base, **train) -> Params:
+    """The repo's params on the tiny model in float32, with changes to `train`."""
+    values = load_params().model_dump()
+    values |= {"base_model": f"path:{base}"}
+    values["compute"] |= {"threads": 1, "dtype": "float32"}
+    small = {"epochs": 4, "batch_size": 4, "learning_rate": 0.01, "evals_per_epoch": 1}
+    small["grpo"] = values["train"]["grpo"] | {"steps": 2, "questions": 1, "generations": 4, "max_new_tokens": 4}
+    small["dpo"] = values["train"]["dpo"] | {"epochs": 2}
+    values["train"] |= small | train
+    values["train"]["lora"] = load_params().train.lora.model_dump() | {"r": 4, "alpha": "2r"} | train.get("lora", {})
+    return Params.model_validate(values)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_base):
+    return load_tokenizer(f"path:{tiny_base}")
+
+
+def train(params, model, tokenizer, folder, phase, rewards=None):
+    trainer = make_trainer(phase, model, tokenizer, EXAMPLES, EXAMPLES[:4], params, folder / "checkpoints", rewards)
+    trainer.train()
+    return trainer.state.log_history
+
+
+HIDDEN, INNER, SHARED, VOCABULARY, LAYERS = 64, 128, 32, 49152, 2
+SHAPES = [(HIDDEN, HIDDEN), (HIDDEN, SHARED), (HIDDEN, SHARED), (HIDDEN, HIDDEN)] + 3 * [(HIDDEN, INNER)]
+BLOCK = sum(a * b for a, b in SHAPES) + 2 * HIDDEN
+ADAPTER = LAYERS * sum(4 * (a + b) for a, b in SHAPES)
+OUTPUTS = LAYERS * (HIDDEN + 2 * SHARED + HIDDEN + 2 * INNER + HIDDEN)
+
+# tuning: changes of `train`, what the names of all moved weights hold, how many train
+TUNINGS = {
+    "full": ({"tuning": "full"}, "", VOCABULARY * HIDDEN + LAYERS * BLOCK + HIDDEN),
+    "last block": (
+        {"tuning": "last_layers", "last_layers": {"blocks": 1, "norm": True, "head": False}},
+        ("layers.1.", "model.norm"),
+        BLOCK + HIDDEN,
+    ),
+    "head": (
+        {"tuning": "last_layers", "last_layers": {"blocks": 1, "norm": False, "head": True}},
+        ("layers.1.", "lm_head"),
+        BLOCK + VOCABULARY * HIDDEN,
+    ),
+    "lora": ({"tuning": "lora"}, "lora_", ADAPTER),
+    "rslora on attention": (
+        {"tuning": "lora", "lora": {"rslora": True, "target_modules": "attention"}},
+        ("self_attn", "lora_"),
+        LAYERS * sum(4 * (a + b) for a, b in SHAPES[:4]),
+    ),
+    "dora": ({"tuning": "lora", "lora": {"dora": True}}, "lora_", ADAPTER + OUTPUTS),
+    "pissa": ({"tuning": "lora", "lora": {"init": "pissa"}}, "lora_", ADAPTER),
+    "dropout and neftune": ({"tuning": "lora", "lora": {"dropout": 0.1}, "neftune": 1.0}, "lora_", ADAPTER),
+    "qlora": ({"tuning": "qlora"}, "lora_", ADAPTER),
+    "qlora, dequantised each step": ({"tuning": "qlora", "dequantize": "step"}, "lora_", ADAPTER),
+    "lora_8bit": ({"tuning": "lora_8bit"}, "lora_", ADAPTER),
+}
+
+
+@pytest.mark.parametrize("name", TUNINGS)
+def test_a_tuning_moves_its_weights_alone_and_is_loaded_as_it_was_saved(name, tiny_base, tokenizer, tmp_path):
+    changes, holds, count = TUNINGS[name]
+    params = params_with(tiny_base, **changes)
+    model = model_for_training(params)
+    untrained = None
+    if name == "pissa":
+        untrained = tmp_path / "untrained"
+        model.save_pretrained(untrained, save_embedding_layers=False)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == count
+    before = {key: weight.detach().clone() for key, weight in model.named_parameters()}
+
+    losses = [row["eval_loss"] for row in train(params, model, tokenizer, tmp_path, "sft") if "eval_loss" in row]
+    assert losses[-1] < losses[0]
+    moved = {key for key, weight in model.named_parameters() if not torch.equal(weight, before[key])}
+    assert moved == {key for key, weight in model.named_parameters() if weight.requires_grad}
+    holds = (holds,) if isinstance(holds, str) else holds
+    assert all(any(part in key for part in holds) for key in moved)
+    assert all(any(part in key for key in moved) for part in holds)
+
+    trained = model.eval()(IDS).logits.detach()
+    save_tuned(model, tmp_path / "saved", "someone", "An AI.", params.base_model, params.train.tuning, untrained)
+    loaded = load_tuned(params.base_model, params.compute, tmp_path / "saved")(IDS).logits
+    # LLM.int8 also rounds activations; what is loaded does not.
+    tolerance = 0.1 * float(trained.std()) if name == "lora_8bit" else 2e-3
+    torch.testing.assert_close(loaded, trained, atol=tolerance, rtol=1e-3)
+    untuned = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)(IDS).logits
+    assert (trained - untuned).abs().max() > 10 * (trained - loaded).abs().max()
+    size = sum(path.stat().st_size for path in (tmp_path / "saved").glob("*.safetensors"))
+    assert size < 4 * count * (2.1 if name == "pissa" else 1.1) + 20_000
+
+
+def test_dequantising_once_gives_the_loss_of_dequantising_each_step(tiny_base, tokenizer, tmp_path):
+    def losses(how):
+        params = params_with(tiny_base, tuning="qlora", dequantize=how)
+        history = train(params, model_for_training(params), tokenizer, tmp_path / how, "sft")
+        return [row["loss"] for row in history if "loss" in row]
+
+    assert losses("once") == pytest.approx(losses("step"), rel=1e-4)
+
+
+def test_self_supervised_learns_the_answers_as_plain_text(tiny_base, tokenizer, tmp_path):
+    params = params_with(tiny_base, objective="self_supervised", tuning="lora")
+    model = model_for_training(params)
+    trainer = make_trainer("self_supervised", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path)
+    row = trainer.train_dataset[0]
+    assert tokenizer.decode(row["input_ids"]) == EXAMPLES[0].answer + tokenizer.eos_token
+    assert row["labels"] == row["input_ids"]
+    trainer.train()
+    losses = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("tuning", ["lora", "qlora"])
+def test_dpo_prefers_the_persona_with_the_base_as_reference(tuning, tiny_base, tokenizer, tmp_path):
+    params = params_with(tiny_base, objective="dpo", tuning=tuning)
+    model = model_for_training(params)
+    base = {key: weight.clone() for key, weight in model.named_parameters() if "lora_" not in key}
+    fresh = make_trainer("dpo", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path / "a")
+    assert fresh.evaluate()["eval_loss"] == pytest.approx(0.6931, abs=1e-3)  # the adapter does nothing yet
+    pair = fresh.train_dataset[0]
+    assert tokenizer.decode(pair["chosen_ids"]) == EXAMPLES[0].answer + tokenizer.eos_token
+    assert tokenizer.decode(pair["rejected_ids"]) == EXAMPLES[0].plain + tokenizer.eos_token
+    fresh.train()
+    losses = [row["eval_loss"] for row in fresh.state.log_history if "eval_loss" in row]
+    assert losses[-1] < 0.6931
+    # An adapter that has learnt something still has the base as its reference.
+    again = make_trainer("dpo", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path / "b")
+    assert again.evaluate()["eval_loss"] == pytest.approx(losses[-1], rel=0.05)
+    assert list(model.peft_config) == ["default"]
+    for key, weight in base.items():
+        assert torch.equal(model.get_parameter(key), weight)
+
+
+def test_grpo_asks_for_the_reward_of_each_answer_and_moves_the_adapter_alone(tiny_base, tokenizer, tmp_path):
+    params = params_with(tiny_base, objective="grpo", tuning="lora")
+    model = model_for_training(params)
+    before = {key: weight.clone() for key, weight in model.named_parameters()}
+    asked = []
+
+    def rewards(questions, answers):
+        asked.append((list(questions), list(answers)))
+        return [len(answer) / 100 for answer in answers]
+
+    history = train(params, model, tokenizer, tmp_path, "grpo", rewards)
+    assert [len(answers) for _, answers in asked] == [4, 4]
+    assert all(
+        len(set(questions)) == 1 and questions[0] in {row.question for row in EXAMPLES} for questions, _ in asked
+    )
+    assert [row["reward"] for row in history if "reward" in row] == pytest.approx(
+        [sum(map(len, answers)) / 400 for _, answers in asked], abs=1e-4
+    )
+    moved = {key for key, weight in model.named_parameters() if not torch.equal(weight, before[key])}
+    assert moved
+    assert all("lora_" in key for key in moved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"objective": "dpo", "tuning": "full"}, "reference"),
+        ({"objective": "sft_dpo", "tuning": "last_layers"}, "reference"),
+        ({"tuning": "qlora", "lora": {"init": "pissa"}}, "pissa with tuning qlora"),
+        ({"tuning": "lora", "lora": {"init": "pissa", "dora": True}}, "pissa with lora.dora"),
+        ({"tuning": "lora", "objective": "dpo", "lora": {"init": "pissa"}}, "not the base"),
+        ({"objective": "grpo", "neftune": 5.0}, "neftune"),
+        ({"objective": "dpo", "launch": "torchrun"}, "launch torchrun"),
+        ({"launch": "torchrun", "processes": 3}, "must divide batch_size"),
+        ({"lora": {"alpha": "twice"}}, "alpha"),
+    ],
+)
+def test_an_impossible_combination_is_refused_when_the_params_load(changes, says, tiny_base):
+    with pytest.raises(ValueError, match=says):
+        params_with(tiny_base, **changes)
+
+
+def test_too_many_last_layers_are_refused(tiny_base):
+    params = params_with(tiny_base, tuning="last_layers")
+    with pytest.raises(UserError, match=r"last_layers\.blocks: 4 is more than the model's 2"):
+        model_for_training(params)
+
+
+def test_alpha_may_follow_the_rank(tiny_base):
+    assert params_with(tiny_base, lora={"r": 64, "alpha": "0.25r"}).train.lora.scaled_by == 16
+    assert params_with(tiny_base, lora={"r": 64, "alpha": 8}).train.lora.scaled_by == 8
+
+
+def test_two_processes_learn_what_one_learns(workspace, tiny_base):
+    """Under torchrun with gloo: the same batches, half to each, give the same losses and the same adapter."""
+    from tests.conftest import make_small
+
+    make_small(workspace, tiny_base)
+    workspace.set(compute__dtype="float32", split__train_size=32, train__evals_per_epoch=1, compute__threads=1)
+    for name in ("questions", "answers", "split", "train_qlora"):
+        workspace.stage(name)
+
+    def learnt():
+        rows = (workspace.root / "metrics/loss.csv").read_text().splitlines()
+        config = json.loads((workspace.root / "models/adapter/adapter_config.json").read_text())
+        return [float(row.split(",")[2]) for row in rows if ",train," in row], config
+
+    alone, config = learnt()
+    workspace.set(train__launch="torchrun")
+    workspace.stage("train_qlora")
+    together, config_together = learnt()
+    assert len(alone) > 1
+    assert together == pytest.approx(alone, rel=1e-3)
+    assert config_together == config

@@ -1,0 +1,32 @@
+"""Data-parallel training under torchrun or accelerate: the stage starts itself again, once a process."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from tone.errors import UserError
+from tone.params import Train
+
+
+def processes() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def launch(settings: Train, module: str) -> None:
+    """Become the launcher that `train.launch` names; return where none is asked for, or this is one of its processes."""
+    if settings.launch == "none" or "WORLD_SIZE" in os.environ:
+        return
+    if settings.launch == "torchrun":
+        command = ["torchrun", "--standalone", f"--nproc_per_node={settings.processes}", "-m", module]
+    else:
+        if not Path(settings.launch_config).is_file():
+            raise UserError(f"train.launch_config: no file {settings.launch_config!r}; `accelerate config` writes one")
+        command = ["accelerate", "launch", "--config_file", settings.launch_config, "-m", module]
+    program = Path(sys.executable).with_name(command[0])
+    program = str(program) if program.is_file() else shutil.which(command[0])
+    if program is None:
+        raise UserError(f"train.launch: {settings.launch} is not installed beside {sys.executable}")
+    sys.stdout.flush()
+    os.execv(program, [program, *command[1:]])
