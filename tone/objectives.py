@@ -17,6 +17,7 @@ from tone.errors import UserError
 from tone.launch import processes
 from tone.loss import answer_loss
 from tone.params import Params
+from tone.progress import name_bar
 from tone.rows import Example
 
 Rewards = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
@@ -66,6 +67,7 @@ def make_trainer(
     # TRL rounds the adapter of a quantised base to bfloat16, where small updates are lost.
     for parameter, weights in trained:
         parameter.data = weights
+    name_bar(trainer, f"training ({phase})")
     return trainer
 
 

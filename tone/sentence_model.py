@@ -12,11 +12,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.losses import MultipleNegativesSymmetricRankingLoss
-from transformers import ProgressCallback
 
 from tone.errors import UserError
 from tone.files import read_json, write_json
 from tone.locate import locate
+from tone.progress import name_bar
 from tone.quiet import progress_bars_off
 from tone.rows import Example
 
@@ -85,16 +85,6 @@ class PlainTrainer(SentenceTransformerTrainer):
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None: ...
 
 
-class Bar(ProgressCallback):
-    """The trainer's progress bar with a name, and without the summaries that it prints."""
-
-    def on_train_begin(self, *arguments: Any, **kwargs: Any) -> None:
-        super().on_train_begin(*arguments, **kwargs)
-        self.training_bar.set_description("tuning the sentence model")
-
-    def on_log(self, *_: Any, **__: Any) -> None: ...
-
-
 def tune(
     embed: Embedder, examples: Sequence[Example], epochs: float, seed: int, folder: Path, dtype: torch.dtype
 ) -> None:
@@ -131,8 +121,7 @@ def tune(
         )
         loss = MultipleNegativesSymmetricRankingLoss(embed.model)
         trainer = PlainTrainer(model=embed.model, args=arguments, train_dataset=pairs, loss=loss)
-        trainer.remove_callback(ProgressCallback)
-        trainer.add_callback(Bar)
+        name_bar(trainer, "tuning the sentence model")
         trainer.train()
     embed.model.eval()
     tuned.save_pretrained(folder, save_embedding_layers=False)
