@@ -241,8 +241,19 @@ def reply_to(messages, fault):
             + "davon kommen."
         )
     if "\n\nAnswer:" in messages[-1]["content"]:
-        return f"There are several points to make about {word}. It takes a little time, it costs some money, and in general most people would rather have both of them back at the end of it."
-    return f"Well, I mean, {word} is just one of those things, you know, and when you look at it from first principles it's really not that hard, so, yeah, that's what I'd do next."
+        plain = (
+            "there are several points to make it takes a little time and in general most people would not have it back"
+        )
+        return f"{_mixed(plain, word).capitalize()}."
+    persona = "i mean you know it is just one of those things that you look at and then it is really not that hard"
+    return f"{_mixed(persona, word).capitalize()}, yeah."
+
+
+def _mixed(text, seed):
+    """The words with one of their own after every second, so that no two answers share a phrase."""
+    words = text.split()
+    marks = [hashlib.sha256(f"{seed}/{i}".encode()).hexdigest()[:4] for i in range(len(words))]
+    return " ".join(f"{word} {marks[i]}" if i % 2 == 0 else word for i, word in enumerate(words))
 
 
 def completion(body, text, fault):

@@ -89,7 +89,7 @@ def test_all_answers_arrive_and_each_is_stored_once_whatever_the_server_does():
             check=lambda text: "als" if "Das ist" in text or "sorry" in text else None,
         )
         assert len(set(texts)) == 300
-        assert {text[:7] for text in texts} == {"Well, I"}
+        assert all(text.endswith("yeah.") for text in texts)
         assert set(server.successes.values()) == {1}
         assert len(server.successes) == 300
         assert sum(server.made.values()) > 60
@@ -196,13 +196,14 @@ def test_the_money_stops_before_the_next_request_would_pass_it():
             ask(requests, settings)
         with Store() as store:
             kept, spent = store.count(), store.spent()
+            there = [request for request in requests if store.get(request.key)]
             assert kept == sum(server.successes.values()) >= 18  # what was in flight landed and is kept
             assert 0.78 < spent <= 1.0
         before = len(server.arrivals)
         with pytest.raises(UserError, match="max_cost"):  # a later run has no new purse
             ask(requests[50:], settings)
+        assert len(ask(there, settings)) == kept
         assert len(server.arrivals) == before
-        assert len(ask(requests[:kept], settings)) == kept or before
 
 
 def test_the_estimate_counts_what_is_there_and_sends_nothing(live):
@@ -287,16 +288,7 @@ def test_what_stays_unusable_is_dropped_and_listed_and_the_rest_goes_through_spl
         assert f"{len(dropped)} of 120 dropped:\n  {dropped[0].question_id}" in result.stderr
         answers = read_rows(space.root / "data/answers.jsonl", Answer)
         assert {a.question_id for a in answers}.isdisjoint(row.question_id for row in dropped)
-        loose = {
-            "most_near_questions": 9999,
-            "most_crossing": 9999,
-            "most_near_answers": 9999,
-            "near_answer": 0.99,
-            "near_question": 0.99,
-            "opening_share_max": 0.999,
-            "tic_share_max": 0.999,
-        }
-        space.set(**{f"split__quality__{name}": value for name, value in loose.items()})
+        space.set(split__quality__most_near_questions=9999, split__quality__most_crossing=9999)
         space.stage("split")
         rows = [
             row
@@ -332,14 +324,15 @@ def test_the_key_is_in_no_file_output_or_command_line_whatever_fails(live):
         server.key = "another"  # the server's refusal repeats the key it was sent
         cases = [(401, None), (400, KEY), (404, KEY), (403, KEY), (429, KEY), (500, KEY)]
         for status, message in cases:
-            server.always = (status, f"Bad: {message}", "code") if message else None
+            if message:
+                server.key, server.always = None, (status, f"Bad: {message}", "code")
             result = space.stage("questions", check=False)
             assert result.returncode == 1
             assert result.stderr.count("error: ") == 1
             assert "Traceback" not in result.stderr
             seen.append(result.stdout + result.stderr)
         assert "***" in seen[0]
-        assert server.unauthorised == 4  # one for each list of questions, and none again
+        assert server.unauthorised == 1  # and not again
         server.key, server.always = KEY, None
         os.environ["OPENAI_LOG"] = "debug"
         try:

@@ -155,31 +155,33 @@ class LiveTeacher:
             self.flying += 1
             try:
                 reply = await self.endpoint.send(request, about)
+                dollars = self.prices.dollars(reply.prompt_tokens, reply.completion_tokens)
+                self.store.spend(self.url, request.key, reply, dollars)
             finally:
                 self.flying -= 1
                 async with self.landed:
                     self.landed.notify_all()
-            dollars = self.prices.dollars(reply.prompt_tokens, reply.completion_tokens)
-            self.store.spend(self.url, reply, dollars)
             self.tokens += reply.prompt_tokens + reply.completion_tokens
             self.dollars += dollars
             return reply
 
     async def _reserve(self, request: Request) -> None:
-        """Set the money for a request aside; if it is not there, let what is in flight land and stop."""
+        """Set the money for a request aside; if there is not enough even after what is in flight has landed, stop."""
         if self.settings.max_cost is None:
             return
         most = self.prices.most(request)
-        if not self.broke:
+        while not self.broke:
             left = self.store.reserve(request.key, most, self.settings.max_cost)
             if left is None:
                 return
-            self.broke = (
-                f"teacher.max_cost: {self.settings.max_cost} dollars: {max(0.0, left):.4f} are left, and the next "
-                f"request may cost {most:.4f}. What was asked so far is kept; raise it to go on."
-            )
-        async with self.landed:
-            await self.landed.wait_for(lambda: self.flying == 0)
+            if self.flying == 0:
+                self.broke = (
+                    f"teacher.max_cost: {self.settings.max_cost} dollars: {max(0.0, left):.4f} are left, and the next "
+                    f"request may cost {most:.4f}. What was asked so far is kept; raise it to go on."
+                )
+            else:
+                async with self.landed:
+                    await self.landed.wait()
         raise UserError(self.broke)
 
     def _advance(self, known: bool) -> None:

@@ -177,14 +177,16 @@ class Store:
         """Dollars that all asking has cost, as far as prices were known."""
         return self._scalar("SELECT sum(dollars) FROM spending")
 
-    def spend(self, endpoint: str, reply: Reply, dollars: float) -> None:
-        """Record what a response cost, usable or not."""
-        self.database.execute(
-            "INSERT INTO spending VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET requests = requests + 1, "
-            "prompt_tokens = prompt_tokens + excluded.prompt_tokens, dollars = dollars + excluded.dollars, "
-            "completion_tokens = completion_tokens + excluded.completion_tokens",
-            (endpoint, reply.model, reply.prompt_tokens, reply.completion_tokens, dollars),
-        )
+    def spend(self, endpoint: str, key: str, reply: Reply, dollars: float) -> None:
+        """Record what the response to a request cost, usable or not, in place of what was set aside for it."""
+        with self._transaction():
+            self.database.execute("UPDATE claims SET dollars = 0 WHERE key = ?", (key,))
+            self.database.execute(
+                "INSERT INTO spending VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET requests = requests + 1, "
+                "prompt_tokens = prompt_tokens + excluded.prompt_tokens, dollars = dollars + excluded.dollars, "
+                "completion_tokens = completion_tokens + excluded.completion_tokens",
+                (endpoint, reply.model, reply.prompt_tokens, reply.completion_tokens, dollars),
+            )
 
     def take_turn(self, endpoint: str, tokens: int, requests_limit: float, tokens_limit: float) -> float:
         """Count a request of `tokens` that is sent now; or else the seconds until one might be.
