@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from bitsandbytes.nn import Linear4bit
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
@@ -28,6 +29,11 @@ def load_quantised(
     if dequantize and quantization != "none":
         model = model.dequantize()
         model.is_loaded_in_4bit = model.is_loaded_in_8bit = False
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit):
+            # On a CPU with bfloat16 instructions a validation would repack the weights for inference, through which no
+            # gradient flows: training after it would learn from a part of the model only.
+            layer.support_avx512bf16_for_cpu = False
     return model
 
 
@@ -58,7 +64,8 @@ def save_tuned(
         if isinstance(model, PeftModel):
             _save_adapter(model, unfinished, untrained)
         else:
-            dtype = model.config.dtype  # that of the base; training keeps what moves in float32
+            # In the dtype of the base; training keeps what moves in float32.
+            dtype = getattr(torch, str(model.config.dtype).removeprefix("torch."))
             changed = {name: p.detach().to(dtype) for name, p in model.named_parameters() if p.requires_grad}
             save_file(changed, unfinished / WEIGHTS)
         write_json(unfinished / TUNING, {"tuning": tuning, "base_model": base_model})
