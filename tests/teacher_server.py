@@ -145,7 +145,8 @@ class TeacherServer:
         if messages[0]["role"] == "user":
             rounds = 1 if self.repeats else sum(message["role"] == "user" for message in messages)
             subject = hashlib.sha256(messages[0]["content"].encode()).hexdigest()[:4]
-            questions = [f"What would you make of item {i} in {rounds}{subject}?" for i in range(50)]
+            marks = [hashlib.sha256(f"{subject}/{rounds}/{i}".encode()).hexdigest() for i in range(50)]
+            questions = [f"What is {mark[:9]} to {mark[10:19]} or {mark[20:29]}?" for mark in marks]
             if "response_format" in body:
                 return json.dumps({"questions": questions})
             return "\n".join(f"{i}. {text}" for i, text in enumerate(questions, 1))
