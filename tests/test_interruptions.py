@@ -37,7 +37,7 @@ def test_a_stage_killed_at_any_moment_and_run_again_writes_the_same_bytes(stage,
     whole = written(outputs(space, stage))
     seconds = timed(space, stage)
     assert written(outputs(space, stage)) == whole
-    moments = [random.Random(f"{stage}/{i}").uniform(0.3, 1) for i in range(KILLED[stage])]
+    moments = [random.Random(f"{stage}/{i}").uniform(0.2, 0.8) for i in range(KILLED[stage])]
     assert kill_and_rerun(space, stage, moments, seconds) >= 1
 
 

@@ -158,8 +158,8 @@ def test_experiments_are_pushed_and_pulled(swept, tmp_path):
     assert json.loads((clone.root / "models/adapter/adapter_config.json").read_text())["r"] == 2
 
 
-def test_another_project_gets_the_adapter_by_name(swept, tmp_path):
-    space, bare = pushed(swept[0], Storage(str(tmp_path / "store")), tmp_path)
+def test_another_project_gets_the_adapter_by_name(swept, s3, credentials, tmp_path):
+    space, bare = pushed(swept[0], s3, tmp_path)
     space.run("git", "tag", "-a", "adapter@v1.0.0", "-m", "first")
     space.run("git", "push", "-q", "origin", "adapter@v1.0.0")
     elsewhere = Workspace(tmp_path / "elsewhere")
