@@ -20,6 +20,7 @@ from tone.report import Evaluation, calibration, charts, flat, report_page
 from tone.report.lineup import lineup
 from tone.report.ranks import ranked
 from tone.rows import Example, Message
+from tone.tables import read_measures
 from tone.titles import title
 
 VOID = {"meta", "br", "line", "rect", "polyline"}
@@ -107,13 +108,15 @@ def test_the_comparisons_on_the_page_are_those_of_the_file(page, tiny_workspace)
 
 
 def test_originality_perplexity_and_calibration_on_the_page_are_those_of_the_files(page, tiny_workspace):
-    originals = metrics(tiny_workspace, "originality")
+    originals = read_measures(tiny_workspace.root / "metrics/originality.csv")
     assert {"tuned", "base", "teacher_persona"} <= originals.keys()
     for system, figures in originals.items():
         assert page.figures["originality", "", system] == list(figures.values())
-    base = metrics(tiny_workspace, "baselines")["base"]
+    retention = read_measures(tiny_workspace.root / "metrics/retention.csv")
+    base = metrics(tiny_workspace, "baselines")["base"] | retention["base"]
     expected = [value for name, value in base.items() if name.startswith(("perplexity", "bits"))]
     assert page.figures["perplexity", "", "base"] == expected
+    assert retention["tuned"]["says_it_is_an_ai"] == page.figures["probes", "", "says_it_is_an_ai"][0]
     errors = page.figures["calibration", "", ""][:1]
     assert errors == pytest.approx([metrics(tiny_workspace, "tone_classifier")["calibration_error"]], abs=1e-6)
 
