@@ -21,6 +21,7 @@ from tone.objectives import make_trainer
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.rows import read_examples
+from tone.splitting import BASICS
 from tone.tuning import model_for_training
 
 INPUTS = ["data/train.jsonl", "data/validation.jsonl"]
@@ -42,6 +43,8 @@ def main() -> None:
     settings = params.train
     launch(settings, "stages.train_qlora")
     train, validation = (read_examples(side) for side in ("train", "validation"))
+    # What it is and what it declines are few examples, and must not be lost among the others.
+    train = [row for row in train for _ in range(settings.basics_times if row.category == BASICS else 1)]
 
     # Checkpoints are keyed by all that shapes them: another rank never goes on from this one's.
     key = content_key(

@@ -186,6 +186,7 @@ class Train(Section):
     objective: Literal["sft", "self_supervised", "dpo", "sft_dpo", "grpo"]
     tuning: Literal["full", "last_layers", "lora", "qlora", "lora_8bit"]
     epochs: Positive
+    basics_times: Count
     batch_size: Count
     learning_rate: Positive | None
     warmup: Annotated[float, Field(ge=0, lt=1)]
