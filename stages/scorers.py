@@ -54,6 +54,9 @@ def main() -> None:
     train_texts, _ = labelled(train)
     validation_texts, validation_labels = labelled(validation)
 
+    # First of all the base: with it come the number of threads, on which the bytes of what is trained below depend.
+    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
+
     # Is every answer about its question, and no held-out question one that was trained on?
     embed = Embedder(settings.sentence_model)
     checks = check_matter(splits, embed, settings)
@@ -77,7 +80,6 @@ def main() -> None:
     relevance = calibrate_relevance(Relevance(embed, *pairs, words), validation)
 
     # Fluency: the order of words against the same words damaged, weighed on validation.
-    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
     states = HiddenStates(base, tokenizer, settings.hidden_layers)
     word_order = fit_word_order(train_texts, validation_texts, states, params.seed)
 

@@ -79,10 +79,8 @@ def digests(root: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def repo(tiny_repo, tmp_path_factory):
-    """A fresh clone of the tiny repository, in which DVC has run every stage anew, on two threads instead of one."""
+    """A fresh clone of the tiny repository, in which DVC has run every stage anew."""
     space = cloned(tiny_repo, tmp_path_factory.mktemp("fresh") / "repo")
-    space.set(compute__threads=2)
-    space.run("git", "commit", "-qam", "two threads")
     said = space.run("dvc", "repro").stdout
     assert sorted(ran(said)) == sorted(STAGES)
     return space

@@ -205,6 +205,8 @@ def _validated(params: Params, examples: int, epochs: float) -> dict[str, Any]:
     steps_per_epoch = -(-examples // settings.batch_size)
     interval = -(-steps_per_epoch // settings.evals_per_epoch)
     total = max(1, round(steps_per_epoch * epochs))
+    # A logged loss is a mean since the last log: logs must not straddle a checkpoint, or going on from it tells another.
+    logged = max(steps for steps in range(1, max(1, interval // 4) + 1) if interval % steps == 0)
     share = settings.batch_size // processes()
     return {
         "max_steps": total,
@@ -216,7 +218,7 @@ def _validated(params: Params, examples: int, epochs: float) -> dict[str, Any]:
         "save_strategy": "steps",
         "save_steps": interval,
         "save_total_limit": 2,
-        "logging_steps": max(1, interval // 4),
+        "logging_steps": logged,
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
     }

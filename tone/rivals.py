@@ -20,6 +20,8 @@ def rival(name: str, params: Params) -> tuple[Contestant, bool]:
         return Contestant(_asked(model, params)), model.is_teacher
     try:
         return local_contestant(load_base(name, params.compute), load_tokenizer(name), params.evaluate), False
+    except UserError as error:
+        raise UserError(str(error).replace("base_model", "evaluate.rivals", 1)) from None
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(f"evaluate.rivals: {name!r}: not loaded ({str(error).splitlines()[0][:200]})") from None
 

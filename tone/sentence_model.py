@@ -96,6 +96,7 @@ def tune(
     As they come, sentence embeddings are also near where the register is: the tuned ones have to go by the matter.
     """
     transformer = embed.model[0]
+    torch.manual_seed(seed)
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
     transformer.auto_model = tuned = get_peft_model(transformer.auto_model, config)
     pairs = Dataset.from_dict(
