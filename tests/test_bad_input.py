@@ -1,6 +1,7 @@
 """Every mistake of a user: one or two lines that say what and where, exit code 1, no traceback, nothing lost."""
 
 import gzip
+import json
 from dataclasses import dataclass, field
 
 import pytest
@@ -63,6 +64,15 @@ def break_row(space):
     path.write_text(path.read_text().replace('"style": "plain"', '"style": "fancy"', 1))
 
 
+def swap_styles(space):
+    """Validation answers under each other's label: whatever is learnt from training is wrong there."""
+    path = space.root / "data/validation.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row["plain"], row["completion"][0]["content"] = row["completion"][0]["content"], row["plain"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 CASES = {
     "unknown parameter": Case("questions", ["params.yaml", "train.rank", "unknown key", "learning_rate"], edit=add_key),
     "missing parameter": Case("questions", ["params.yaml", "questions.per_prompt", "missing"], edit=drop_key),
@@ -121,6 +131,18 @@ CASES = {
         ["validation is empty", "questions.per_prompt"],
         {"questions__per_prompt": 1},
         before=("questions", "answers"),
+    ),
+    "empty test split": Case(
+        "tone_classifier",
+        ["data/test.jsonl", "no rows", "dvc repro"],
+        edit=lambda space: (space.root / "data/test.jsonl").write_text(""),
+        before=("questions", "answers", "split"),
+    ),
+    "classifier at chance": Case(
+        "tone_classifier",
+        ["tone_classifier: at chance on the validation split", "AUC 0.00"],
+        edit=swap_styles,
+        before=("questions", "answers", "split"),
     ),
     "base model not there": Case(
         "train_qlora",
