@@ -65,10 +65,10 @@ def break_row(space):
 
 
 def swap_styles(space):
-    """Validation answers under each other's label: whatever is learnt from training is wrong there."""
+    """Every second validation answer under the other's label: whatever is learnt from training is chance there."""
     path = space.root / "data/validation.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    for row in rows:
+    for row in rows[::2]:
         row["plain"], row["completion"][0]["content"] = row["completion"][0]["content"], row["plain"]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -125,6 +125,7 @@ CASES = {
         "split",
         ["data/questions.jsonl", "no such file", "dvc repro"],
         edit=lambda s: (s.root / "data/questions.jsonl").unlink(),
+        before=("questions", "answers"),
     ),
     "split with an empty side": Case(
         "split",
@@ -140,7 +141,7 @@ CASES = {
     ),
     "classifier at chance": Case(
         "tone_classifier",
-        ["tone_classifier: at chance on the validation split", "AUC 0.00"],
+        ["tone_classifier: at chance on the validation split", "AUC 0."],
         edit=swap_styles,
         before=("questions", "answers", "split"),
     ),
@@ -152,7 +153,7 @@ CASES = {
     ),
     "unreachable folder for the cache": Case(
         "train_qlora",
-        [".cache", "writable"],
+        [".cache", "a folder you can write to"],
         edit=lambda s: (s.root / ".cache").write_text("in the way"),
         before=("questions", "answers", "split"),
     ),
