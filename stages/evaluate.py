@@ -35,6 +35,7 @@ REPORTED = (
     "persona",
     "base_model",
     "system_prompt",
+    "compute.threads",
     "compute.dtype",
     "compute.attention",
     "questions.per_prompt",
