@@ -171,34 +171,6 @@ def test_of_two_repros_at_once_the_second_says_so(repo):
     assert repo.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_a_killed_queue_worker_is_shown_and_its_run_can_be_queued_again(repo):
-    repo.run("dvc", "exp", "run", "--queue", "-n", "r2", "-S", "train.lora.r=2")
-    repo.run("dvc", "queue", "start")
-    checkpoints = repo.root / ".cache/checkpoints"
-    known = set(checkpoints.iterdir())
-    wait_for(lambda: set(checkpoints.iterdir()) - known)
-    for pid in workers(repo.root):
-        os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not workers(repo.root))
-    assert repo.run("git", "status", "--porcelain").stdout == ""
-    assert "Success" not in repo.run("dvc", "queue", "status").stdout
-    repo.run("dvc", "queue", "remove", "--all", check=False)
-    said = repo.run("dvc", "exp", "run", "--temp", "-n", "r2", "-S", "train.lora.r=2").stdout
-    assert ran(said) == ["train_qlora", "evaluate"]
-
-
-def workers(root: Path) -> list[int]:
-    """The processes that run in the repository: the queue's worker and what it started."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if Path(os.readlink(process / "cwd")).is_relative_to(root) and (process / "cmdline").read_bytes():
-                found.append(int(process.name))
-        except OSError:
-            continue
-    return found
-
-
 def lock(repo: Workspace) -> dict:
     from ruamel.yaml import YAML
 
