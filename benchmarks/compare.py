@@ -19,16 +19,14 @@ import dvc.api
 import numpy as np
 from ruamel.yaml import YAML
 
-from tone.comparison import LEVEL, mean_interval, question_means
+from tone.comparison import LEVEL, mean_interval, question_means, teacher_perplexity
 from tone.errors import UserError, run
+from tone.experiments import answers_of, ensure, experiments
 from tone.files import cache_dir, read_json, replacing, write_json
 from tone.params import load_params
-from tone.rows import parse_lines
-from tone.sweep import CODE, differences, experiments
-from tone.systems import HEADLINE, Generation
+from tone.systems import HEADLINE
 
 PAGE = Path("docs/methods.md")
-ROWS = "data/tuned_generations.jsonl"
 LORA = ("train.tuning=lora",)
 
 METHODS: dict[str, tuple[str, ...]] = {
@@ -80,7 +78,8 @@ class Outcome:
     """By question."""
     reported: dict[str, float]
     """The tone that the second classifier sees, on which nothing is trained."""
-    nats: dict[str, tuple[float, int]]
+    perplexity: tuple[float, float, float]
+    """Of the teacher's persona answers, with its 95 % interval over questions."""
     bytes_on_disk: int
     cost: dict[str, float]
 
@@ -91,7 +90,7 @@ def main() -> None:
     chosen = parser.parse_args().methods or list(METHODS)
     if unknown := [name for name in chosen if name not in METHODS]:
         raise UserError(f"{unknown[0]}: no such method; known: {', '.join(METHODS)}")
-    failed = [name for name in chosen if not there(name) and not run_method(name)]
+    failed = [name for name in chosen if not ensure(f"m-{name}", METHODS[name])]
     known = experiments()
     outcomes = {name: outcome(name, known[f"m-{name}"]) for name in METHODS if f"m-{name}" in known}
     with replacing(PAGE) as file:
@@ -101,50 +100,17 @@ def main() -> None:
         raise UserError(f"no experiment for {', '.join(failed)}: see the messages above")
 
 
-def there(name: str) -> bool:
-    """Whether the method's experiment exists; a `UserError` if it is one of other code or params."""
-    revision = experiments().get(f"m-{name}")
-    if revision is None:
-        return False
-    here = dvc.api.params_show()
-    for change in METHODS[name]:
-        key, _, value = change.partition("=")
-        *sections, last = key.split(".")
-        place = here
-        for section in sections:
-            place = place[section]
-        place[last] = YAML(typ="safe").load(value)
-    command = ["git", "diff", "--name-only", revision, "--", *CODE]
-    changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    differing = [key for key, *_ in differences(dvc.api.params_show(rev=revision), here)] + changed
-    if differing:
-        raise UserError(
-            f"experiment m-{name} is one of other {', '.join(differing[:3])}; `dvc exp remove m-{name}` makes way"
-        )
-    print(f"{name}: there already", flush=True)
-    return True
-
-
-def run_method(name: str) -> bool:
-    """Run one experiment beside the workspace; whether it succeeded."""
-    changes = [part for change in METHODS[name] for part in ("-S", change)]
-    command = ["dvc", "exp", "run", "--temp", "-n", f"m-{name}", *changes]
-    print(f"$ {' '.join(command)}", flush=True)
-    return subprocess.run(command).returncode == 0
-
-
 def outcome(name: str, revision: str) -> Outcome:
     """The method's figures: from its experiment, and from a few steps of training for speed and memory."""
-    rows = parse_lines(dvc.api.read(ROWS, rev=revision).splitlines(), f"{name}: {ROWS}", Generation)
+    rows = answers_of(f"m-{name}", revision)
     lock = YAML(typ="safe").load(io.StringIO(dvc.api.read("dvc.lock", rev=revision)))
     (adapter,) = (out for out in lock["stages"]["train_qlora"]["outs"] if out["path"] == "models/adapter")
-    (system,) = {row.system for row in rows}
     return Outcome(
         json.loads(dvc.api.read("metrics/evaluate.json", rev=revision)),
         json.loads(dvc.api.read("metrics/train.json", rev=revision)),
-        question_means(rows, system, "joint"),
-        question_means(rows, system, "reported_tone"),
-        {row.question_id: (row.teacher_nats, row.teacher_tokens) for row in rows},
+        question_means(rows, "tuned", "joint"),
+        question_means(rows, "tuned", "reported_tone"),
+        teacher_perplexity(rows, "tuned", load_params().seed),
         adapter["size"],
         cost(name, revision),
     )
@@ -164,16 +130,6 @@ def cost(name: str, revision: str) -> dict[str, float]:
     return measured
 
 
-def perplexity(nats: dict[str, tuple[float, int]], seed: int) -> tuple[float, float, float]:
-    """Of the teacher's persona answers, with its 95 % interval over questions."""
-    pairs = np.array([nats[question] for question in sorted(nats)])
-    generator = np.random.default_rng(seed)
-    drawn = pairs[generator.integers(0, len(pairs), (9999, len(pairs)))].sum(axis=1)
-    low, high = np.exp(np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-    total = pairs.sum(axis=0)
-    return float(np.exp(total[0] / total[1])), float(low), float(high)
-
-
 def page(outcomes: dict[str, Outcome], seed: int) -> str:
     """docs/methods.md: the table, the questions, the claims."""
     lines = [
@@ -190,7 +146,7 @@ def page(outcomes: dict[str, Outcome], seed: int) -> str:
     ]
     for name, found in outcomes.items():
         low, high = mean_interval(np.array(list(found.joint.values())), LEVEL, seed)
-        middle, least, most = perplexity(found.nats, seed)
+        middle, least, most = found.perplexity
         tone, relevance, fluency = (f"{found.metrics[score]:.2f}" for score in HEADLINE[1:4])
         lines.append(
             f"| {name} | {' '.join(f'`{c}`' for c in METHODS[name]) or 'as they are'} "

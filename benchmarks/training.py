@@ -21,14 +21,14 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from ruamel.yaml import YAML
 from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from tone.adapter import load_quantised
 from tone.base import compute_dtype, load_base, load_tokenizer
 from tone.chat_format import IGNORED, supervised
-from tone.objectives import make_trainer
+from tone.experiments import changed
+from tone.objectives import Task, make_trainer
 from tone.params import Params, load_params
 from tone.rows import Example, read_examples
 from tone.tuning import model_for_training
@@ -92,7 +92,7 @@ def stage_trainer(params: Params, examples: Sequence[Example], tokenizer: Any, s
         update={"train": params.train.model_copy(update={"epochs": epochs, "evals_per_epoch": 1})}
     )
     phase = "self_supervised" if params.train.objective == "self_supervised" else "sft"
-    return make_trainer(phase, model_for_training(params), tokenizer, examples, examples[:1], short, folder)
+    return make_trainer(Task(phase, model_for_training(params), tokenizer, examples, examples[:1], short, folder))
 
 
 def measure(params: Params, which: str, steps: int) -> dict[str, float]:
@@ -197,26 +197,13 @@ def main() -> None:
         "-S", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change a parameter"
     )
     options = parser.parse_args()
-    params = changed(load_params(), options.changes)
+    params = Params.model_validate(changed(load_params().model_dump(), options.changes))
     if options.measure == "matmul":
         print(json.dumps({"gflop_per_second": matmul_rate(params)}))
     elif options.measure:
         print(json.dumps(measure(params, options.measure, options.steps)))
     else:
         print(json.dumps(report(TUNINGS, options.steps), indent=2))
-
-
-def changed(params: Params, changes: Sequence[str]) -> Params:
-    """`params` with `section.key=value` changes."""
-    values = params.model_dump()
-    for change in changes:
-        key, _, value = change.partition("=")
-        *sections, name = key.split(".")
-        place = values
-        for section in sections:
-            place = place[section]
-        place[name] = YAML(typ="safe").load(value)
-    return Params.model_validate(values)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ silence_libraries()
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tone.base import load_base, load_tokenizer
@@ -45,11 +46,7 @@ def main() -> None:
     shots = [example for example in train if example.category != BASICS][: settings.fewshot]
     wordings = [wording.replace("{system}", persona.system) for wording in settings.prompts]
 
-    def told(example: Example, wording: str) -> list[Message]:
-        return as_told(example, wording)
-
-    def shown(example: Example, wording: str) -> list[Message]:
-        return with_shots(example, wording, shots)
+    shown = partial(with_shots, shots=shots)
 
     def prompted(name: str, contestant: Contestant, ask: Callable[[Example, str], list[Message]]) -> dict[str, float]:
         """The contestant told who to be, in the wording that scores best on validation questions."""
@@ -63,7 +60,7 @@ def main() -> None:
     base = local_contestant(model, tokenizer, settings)
     metrics: dict[str, Any] = {
         "base": contest.enter("base", base, [example.prompt for example in test]),
-        "base_prompted": prompted("base_prompted", base, told),
+        "base_prompted": prompted("base_prompted", base, as_told),
         "base_fewshot": prompted("base_fewshot", base, shown),
     }
     retention = {
@@ -77,7 +74,7 @@ def main() -> None:
         try:
             contestant, is_teacher = rival(label, params)
             entered = {
-                "prompted": prompted(f"{label} prompted", contestant, told),
+                "prompted": prompted(f"{label} prompted", contestant, as_told),
                 "fewshot": prompted(f"{label} fewshot", contestant, shown),
             }
             metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = entered

@@ -4,13 +4,11 @@ from tone.quiet import silence_libraries
 
 silence_libraries()
 
-import csv
-
 from tone.adapter import load_tuned
 from tone.base import load_base, load_tokenizer
 from tone.bounds import CEILING_CONTROL
 from tone.classifier import labelled
-from tone.comparison import Comparison, Interval, compare, intervals, write_table
+from tone.comparison import Comparison, Interval, compare, intervals, write_rows_of
 from tone.errors import run
 from tone.files import read_json, replacing, write_json
 from tone.judge import judge
@@ -25,7 +23,7 @@ from tone.rows import Answer, read_examples, read_rows, write_rows
 from tone.samples import samples_page
 from tone.scoring import Scorer
 from tone.systems import Contest, Generation, local_contestant
-from tone.tables import read_measures, write_measures
+from tone.tables import read_measures, write_measures, write_table
 
 TUNED = "tuned"
 SHOWN = ("base", "base_prompted", TUNED, "teacher_persona")
@@ -59,8 +57,7 @@ def main() -> None:
     retention = read_measures("metrics/retention_base.csv")
 
     tokenizer = load_tokenizer(params.base_model)
-    base = load_base(params.base_model, params.compute)
-    scorer = Scorer(params, base, tokenizer)
+    scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
     tuned = load_tuned(params.base_model, params.compute, "models/adapter")
     contest = Contest(test, scorer, params)
     contestant = local_contestant(tuned, tokenizer, params.evaluate)
@@ -74,10 +71,8 @@ def main() -> None:
     write_json("metrics/evaluate.json", metrics)
     write_measures("metrics/retention.csv", retention)
     every = [*baselines, *contest.generations]
-    with replacing("metrics/tone_scores.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["system", "tone", "joint"])
-        writer.writerows([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)
+    shown = ([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)
+    write_table("metrics/tone_scores.csv", ["system", "tone", "joint"], shown)
     with replacing("reports/samples.md") as file:
         file.write(samples_page(test[: params.evaluate.samples], every, persona.disclosure))
 
@@ -85,8 +80,8 @@ def main() -> None:
     systems = [TUNED, *entered.others, *entered.ceilings]
     means = intervals(every, [*systems, *entered.controls], params.seed)
     comparisons = compare(every, TUNED, entered.others, params.seed)
-    write_table("metrics/intervals.csv", Interval, means)
-    write_table("metrics/comparison.csv", Comparison, comparisons)
+    write_rows_of("metrics/intervals.csv", Interval, means)
+    write_rows_of("metrics/comparison.csv", Comparison, comparisons)
     trained_on = [example.answer for example in train]
     original = {name: originality(every, name, trained_on) for name in (*systems, CEILING_CONTROL)}
     write_measures("metrics/originality.csv", original)

@@ -4,7 +4,6 @@ from tone.quiet import silence_libraries
 
 silence_libraries()
 
-import csv
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from tone.chat_format import prompt_ids
 from tone.classifier import calibrate, calibration_error, halves, labelled, negatives, refuse_chance
 from tone.controls import shuffle_words, slip_words
 from tone.errors import run
-from tone.files import replacing, write_json
+from tone.files import write_json
 from tone.fitted import save_fitted
 from tone.fluency import fit_word_order, fluency
 from tone.generation import generate
@@ -36,6 +35,7 @@ from tone.rows import read_examples
 from tone.sentence_model import SENTENCE_ADAPTER, Embedder, tune
 from tone.splitting import BASICS
 from tone.systems import answer_seed, sampling_of
+from tone.tables import write_table
 
 NEGATIVE_TOKENS = 64  # as negatives for tone, the base's answers need not be finished
 
@@ -61,13 +61,12 @@ def main() -> None:
     embed = Embedder(settings.sentence_model)
     checks = check_matter(splits, embed, settings)
     enforce(checks, settings, "scorers")
-    with replacing("metrics/neighbours.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["split", "question_id", "similarity"])
-        for side in ("validation", "test"):
-            nearest = nearest_training(splits, side, embed)[0].tolist()
-            rows = zip(splits[side], nearest, strict=True)
-            writer.writerows([side, example.question_id, round(value, 4)] for example, value in rows)
+    neighbours = [
+        [side, example.question_id, round(value, 4)]
+        for side in ("validation", "test")
+        for example, value in zip(splits[side], nearest_training(splits, side, embed)[0].tolist(), strict=True)
+    ]
+    write_table("metrics/neighbours.csv", ["split", "question_id", "similarity"], neighbours)
 
     # Relevance: sentence embeddings tuned on the training pairs, this question against others, calibrated on validation.
     asked_about = [example for example in train if example.category != BASICS]

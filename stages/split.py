@@ -1,15 +1,16 @@
 """Join questions and answers into examples, and split them by question into train, validation and test."""
 
-import csv
 from collections import defaultdict
+from typing import get_args
 
 from tone.errors import UserError, run
-from tone.files import replacing, write_json
+from tone.files import write_json
 from tone.near_duplicates import near_pairs
 from tone.params import load_params
 from tone.quality import check_quality, enforce
-from tone.rows import Answer, Dropped, Example, Message, Question, Style, read_rows, write_rows
+from tone.rows import Answer, Example, Message, Question, Style, read_dropped, read_rows, write_rows
 from tone.splitting import assign_sides, training_order
+from tone.tables import write_table
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     samples: dict[tuple[str, int], dict[Style, str]] = defaultdict(dict)
     for answer in read_rows("data/answers.jsonl", Answer):
         samples[answer.question_id, answer.sample or 0][answer.style] = answer.text
-    dropped = {row.question_id for row in read_rows("data/dropped.jsonl", Dropped)} - {key for key, _ in samples}
+    dropped = {row.question_id for row in read_dropped()} - {key for key, _ in samples}
     questions = [q for q in read_rows("data/questions.jsonl", Question) if q.id not in dropped]
     answers: dict[tuple[str, Style], str] = {}
     for (identifier, _), both in samples.items():  # the first sample is the answer, the others only train
@@ -64,13 +65,12 @@ def main() -> None:
     for side, members in rows.items():
         write_rows(f"data/{side}.jsonl", members)
     counts = {side: len(members) for side, members in rows.items()}
-    with replacing("metrics/answers.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["style", "category", "split", "words"])
-        for question in questions:
-            for style in ("persona", "plain"):
-                words = len(answers[question.id, style].split())
-                writer.writerow([style, question.category, sides[question.id], words])
+    lengths = (
+        [style, question.category, sides[question.id], len(answers[question.id, style].split())]
+        for question in questions
+        for style in get_args(Style)
+    )
+    write_table("metrics/answers.csv", ["style", "category", "split", "words"], lengths)
     write_json("metrics/split.json", {**counts, "quality": {check.name: check.value for check in checks}})
 
 

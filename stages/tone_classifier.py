@@ -1,19 +1,18 @@
 """Fit the classifier that tells the persona's tone from everything else, and ask what gives the tone away."""
 
-import csv
-
 import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from tone.classifier import calibrate, calibration_error, fit_classifier, halves, labelled, negatives, refuse_chance
 from tone.errors import run
-from tone.files import replacing, write_json
+from tone.files import write_json
 from tone.fitted import save_fitted
 from tone.leak_probes import leak_probes, telling_words
 from tone.others import other_personas_answers
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.rows import read_examples
+from tone.tables import write_table
 
 
 def main() -> None:
@@ -49,17 +48,10 @@ def main() -> None:
 
     save_fitted("models/tone_classifier", {"classifier": model})
     write_json("metrics/tone_classifier.json", {name: round(float(value), 6) for name, value in metrics.items()})
-    with replacing("metrics/confusion.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["actual", "predicted"])
-        names = ("plain", "persona")
-        writer.writerows(
-            [names[label], names[int(p > 0.5)]] for label, p in zip(test_labels, probabilities, strict=True)
-        )
-    with replacing("metrics/telling_words.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["style", "word", "weight"])
-        writer.writerows(telling_words(*labelled(train)))
+    names = ("plain", "persona")
+    confusion = ([names[label], names[int(p > 0.5)]] for label, p in zip(test_labels, probabilities, strict=True))
+    write_table("metrics/confusion.csv", ["actual", "predicted"], confusion)
+    write_table("metrics/telling_words.csv", ["style", "word", "weight"], telling_words(*labelled(train)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from tone.quiet import silence_libraries
 
 silence_libraries()
 
-import csv
 import math
 import os
 from contextlib import nullcontext
@@ -15,13 +14,15 @@ from tone.adapter import save_tuned
 from tone.base import compute_dtype, load_base, load_tokenizer
 from tone.checkpoints import last_checkpoint, prune_checkpoints
 from tone.errors import UserError, run
-from tone.files import cache_dir, content_key, locked, replacing, write_json
+from tone.files import cache_dir, content_key, locked, write_json
 from tone.launch import launch, processes
-from tone.objectives import make_trainer
+from tone.objectives import Task, make_trainer
 from tone.params import load_params
+from tone.peft_files import save_peft
 from tone.persona import load_persona
 from tone.rows import read_examples
 from tone.splitting import BASICS
+from tone.tables import write_table
 from tone.tuning import model_for_training
 
 INPUTS = ["data/train.jsonl", "data/validation.jsonl"]
@@ -34,6 +35,7 @@ CODE = [
     "tone/fused_lora.py",
     "tone/loss.py",
     "tone/objectives.py",
+    "tone/peft_files.py",
     "tone/tuning.py",
 ]
 
@@ -65,7 +67,7 @@ def main() -> None:
     untrained = None
     if settings.tuning == "lora" and settings.lora.init == "pissa":
         untrained = checkpoints["untrained"]
-        model.save_pretrained(untrained, save_embedding_layers=False)
+        save_peft(model, untrained, params.base_model)
     rewards = None
     if "grpo" in settings.phases:
         from tone.scoring import Scorer
@@ -76,7 +78,7 @@ def main() -> None:
     history: list[dict[str, float]] = []
     metrics: dict[str, float] = {}
     for phase in settings.phases:
-        trainer = make_trainer(phase, model, tokenizer, train, validation, params, checkpoints[phase], rewards)
+        trainer = make_trainer(Task(phase, model, tokenizer, train, validation, params, checkpoints[phase], rewards))
         first = trainer.is_world_process_zero()
         # Another worker may train the same.
         with locked(checkpoints[phase].with_suffix(".lock")) if first else nullcontext():
@@ -113,14 +115,13 @@ def summary(phase: str, trainer: Trainer, prefix: str) -> dict[str, float]:
 
 def write_curves(history: list[dict[str, float]]) -> None:
     """metrics/loss.csv: training and validation loss by step; for grpo the reward."""
-    with replacing("metrics/loss.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["step", "split", "loss"])
-        for row in history:
-            for name, split in (("loss", "train"), ("eval_loss", "validation"), ("reward", "reward")):
-                if name in row and not (row["phase"] == "grpo" and name == "loss"):
-                    split = split if row["phase"] in ("sft", "self_supervised") else f"{row['phase']}, {split}"
-                    writer.writerow([row["step"], split, round(row[name], 6)])
+    curves = []
+    for row in history:
+        for name, split in (("loss", "train"), ("eval_loss", "validation"), ("reward", "reward")):
+            if name in row and not (row["phase"] == "grpo" and name == "loss"):
+                split = split if row["phase"] in ("sft", "self_supervised") else f"{row['phase']}, {split}"
+                curves.append([row["step"], split, round(row[name], 6)])
+    write_table("metrics/loss.csv", ["step", "split", "loss"], curves)
 
 
 if __name__ == "__main__":

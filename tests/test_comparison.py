@@ -15,7 +15,7 @@ from tone.comparison import (
     paired_p,
     question_means,
     simultaneous_level,
-    write_table,
+    write_rows_of,
 )
 from tone.errors import UserError
 from tone.systems import Generation
@@ -130,10 +130,10 @@ def test_systems_that_answer_different_questions_are_not_compared():
 
 def test_the_table_reads_back(tmp_path):
     rows = compare(answers("tuned", [0.5, 0.7, 0.9]) + answers("base", [0.1, 0.2, 0.3]), "tuned", ["base"], 1)
-    write_table(tmp_path / "c.csv", Comparison, rows)
+    write_rows_of(tmp_path / "c.csv", Comparison, rows)
     with open(tmp_path / "c.csv") as file:
         read = list(csv.DictReader(file))
     assert [float(row["difference"]) for row in read] == [row.difference for row in rows] == [0.5, 0.5]
     assert read[0]["winner"] == rows[0].winner
-    write_table(tmp_path / "c.csv", Comparison, [])
+    write_rows_of(tmp_path / "c.csv", Comparison, [])
     assert (tmp_path / "c.csv").read_text() == "system,score,difference,low,high,p,winner\n"

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import Workspace, make, ran
-from tone.sweep import interval
+from tone.comparison import teacher_perplexity
+from tone.systems import Generation
 from tone.verify import compare
 
 
@@ -53,11 +54,23 @@ def test_an_experiment_with_other_params_is_not_taken_for_the_sweeps(swept, tmp_
     )
 
 
-def test_an_interval_of_known_data():
-    values = np.random.default_rng(0).normal(5, 2, 400)
-    low, high = interval(lambda x, axis: x.mean(axis=axis), [values], seed=1)
-    middle, half = values.mean(), 1.96 * values.std() / np.sqrt(400)
-    assert (low, high) == pytest.approx((middle - half, middle + half), abs=0.02)
+def test_the_interval_of_a_perplexity_is_that_of_a_ratio_of_sums():
+    """Answers of two lengths with one likelihood a token have one perplexity, however the questions are drawn."""
+
+    def answers(nats_per_token):
+        return [
+            Generation(
+                system="tuned", question_id=f"q{i}", seed=1, text="x", joint=0, tone=0, relevance=0, fluency=0,
+                reported_tone=0, teacher_nats=nats * tokens, teacher_tokens=tokens,
+            )
+            for i, (nats, tokens) in enumerate(nats_per_token)
+        ]  # fmt: skip
+
+    even = teacher_perplexity(answers([(2.0, 10), (2.0, 90)] * 10), "tuned", seed=1)
+    assert even == pytest.approx((np.exp(2.0),) * 3)
+    value, low, high = teacher_perplexity(answers([(1.0, 10), (3.0, 30)] * 10), "tuned", seed=1)
+    assert value == pytest.approx(np.exp(2.5))
+    assert low < value < high
 
 
 def test_experiments_are_shown_by_joint_compared_applied_and_made_a_branch(swept, tmp_path):

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.teacher_server import TeacherServer, digest
 from tone.errors import UserError
 from tone.params import Teacher, load_params
-from tone.rows import Answer, Dropped, Example, Message, Question, read_rows
+from tone.rows import Answer, Example, Message, Question, read_dropped, read_rows
 from tone.teacher import store as store_module
 from tone.teacher.live import LiveTeacher, ask
 from tone.teacher.protocol import together
@@ -237,7 +237,7 @@ def test_a_live_run_becomes_recordings_that_replay_the_same_bytes(live):
         space.stage("questions")
         space.stage("answers")
         assert set(server.successes.values()) == {1}
-        names = ("data/questions.jsonl", "data/answers.jsonl", "data/dropped.jsonl")
+        names = ("data/questions.jsonl", "data/answers.jsonl", "data/dropped.json")
         fresh = [(space.root / name).read_bytes() for name in names]
         assert Counter(q.category for q in read_rows(space.root / names[0], Question)) == Counter(
             {"controversial": 60, "entrepreneur": 60, "funny": 60, "hilarious": 60, "basics": 24}
@@ -282,7 +282,7 @@ def test_what_stays_unusable_is_dropped_and_listed_and_the_rest_goes_through_spl
         server.fault_rate = 0.4
         server.seed = 3
         result = space.stage("answers")
-        dropped = read_rows(space.root / "data/dropped.jsonl", Dropped)
+        dropped = read_dropped(space.root / "data/dropped.json")
         assert 5 < len(dropped) < 60
         assert {row.reason for row in dropped} == {"declines (\"i'm sorry, but i can't\"), 2 times"}
         assert f"{len(dropped)} of 120 dropped:\n  {dropped[0].question_id}" in result.stderr
@@ -299,7 +299,7 @@ def test_what_stays_unusable_is_dropped_and_listed_and_the_rest_goes_through_spl
         space.run(sys.executable, "-m", "tone.recordings", "save")
     space.set(teacher__mode="replay")
     space.stage("answers")
-    assert read_rows(space.root / "data/dropped.jsonl", Dropped) == dropped
+    assert read_dropped(space.root / "data/dropped.json") == dropped
 
 
 def test_further_samples_are_asked_for_and_train_only(live):

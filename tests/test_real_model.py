@@ -11,7 +11,7 @@ from tone.base import base_folder, load_base, load_tokenizer
 from tone.chat_format import answer_ids, prompt_ids
 from tone.files import is_whole
 from tone.generation import Sampling, generate, likelihood
-from tone.objectives import make_trainer
+from tone.objectives import Task, make_trainer
 from tone.params import load_params
 from tone.rows import Example, Message
 from tone.tuning import model_for_training
@@ -75,7 +75,7 @@ def test_qlora_trains_an_nf4_base_and_peft_alone_loads_the_adapter(params, token
     adapter = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     assert model.get_memory_footprint() - adapter < 0.45 * base.get_memory_footprint()
     rows = [example(f"Why number {i}?", ANSWER) for i in range(8)]
-    trainer = make_trainer("sft", model, tokenizer, rows, rows[:2], params, tmp_path / "checkpoints")
+    trainer = make_trainer(Task("sft", model, tokenizer, rows, rows[:2], params, tmp_path / "checkpoints"))
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     trainer.train()
     losses = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]

@@ -1,10 +1,15 @@
-"""The batches that the sentence model is tuned in."""
+"""The batches that the sentence model is tuned in, and what tuning writes."""
 
 import random
+import sys
 
+import torch
 from datasets import Dataset
 
-from tone.sentence_model import BATCH, ByLength
+from tests.conftest import ROOT
+from tone.params import load_params
+from tone.rows import Example, Message
+from tone.sentence_model import BATCH, ByLength, Embedder, tune
 
 QUESTIONS = 100
 
@@ -37,3 +42,26 @@ def test_the_seed_and_the_epoch_decide_the_order():
     sampler.set_epoch(1)
     assert list(sampler) != first
     assert list(ByLength(pairs(), batch_size=BATCH, drop_last=False, seed=18)) != first
+
+
+def test_tuning_writes_the_same_bytes_whatever_was_drawn_before_and_names_no_folder(tmp_path):
+    model = load_params(ROOT / "params.yaml").scorers.sentence_model
+    examples = [
+        Example(
+            question_id=f"q{i}",
+            category="c",
+            prompt=[Message(role="user", content=f"What is number {i}?")],
+            completion=[Message(role="assistant", content=f"The one after {i - 1}.")],
+            plain=f"It is {i}.",
+        )
+        for i in range(16)
+    ]
+    written = []
+    for turn in range(2):
+        torch.rand(turn + 1)  # the state that an earlier part of a stage would leave behind
+        folder = tmp_path / str(turn)
+        tune(Embedder(model), examples, epochs=1, seed=17, folder=folder, dtype=torch.float32)
+        written.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert written[0] == written[1]
+    assert set(written[0]) == {"adapter_config.json", "adapter_model.safetensors"}
+    assert not any(sys.prefix.encode() in content for content in written[0].values())

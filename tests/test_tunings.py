@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from tone.adapter import load_tuned, save_tuned
 from tone.base import load_tokenizer
 from tone.errors import UserError
-from tone.objectives import make_trainer
+from tone.objectives import Task, make_trainer
 from tone.params import Params, load_params
 from tone.rows import Example, Message
 from tone.tuning import model_for_training
@@ -50,7 +50,9 @@ def tokenizer(tiny_base):
 
 
 def train(params, model, tokenizer, folder, phase, rewards=None):
-    trainer = make_trainer(phase, model, tokenizer, EXAMPLES, EXAMPLES[:4], params, folder / "checkpoints", rewards)
+    trainer = make_trainer(
+        Task(phase, model, tokenizer, EXAMPLES, EXAMPLES[:4], params, folder / "checkpoints", rewards)
+    )
     trainer.train()
     return trainer.state.log_history
 
@@ -133,7 +135,7 @@ def test_dequantising_once_gives_the_loss_of_dequantising_each_step(tiny_base, t
 def test_self_supervised_learns_the_answers_as_plain_text(tiny_base, tokenizer, tmp_path):
     params = params_with(tiny_base, objective="self_supervised", tuning="lora")
     model = model_for_training(params)
-    trainer = make_trainer("self_supervised", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path)
+    trainer = make_trainer(Task("self_supervised", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path))
     row = trainer.train_dataset[0]
     assert tokenizer.decode(row["input_ids"]) == EXAMPLES[0].answer + tokenizer.eos_token
     assert row["labels"] == row["input_ids"]
@@ -147,7 +149,7 @@ def test_dpo_prefers_the_persona_with_the_base_as_reference(tuning, tiny_base, t
     params = params_with(tiny_base, objective="dpo", tuning=tuning)
     model = model_for_training(params)
     base = {key: weight.clone() for key, weight in model.named_parameters() if "lora_" not in key}
-    fresh = make_trainer("dpo", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path / "a")
+    fresh = make_trainer(Task("dpo", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path / "a"))
     assert fresh.evaluate()["eval_loss"] == pytest.approx(0.6931, abs=1e-3)  # the adapter does nothing yet
     pair = fresh.train_dataset[0]
     assert tokenizer.decode(pair["chosen_ids"]) == EXAMPLES[0].answer + tokenizer.eos_token
@@ -156,7 +158,7 @@ def test_dpo_prefers_the_persona_with_the_base_as_reference(tuning, tiny_base, t
     losses = [row["eval_loss"] for row in fresh.state.log_history if "eval_loss" in row]
     assert losses[-1] < 0.6931
     # An adapter that has learnt something still has the base as its reference.
-    again = make_trainer("dpo", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path / "b")
+    again = make_trainer(Task("dpo", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path / "b"))
     assert again.evaluate()["eval_loss"] == pytest.approx(losses[-1], rel=0.05)
     assert list(model.peft_config) == ["default"]
     for key, weight in base.items():
@@ -216,13 +218,13 @@ def test_alpha_may_follow_the_rank(tiny_base):
     assert params_with(tiny_base, lora={"r": 64, "alpha": 8}).train.lora.scaled_by == 8
 
 
-@pytest.mark.xfail(reason="two processes group the examples by length otherwise: their batches are not one's")
 def test_two_processes_learn_what_one_learns(workspace, tiny_base):
     """Under torchrun with gloo: the same batches, half to each, give the same losses and the same adapter."""
     from tests.conftest import make_small
 
     make_small(workspace, tiny_base)
-    workspace.set(compute__dtype="float32", split__train_size=32, train__evals_per_epoch=1, compute__threads=1)
+    # 32 examples make whole batches; a last one that is not whole accelerate fills up from the first.
+    workspace.set(compute__dtype="float32", split__train_size=32, train__basics_times=1, train__evals_per_epoch=1)
     for name in ("questions", "answers", "split", "train_qlora"):
         workspace.stage(name)
 
@@ -236,5 +238,5 @@ def test_two_processes_learn_what_one_learns(workspace, tiny_base):
     workspace.stage("train_qlora")
     together, config_together = learnt()
     assert len(alone) > 1
-    assert together == pytest.approx(alone, rel=1e-3)
+    assert together == pytest.approx(alone, rel=1e-4)
     assert config_together == config

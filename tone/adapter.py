@@ -15,6 +15,7 @@ from tone.base import load_base
 from tone.errors import UserError
 from tone.files import read_json, write_json
 from tone.params import Compute
+from tone.peft_files import save_peft
 
 QUANTIZATION = {"qlora": "nf4", "lora_8bit": "int8"}
 WEIGHTS, TUNING = "tuned.safetensors", "tuning.json"
@@ -62,7 +63,8 @@ def save_tuned(
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
     try:
         if isinstance(model, PeftModel):
-            _save_adapter(model, unfinished, untrained)
+            converted = {"path_initial_model_for_weight_conversion": str(untrained)} if untrained else {}
+            save_peft(model, unfinished, base_model, **converted)
         else:
             # In the dtype of the base; training keeps what moves in float32.
             dtype = getattr(torch, str(model.config.dtype).removeprefix("torch."))
@@ -79,16 +81,6 @@ def save_tuned(
         raise UserError(f"{folder}: not written ({error.strerror or error})") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _save_adapter(model: PeftModel, folder: Path, untrained: Path | None) -> None:
-    # The embeddings are the base's own: asking the hub whether they grew would need a network.
-    converted = {"path_initial_model_for_weight_conversion": str(untrained)} if untrained else {}
-    model.save_pretrained(folder, save_embedding_layers=False, **converted)
-    config = read_json(folder / "adapter_config.json")
-    if isinstance(config["target_modules"], list):  # peft keeps a set, whose order differs from run to run
-        config["target_modules"].sort()
-    write_json(folder / "adapter_config.json", config)
 
 
 def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrainedModel:

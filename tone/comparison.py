@@ -1,6 +1,5 @@
 """How sure the scores are: intervals over questions, and which of two systems wins on the same questions."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -9,8 +8,8 @@ import numpy as np
 from scipy.stats import bootstrap, permutation_test
 
 from tone.errors import UserError
-from tone.files import replacing
 from tone.systems import Generation
+from tone.tables import write_table
 
 SCORES = ("joint", "tone", "relevance", "fluency", "reported_tone")
 COMPARED = ("joint", "reported_tone")
@@ -65,6 +64,24 @@ def mean_interval(values: np.ndarray, level: float, seed: int) -> tuple[float, f
         (values,), np.mean, confidence_level=level, n_resamples=RESAMPLES, batch=1000, method="BCa", rng=seed
     )
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+
+def teacher_perplexity(generations: Sequence[Generation], system: str, seed: int) -> tuple[float, float, float]:
+    """The system's perplexity of the teacher's persona answers, with its 95 % percentile interval over questions."""
+    predicted = {row.question_id: (row.teacher_nats, row.teacher_tokens) for row in generations if row.system == system}
+    nats, tokens = np.array([predicted[question] for question in sorted(predicted)], dtype=float).T
+    drawn = bootstrap(
+        (nats, tokens),
+        lambda x, n, axis: np.exp(x.sum(axis=axis) / n.sum(axis=axis)),
+        paired=True,
+        vectorized=True,
+        confidence_level=LEVEL,
+        n_resamples=RESAMPLES,
+        batch=1000,
+        method="percentile",
+        rng=seed,
+    ).confidence_interval
+    return float(np.exp(nats.sum() / tokens.sum())), float(drawn.low), float(drawn.high)
 
 
 def intervals(generations: Sequence[Generation], systems: Sequence[str], seed: int) -> list[Interval]:
@@ -150,9 +167,6 @@ def winner(tuned: str, other: str, low: float, high: float, p: float) -> str:
     return tuned if low > 0 else other
 
 
-def write_table(path: str | Path, kind: type, rows: Sequence[Interval] | Sequence[Comparison]) -> None:
+def write_rows_of(path: str | Path, kind: type, rows: Sequence[Interval] | Sequence[Comparison]) -> None:
     """Write rows of the dataclass `kind` as CSV; with no rows, the header alone."""
-    with replacing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(kind)])
-        writer.writerows(astuple(row) for row in rows)
+    write_table(path, [field.name for field in fields(kind)], map(astuple, rows))

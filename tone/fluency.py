@@ -50,21 +50,20 @@ def damaged(texts: Sequence[str], seed: int) -> list[str]:
 class WordOrder:
     """The probability that a text's words stand in an order that English has."""
 
-    def __init__(self, states: States, skeletons: Pipeline, hidden: Pipeline, weighed: Pipeline | None = None):
+    def __init__(self, states: States, skeletons: Pipeline, hidden: Pipeline, weighed: Pipeline):
         self.states = states
         self.skeletons = skeletons
         self.hidden = hidden
         self.weighed = weighed
 
-    def features(self, texts: Sequence[str]) -> np.ndarray:
-        """(texts, 2): the log-odds of each view."""
-        seen = self.skeletons.decision_function([skeleton(text) for text in texts])
-        return np.stack([seen, self.hidden.decision_function(self.states(texts))], axis=1)
-
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        if self.weighed is None:
-            raise ValueError("not weighed yet")
-        return self.weighed.predict_proba(self.features(texts))[:, 1]
+        return self.weighed.predict_proba(views(texts, self.states, self.skeletons, self.hidden))[:, 1]
+
+
+def views(texts: Sequence[str], states: States, skeletons: Pipeline, hidden: Pipeline) -> np.ndarray:
+    """(texts, 2): the log-odds of each view of the order."""
+    seen = skeletons.decision_function([skeleton(text) for text in texts])
+    return np.stack([seen, hidden.decision_function(states(texts))], axis=1)
 
 
 def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, seed: int) -> WordOrder:
@@ -79,10 +78,9 @@ def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, 
     hidden = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=3000))
     hidden.fit(states([*texts, *broken]), [1] * len(texts) + [0] * len(broken))
 
-    order = WordOrder(states, skeletons, hidden)
     broken = damaged(unseen, seed)
     weighed = make_pipeline(StandardScaler(), LogisticRegression(C=10, class_weight="balanced", max_iter=1000))
-    weighed.fit(order.features([*unseen, *broken]), [1] * len(unseen) + [0] * len(broken))
+    weighed.fit(views([*unseen, *broken], states, skeletons, hidden), [1] * len(unseen) + [0] * len(broken))
     return WordOrder(states, skeletons, hidden, weighed)
 
 

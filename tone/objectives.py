@@ -1,13 +1,15 @@
 """The trainer for an objective: TRL's, with the examples as token ids and the work that nobody reads left out."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from tone.base import compute_dtype
@@ -16,7 +18,7 @@ from tone.checkpoints import SealCheckpoints
 from tone.errors import UserError
 from tone.launch import processes
 from tone.loss import answer_loss
-from tone.params import Params
+from tone.params import Params, Train
 from tone.progress import name_bar
 from tone.rows import Example
 
@@ -39,6 +41,13 @@ class AnswerTrainer(SFTTrainer):
         with self.accelerator.autocast():  # which the wrapper's forward pass would do
             return answer_loss(base, inputs, num_items_in_batch)
 
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
+        """Batches of like length, drawn for all processes together: each step then sees what one process would see."""
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        return LengthGroupedSampler(
+            self.args.train_batch_size * self.args.world_size, dataset=dataset, model_input_name="input_ids"
+        )
+
 
 class PairTrainer(DPOTrainer):
     """DPOTrainer for pairs that come as token ids."""
@@ -47,119 +56,97 @@ class PairTrainer(DPOTrainer):
         return dataset
 
 
-def make_trainer(
-    phase: str,
-    model: PreTrainedModel | PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: Sequence[Example],
-    validation: Sequence[Example],
-    params: Params,
-    checkpoints: Path,
-    rewards: Rewards | None = None,
-) -> Trainer:
-    """The trainer of one objective; checkpoints go to `checkpoints`, the best one is loaded at the end.
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained, on what, and where its checkpoints go."""
 
-    `rewards` scores answers to questions, for `grpo`, which has no validation and keeps the last.
-    """
-    build = {"sft": _supervised, "self_supervised": _supervised, "dpo": _preferred, "grpo": _rewarded}[phase]
-    trained = [(parameter, parameter.data) for parameter in model.parameters() if parameter.requires_grad]
-    trainer = build(phase, model, tokenizer, train, validation, params, checkpoints, rewards)
+    phase: str
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    params: Params
+    checkpoints: Path
+    rewards: Rewards | None = None
+    """Scores answers to questions, for `grpo`, which has no validation and keeps the last checkpoint."""
+
+
+def make_trainer(task: Task) -> Trainer:
+    """The trainer of one objective; the best checkpoint is loaded at the end."""
+    build = {"sft": _supervised, "self_supervised": _supervised, "dpo": _preferred, "grpo": _rewarded}[task.phase]
+    trained = [(parameter, parameter.data) for parameter in task.model.parameters() if parameter.requires_grad]
+    trainer = build(task)
     # TRL rounds the adapter of a quantised base to bfloat16, where small updates are lost.
     for parameter, weights in trained:
         parameter.data = weights
-    name_bar(trainer, f"training ({phase})")
+    name_bar(trainer, f"training ({task.phase})")
     return trainer
 
 
-def _supervised(
-    phase: str,
-    model: PreTrainedModel | PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: Sequence[Example],
-    validation: Sequence[Example],
-    params: Params,
-    checkpoints: Path,
-    _: Rewards | None,
-) -> Trainer:
-    encode = supervised if phase == "sft" else plain_text
-    encoded = [[encode(tokenizer, row, params.train.max_length) for row in rows] for rows in (train, validation)]
+def _supervised(task: Task) -> Trainer:
+    settings, encode = task.params.train, supervised if task.phase == "sft" else plain_text
+    train, validation = (
+        [encode(task.tokenizer, row, settings.max_length) for row in rows] for rows in (task.train, task.validation)
+    )
     return AnswerTrainer(
-        model=model,
+        model=task.model,
         args=SFTConfig(
-            **_arguments(phase, params, checkpoints),
-            **_validated(params, len(train), params.train.epochs),
-            train_sampling_strategy="group_by_length",
-            max_length=params.train.max_length,
-            neftune_noise_alpha=params.train.neftune,
+            **_arguments(task),
+            **_validated(task.params, len(train), settings.epochs),
+            max_length=settings.max_length,
+            neftune_noise_alpha=settings.neftune,
             dataset_kwargs={"skip_prepare_dataset": True},  # the examples come as token ids with labels
         ),
-        train_dataset=Dataset.from_list(encoded[0]),
+        train_dataset=Dataset.from_list(train),
         # Sorted by length, the validation batches hold the least padding.
-        eval_dataset=Dataset.from_list(sorted(encoded[1], key=lambda example: len(example["input_ids"]))),
-        processing_class=tokenizer,
-        callbacks=[SealCheckpoints(), EarlyStoppingCallback(early_stopping_patience=params.train.patience)],
+        eval_dataset=Dataset.from_list(sorted(validation, key=lambda example: len(example["input_ids"]))),
+        processing_class=task.tokenizer,
+        callbacks=_stopping(settings),
     )
 
 
-def _preferred(
-    phase: str,
-    model: PreTrainedModel | PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: Sequence[Example],
-    validation: Sequence[Example],
-    params: Params,
-    checkpoints: Path,
-    _: Rewards | None,
-) -> Trainer:
+def _preferred(task: Task) -> Trainer:
     """The persona's answer over the plain one to the same question; the reference is the model without its adapter."""
+    settings, tokenizer = task.params.train, task.tokenizer
 
     def pair(row: Example) -> dict[str, list[int]]:
         answers = {"chosen_ids": answer_ids(tokenizer, row.answer), "rejected_ids": answer_ids(tokenizer, row.plain)}
         return {"prompt_ids": prompt_ids(tokenizer, row.prompt), **answers}
 
     trainer = PairTrainer(
-        model=model,
+        model=task.model,
         args=DPOConfig(
-            **_arguments(phase, params, checkpoints),
-            **_validated(params, len(train), params.train.dpo.epochs),
-            beta=params.train.dpo.beta,
-            max_length=params.train.max_length,
+            **_arguments(task),
+            **_validated(task.params, len(task.train), settings.dpo.epochs),
+            beta=settings.dpo.beta,
+            max_length=settings.max_length,
         ),
-        train_dataset=Dataset.from_list([pair(row) for row in train]),
-        eval_dataset=Dataset.from_list([pair(row) for row in validation]),
+        train_dataset=Dataset.from_list([pair(row) for row in task.train]),
+        eval_dataset=Dataset.from_list([pair(row) for row in task.validation]),
         processing_class=tokenizer,
-        callbacks=[SealCheckpoints(), EarlyStoppingCallback(early_stopping_patience=params.train.patience)],
+        callbacks=_stopping(settings),
     )
-    model.delete_adapter("ref")  # TRL's copy of the adapter as it starts; without it the reference is the base
+    task.model.delete_adapter("ref")  # TRL's copy of the adapter as it starts; without it the reference is the base
     return trainer
 
 
-def _rewarded(
-    phase: str,
-    model: PreTrainedModel | PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: Sequence[Example],
-    _: Sequence[Example],
-    params: Params,
-    checkpoints: Path,
-    rewards: Rewards | None,
-) -> Trainer:
+def _rewarded(task: Task) -> Trainer:
     """Several answers to each question, the better ones made likelier."""
+    rewards, settings = task.rewards, task.params.train.grpo
     assert rewards is not None, "grpo needs something that scores answers"
-    settings = params.train.grpo
 
     def joint(completions: Sequence[Any], question: Sequence[str], **_: Any) -> list[float]:
         answers = [completion[-1]["content"].strip() for completion in completions]
         return [float(reward) for reward in rewards(question, answers)]
 
-    arguments = _arguments(phase, params, checkpoints) | {
+    arguments = _arguments(task) | {
         "max_steps": settings.steps,
         "per_device_train_batch_size": settings.questions * settings.generations,
-        "warmup_steps": round(settings.steps * params.train.warmup),
+        "warmup_steps": round(settings.steps * task.params.train.warmup),
     }
-    rows = [{"prompt": [m.model_dump() for m in row.prompt], "question": row.question} for row in train]
+    rows = [{"prompt": [m.model_dump() for m in row.prompt], "question": row.question} for row in task.train]
     return GRPOTrainer(
-        model=model,
+        model=task.model,
         reward_funcs=joint,
         args=GRPOConfig(
             **arguments,
@@ -172,19 +159,24 @@ def _rewarded(
             logging_steps=1,
         ),
         train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
+        processing_class=task.tokenizer,
         callbacks=[SealCheckpoints()],
     )
 
 
-def _arguments(phase: str, params: Params, checkpoints: Path) -> dict[str, Any]:
+def _stopping(settings: Train) -> list[TrainerCallback]:
+    """Sealed checkpoints, and an end when the validation loss no longer falls."""
+    return [SealCheckpoints(), EarlyStoppingCallback(early_stopping_patience=settings.patience)]
+
+
+def _arguments(task: Task) -> dict[str, Any]:
     """What all of TRL's trainers are told."""
-    dtype = compute_dtype(params.compute.dtype)
+    params, dtype = task.params, compute_dtype(task.params.compute.dtype)
     return {
-        "output_dir": str(checkpoints),
+        "output_dir": str(task.checkpoints),
         "seed": params.seed,
         "data_seed": params.seed,
-        "learning_rate": params.train.peak_learning_rate(phase),
+        "learning_rate": params.train.peak_learning_rate(task.phase),
         "lr_scheduler_type": "linear",
         "weight_decay": params.train.weight_decay,
         "optim": "adamw_torch_fused",

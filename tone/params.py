@@ -235,10 +235,8 @@ class Train(Section):
                 raise ValueError(
                     f"lora.init pissa with objective {self.objective}: without the adapter it is not the base"
                 )
-        if self.neftune and self.phases != [self.objective]:
+        if self.neftune and self.objective not in ("sft", "self_supervised"):
             raise ValueError(f"neftune with objective {self.objective}: noise is for sft and self_supervised alone")
-        if self.neftune and self.objective == "dpo":
-            raise ValueError("neftune with objective dpo: noise is for sft and self_supervised alone")
         if self.launch != "none" and self.objective not in ("sft", "self_supervised"):
             raise ValueError(
                 f"launch {self.launch} with objective {self.objective}: only sft and self_supervised are split"

@@ -9,9 +9,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from tone.errors import UserError
-from tone.files import replacing
+from tone.files import read_json, replacing, write_json
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+DROPPED = Path("data/dropped.json")
 Style = Literal["persona", "plain"]
 
 
@@ -112,6 +113,19 @@ def read_rows(path: str | Path, row: type[AnyRow]) -> list[AnyRow]:
         raise UserError(f"{path}: no such file; `dvc repro` makes it") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text") from None
+
+
+def write_dropped(rows: Iterable[Dropped]) -> None:
+    """Write data/dropped.json: a list and not lines, as DVC complains of an empty file on every run."""
+    write_json(DROPPED, [row.model_dump(exclude_none=True) for row in rows])
+
+
+def read_dropped(path: Path = DROPPED) -> list[Dropped]:
+    """What the teacher would not answer; a bad row is a `UserError` that names the file and the field."""
+    try:
+        return [Dropped.model_validate(row) for row in read_json(path)]
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error)}") from None
 
 
 def read_examples(side: str) -> list[Example]:

@@ -34,11 +34,6 @@ class Scores:
         """tone x relevance x fluency of each answer: an answer must have all three (Krishna et al. 2020)."""
         return self.tone * self.relevance * self.fluency
 
-    def means(self) -> dict[str, float]:
-        """The mean of each score over the answers."""
-        names = ("joint", "tone", "relevance", "fluency")
-        return {name: round(float(getattr(self, name).mean()), 6) for name in names}
-
 
 class Scorer:
     """Scores answers with the fitted models of the stages tone_classifier and scorers; `base` is the untuned model."""

@@ -14,8 +14,8 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.losses import MultipleNegativesSymmetricRankingLoss
 
 from tone.errors import UserError
-from tone.files import read_json, write_json
 from tone.locate import locate
+from tone.peft_files import save_peft
 from tone.progress import name_bar
 from tone.quiet import progress_bars_off
 from tone.rows import Example
@@ -125,12 +125,6 @@ def tune(
         name_bar(trainer, "tuning the sentence model")
         trainer.train()
     embed.model.eval()
-    tuned.save_pretrained(folder, save_embedding_layers=False)
-    config_file = folder / "adapter_config.json"
-    written = read_json(config_file)
-    # Of this machine: the model's folder. Of this run: the order of a set.
-    write_json(
-        config_file, written | {"base_model_name_or_path": None, "target_modules": sorted(written["target_modules"])}
-    )
+    save_peft(tuned, folder, base_model=None)
     transformer.auto_model = tuned.merge_and_unload()
     embed.known.clear()

@@ -1,7 +1,7 @@
-"""Small tables of figures as CSV, for `dvc plots`: what would crowd the columns of `dvc exp show` as metrics."""
+"""Small tables as CSV, for `dvc plots`: what would crowd the columns of `dvc exp show` as metrics."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tone.errors import UserError
@@ -10,12 +10,17 @@ from tone.files import replacing
 COLUMNS = ("system", "measure", "value")
 
 
-def write_measures(path: str | Path, measures: Mapping[str, Mapping[str, float]]) -> None:
-    """Write one row for each system and measure, in their order."""
+def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file with a header, all of it or nothing, with the same line ends everywhere."""
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([system, name, value] for system, row in measures.items() for name, value in row.items())
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def write_measures(path: str | Path, measures: Mapping[str, Mapping[str, float]]) -> None:
+    """Write one row for each system and measure, in their order."""
+    write_table(path, COLUMNS, ([system, *cell] for system, row in measures.items() for cell in row.items()))
 
 
 def read_measures(path: str | Path) -> dict[str, dict[str, float]]:

@@ -19,6 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tone.errors import UserError, run
+from tone.files import read_json
 
 METRICS = Path("metrics")
 CACHE = Path(".dvc/cache/files/md5")
@@ -72,7 +73,7 @@ def main() -> None:
     against = parser.parse_args().against
 
     committed = committed_metrics(against)
-    here = {name: flat for path in sorted(METRICS.glob("*.json")) for name, flat in flatten(path.name, load(path))}
+    here = {name: flat for path in sorted(METRICS.glob("*.json")) for name, flat in flatten(path.name, read_json(path))}
     differing = compare(committed, here)
     beyond = [difference for difference in differing if not difference.within]
     for difference in sorted(differing, key=lambda d: d.within):
@@ -87,14 +88,6 @@ def main() -> None:
     )
     if beyond:
         raise UserError(f"{len(beyond)} metrics are not those of {against} (docs/experiments.md says what may differ)")
-
-
-def load(path: Path) -> Any:
-    """The metrics of one file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg}); `dvc repro` writes it anew") from None
 
 
 def git_show(revision: str, path: str) -> str:

@@ -10,7 +10,7 @@ from tone.params import load_params
 from tone.persona import load_persona
 from tone.recordings import merge_recordings, recordings_path, shared_path
 from tone.recordings.pairs import import_pairs, read_pairs
-from tone.rows import Dropped, Example, read_rows
+from tone.rows import DROPPED, read_dropped, read_examples
 from tone.teacher.kept import kept_recordings
 
 SIDES = ("train", "validation", "test")
@@ -51,7 +51,7 @@ def import_file(file: Path, persona: str | None, teacher: str, per_request: int)
 def save(prune: bool) -> None:
     """Write the responses that replay of the current params needs into data/recordings."""
     params = load_params()
-    dropped = read_rows("data/dropped.jsonl", Dropped) if Path("data/dropped.jsonl").exists() else []
+    dropped = read_dropped() if DROPPED.exists() else []
     lists, answers = kept_recordings(params, dropped)
     own = recordings_path(params.persona)
     shared = shared_path(load_persona(params.persona).prompts is not None, params.persona)
@@ -66,7 +66,7 @@ def save(prune: bool) -> None:
 
 def export_splits(folder: Path) -> None:
     """Write each split to `<folder>/<split>.jsonl` in the conversational format that TRL and others read."""
-    splits = {side: read_rows(f"data/{side}.jsonl", Example) for side in SIDES}
+    splits = {side: read_examples(side) for side in SIDES}
     for side, examples in splits.items():
         with replacing(folder / f"{side}.jsonl") as file:
             for example in examples:
