@@ -146,10 +146,11 @@ def shared(tiny_repo, tmp_path_factory):
     return space, bare
 
 
-def test_another_clone_sweeps_from_the_run_cache_without_training(shared, tmp_path):
+def test_another_clone_sweeps_with_what_was_pushed_and_trains_nothing(shared, tmp_path):
     space, bare = shared
     clone = cloned(space, tmp_path / "second", bare)
     clone.run("dvc", "pull", "-q", "--run-cache")
+    clone.run("dvc", "exp", "pull", "-q", "origin", "r4", "r2")
     assert ran(make(clone, "sweep", "RANKS=2 4").stdout) == []
     table = (clone.root / "reports/sweep.csv").read_text()
     assert table == (space.root / "reports/sweep.csv").read_text()

@@ -23,12 +23,6 @@ def experiments() -> dict[str, str]:
         return {name: revision for found in repo.experiments.ls().values() for name, revision in found}
 
 
-def has_remote() -> bool:
-    """Whether there is a default DVC remote."""
-    with Repo() as repo:
-        return "remote" in repo.config["core"]
-
-
 def ensure(name: str, changes: Sequence[str]) -> bool:
     """Run the experiment with these `changes` (`key=value`) if it is not there; whether it is there now.
 
@@ -38,9 +32,7 @@ def ensure(name: str, changes: Sequence[str]) -> bool:
     revision = experiments().get(name)
     if revision is None:
         options = [part for change in changes for part in ("-S", change)]
-        # What another clone has made and pushed is fetched and not made again.
-        fetched = ["--pull"] if has_remote() else []
-        command = ["dvc", "exp", "run", "--temp", *fetched, "-n", name, *options]
+        command = ["dvc", "exp", "run", "--temp", "-n", name, *options]
         print(f"$ {' '.join(command)}", flush=True)
         return subprocess.run(command).returncode == 0
     check_same(name, revision, changes)
