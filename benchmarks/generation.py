@@ -19,12 +19,12 @@ from tone.base import load_base, load_tokenizer
 from tone.chat import Conversation
 from tone.chat_format import answer_ids, prompt_ids
 from tone.errors import run
-from tone.generation import Sampling, generate_ids, likelihood
+from tone.generation import Sampling, answer_seed, generate_ids, likelihood
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.rows import Example, read_rows
 from tone.splitting import BASICS
-from tone.systems import answer_seed, sampling_of, with_shots
+from tone.systems import with_shots
 
 SINGLE = 4  # prompts that are answered one at a time
 
@@ -61,7 +61,7 @@ def measure() -> dict[str, float]:
         "generate_fewshot": [prompt_ids(tokenizer, with_shots(example, system, shots)) for example in test],
     }
     seeds = [answer_seed(example.question_id, params.seed) for example in test]
-    sampling = sampling_of(params.evaluate)
+    sampling = Sampling.of(params.evaluate)
     seconds: dict[str, float] = {}
     tokens: dict[str, int] = {}
 

@@ -41,6 +41,7 @@ REPORTED = (
     "split.validation",
     "split.test",
     "split.train_size",
+    "base_answers",
     "tone_classifier",
     "scorers",
     "train",

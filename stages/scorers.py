@@ -6,7 +6,6 @@ silence_libraries()
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tone.base import compute_dtype, load_base, load_tokenizer
-from tone.chat_format import prompt_ids
-from tone.classifier import calibrate, calibration_error, halves, labelled, negatives, refuse_chance
+from tone.base_answers import base_answers_to
+from tone.classifier import calibrate, calibration_error, labelled, negatives, refuse_chance
 from tone.controls import shuffle_words, slip_words
 from tone.errors import run
 from tone.files import write_json
 from tone.fitted import save_fitted
 from tone.fluency import fit_word_order, fluency
-from tone.generation import generate
 from tone.hidden_states import HiddenStates
 from tone.matter import check_matter, nearest_training
 from tone.others import other_personas_answers
@@ -33,11 +31,8 @@ from tone.quality import enforce
 from tone.relevance import Relevance, calibrate_relevance, fit_words
 from tone.rows import read_examples
 from tone.sentence_model import SENTENCE_ADAPTER, Embedder, tune
-from tone.splitting import BASICS
-from tone.systems import answer_seed, sampling_of
+from tone.splitting import BASICS, halves
 from tone.tables import write_table
-
-NEGATIVE_TOKENS = 64  # as negatives for tone, the base's answers need not be finished
 
 
 def auc(high: Sequence[float], low: Sequence[float]) -> float:
@@ -84,18 +79,9 @@ def main() -> None:
 
     # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
     _, own = halves(train)
-    asked = own[: settings.base_answers]
-    base_answers = generate(
-        base,
-        tokenizer,
-        [prompt_ids(tokenizer, example.prompt) for example in asked],
-        replace(sampling_of(params.evaluate), max_new_tokens=NEGATIVE_TOKENS),
-        [answer_seed(example.question_id, params.seed) for example in asked],
-        label="base: answers",
-    )
     texts, labels = labelled(own)
-    negative = negatives(own, other_personas_answers(params, own), persona.catchphrases, params.seed)
-    negative += [answer or "." for answer in base_answers]
+    others = [*other_personas_answers(params, own), *base_answers_to(own)]
+    negative = negatives(own, others, persona.catchphrases, params.seed)
     reporting = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
     reporting.fit(states([*texts, *negative]), np.append(labels, np.zeros(len(negative))))
     reporting = calibrate(reporting, states(validation_texts), validation_labels)

@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from tone.classifier import calibrate, calibration_error, fit_classifier, halves, labelled, negatives, refuse_chance
+from tone.base_answers import base_answers_to
+from tone.classifier import calibrate, calibration_error, fit_classifier, labelled, negatives, refuse_chance
 from tone.errors import run
 from tone.files import write_json
 from tone.fitted import save_fitted
@@ -12,6 +13,7 @@ from tone.others import other_personas_answers
 from tone.params import load_params
 from tone.persona import load_persona
 from tone.rows import read_examples
+from tone.splitting import halves
 from tone.tables import write_table
 
 
@@ -23,7 +25,8 @@ def main() -> None:
     # Fit on this classifier's half of the questions; the other half is the reporting classifier's.
     own, _ = halves(train)
     texts, labels = labelled(own)
-    others = negatives(own, other_personas_answers(params, own), persona.catchphrases, params.seed)
+    not_persona = [*other_personas_answers(params, own), *base_answers_to(own)]
+    others = negatives(own, not_persona, persona.catchphrases, params.seed)
     model = fit_classifier(
         [*texts, *others], np.append(labels, np.zeros(len(others))), params.tone_classifier, params.seed
     )

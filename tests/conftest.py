@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]  # in the order in which they can run
 PARTS = (
     "stages",
     "tone",
@@ -122,7 +123,7 @@ def tiny_workspace(tmp_path_factory, tiny_base):
     """A copy of the repo in which every stage has run on the tiny model; tests must not change it."""
     space = copy_repo(tmp_path_factory.mktemp("workspace") / "repo")
     make_small(space, tiny_base)
-    for name in ("questions", "answers", "split", "tone_classifier", "scorers", "train_qlora", "baselines", "evaluate"):
+    for name in STAGES:
         space.stage(name)
     return space
 
@@ -136,7 +137,8 @@ def make_small(space: Workspace, base: Path) -> None:
         train__lora__r=4,
         scorers__sentence_epochs=0.1,
         scorers__hidden_layers=1,
-        scorers__base_answers=4,
+        base_answers__questions=4,
+        base_answers__max_new_tokens=8,
         evaluate__max_new_tokens=8,
         evaluate__samples=3,
         evaluate__seeds=2,

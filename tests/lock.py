@@ -6,7 +6,7 @@ import sys
 
 def stale_stages() -> list[str]:
     """The stages that `dvc repro` would run although their outputs need only be fetched."""
-    command = ["dvc", "repro", "--dry", "--allow-missing"]
+    command = [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 

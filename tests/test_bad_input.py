@@ -71,6 +71,7 @@ def swap_styles(space):
     for row in rows[::2]:
         row["plain"], row["completion"][0]["content"] = row["completion"][0]["content"], row["plain"]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (space.root / "data/base_answers.jsonl").touch()  # the base has answered nothing
 
 
 CASES = {

@@ -29,7 +29,7 @@ DEGENERATE = {
 def data(tmp_path_factory):
     """The real split and tone classifier of the default persona."""
     space = copy_repo(tmp_path_factory.mktemp("scores") / "repo")
-    for stage in ("questions", "answers", "split", "tone_classifier"):
+    for stage in ("questions", "answers", "split", "base_answers", "tone_classifier"):
         space.stage(stage)
     sides = {side: read_rows(space.root / f"data/{side}.jsonl", Example) for side in ("train", "validation", "test")}
     texts = [text for example in sides["train"][::3] for text in (example.answer, example.plain)]

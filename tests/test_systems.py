@@ -8,12 +8,13 @@ import pytest
 from tests.conftest import ROOT
 from tests.teacher_server import TeacherServer
 from tone.bounds import broken_bounds
+from tone.generation import answer_seed
 from tone.judge import outcomes
 from tone.params import load_params
 from tone.probes import says_it_is_an_ai
 from tone.rows import Example, Message, read_rows
 from tone.scoring import Scores
-from tone.systems import Generation, answer_seed, as_told, best_prompt, with_shots
+from tone.systems import Generation, as_told, best_prompt, with_shots
 from tone.tables import read_measures
 
 

@@ -188,9 +188,7 @@ def load(params: Params, adapter: Path | None) -> Conversation:
         from tone.adapter import load_tuned
 
         model = load_tuned(params.base_model, params.compute, adapter)
-    settings = params.evaluate
-    sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens, batch_size=1)
-    return Conversation(model, tokenizer, params.system_prompt, sampling, params.seed)
+    return Conversation(model, tokenizer, params.system_prompt, Sampling.of(params.evaluate), params.seed)
 
 
 def lenient(stream: TextIO) -> None:

@@ -27,7 +27,7 @@ def labelled(examples: Sequence[Example]) -> tuple[list[str], np.ndarray]:
 
 
 def negatives(examples: Sequence[Example], others: Sequence[str], catchphrases: Sequence[str], seed: int) -> list[str]:
-    """What else is not the tone: degenerate texts, catchphrases on plain answers, and `others`, say other personas'."""
+    """What else is not the tone: degenerate texts, catchphrases on plain answers, and `others`: other voices."""
     degenerate = [
         change(example.answer)
         for number, example in enumerate(examples)
@@ -88,8 +88,3 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     """
     found = calibration_bins(probabilities, labels, bins)
     return float(sum(abs(b.predicted - b.observed) * b.count for b in found) / len(probabilities))
-
-
-def halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """The questions of the first classifier and those of the reporting one: every other example each."""
-    return list(examples[0::2]), list(examples[1::2])

@@ -1,5 +1,6 @@
 """Answers from a model, in batches; and how well it predicts given answers."""
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from tone.params import Evaluate
 from tone.roomy_cache import roomy_cache
 
 LOGITS_AT_ONCE = 256
@@ -22,6 +24,16 @@ class Sampling:
     top_p: float
     max_new_tokens: int
     batch_size: int
+
+    @classmethod
+    def of(cls, settings: Evaluate) -> "Sampling":
+        """The sampling that params.yaml sets for all systems."""
+        return cls(settings.temperature, settings.top_p, settings.max_new_tokens, settings.batch_size)
+
+
+def answer_seed(question_id: str, seed: int) -> int:
+    """The seed of one answer: the same for every system, another for every question and sampling seed."""
+    return int(hashlib.sha256(f"{seed}/{question_id}".encode()).hexdigest()[:8], 16)
 
 
 def generate(

@@ -134,6 +134,11 @@ class Split(Section):
         return self
 
 
+class BaseAnswers(Section):
+    questions: Count
+    max_new_tokens: Count
+
+
 class ToneClassifier(Section):
     ngrams: Annotated[list[Count], Field(min_length=2, max_length=2)]
     C: Positive
@@ -145,7 +150,6 @@ class Scorers(Section):
     unrelated_max: Share
     near_training_max: Share
     hidden_layers: Count
-    base_answers: Count
 
 
 class LoRA(Section):
@@ -270,6 +274,7 @@ class Params(Section):
     questions: Questions
     answers: Answers
     split: Split
+    base_answers: BaseAnswers
     tone_classifier: ToneClassifier
     scorers: Scorers
     train: Train

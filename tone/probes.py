@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tone.errors import UserError
-from tone.generation import likelihood
+from tone.generation import answer_seed, likelihood
 from tone.rows import Message, Text, explain
 from tone.scoring import Scorer
-from tone.systems import Contestant, answer_seed
+from tone.systems import Contestant
 from tone.yaml import load_yaml
 
 PROBES = Path("data/probes.yaml")

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
-from tone.rows import Question
+from tone.rows import Example, Question
 
 Side = Literal["train", "validation", "test"]
 
@@ -63,3 +63,8 @@ def _share_of_block(share: float, block: int) -> int:
 def training_order(ids: Sequence[str], seed: int) -> list[str]:
     """A fixed order of the training questions, from which `split.train_size` takes the first n."""
     return sorted(ids, key=lambda identifier: _draw(seed, "order", identifier))
+
+
+def halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """The questions of the first classifier and those of the reporting one: every other example each."""
+    return list(examples[0::2]), list(examples[1::2])

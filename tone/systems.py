@@ -1,6 +1,5 @@
 """The systems that are compared: a model and the chat it is given. All answer the same questions with the same seeds."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tone.chat_format import prompt_ids
-from tone.generation import Sampling, generate
+from tone.generation import Sampling, answer_seed, generate
 from tone.params import Evaluate, Params
 from tone.rows import Example, Message, Row
 from tone.scoring import MEASURES, Scorer
@@ -49,16 +48,6 @@ def with_shots(example: Example, told: str, shots: Sequence[Example]) -> list[Me
     return [Message(role="system", content=told), *turns, *example.prompt[1:]]
 
 
-def sampling_of(settings: Evaluate) -> Sampling:
-    """The sampling that params.yaml sets for all systems."""
-    return Sampling(settings.temperature, settings.top_p, settings.max_new_tokens, settings.batch_size)
-
-
-def answer_seed(question_id: str, seed: int) -> int:
-    """The seed of one answer: the same for every system, another for every question and sampling seed."""
-    return int(hashlib.sha256(f"{seed}/{question_id}".encode()).hexdigest()[:8], 16)
-
-
 @dataclass(frozen=True)
 class Contestant:
     """What answers: a model on this machine, or (`model` None) one behind an endpoint, which tells no likelihoods."""
@@ -73,7 +62,7 @@ def local_contestant(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
 
     def answer(chats: Sequence[Sequence[Message]], seeds: Sequence[int], label: str) -> list[str]:
         prompts = [prompt_ids(tokenizer, chat) for chat in chats]
-        return generate(model, tokenizer, prompts, sampling_of(settings), seeds, label)
+        return generate(model, tokenizer, prompts, Sampling.of(settings), seeds, label)
 
     return Contestant(answer, model, tokenizer)
 

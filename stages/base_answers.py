@@ -1,0 +1,37 @@
+"""Let the untuned base answer training questions: how it writes is among what the tone classifiers must tell apart."""
+
+from tone.quiet import silence_libraries
+
+silence_libraries()
+
+from dataclasses import replace
+
+from tone.base import load_base, load_tokenizer
+from tone.base_answers import BASE_ANSWERS, BaseAnswer
+from tone.chat_format import prompt_ids
+from tone.errors import run
+from tone.generation import Sampling, answer_seed, generate
+from tone.params import load_params
+from tone.rows import read_examples, write_rows
+from tone.splitting import halves
+
+
+def main() -> None:
+    params = load_params()
+    settings = params.base_answers
+    asked = [example for half in halves(read_examples("train")) for example in half[: settings.questions]]
+    tokenizer = load_tokenizer(params.base_model)
+    texts = generate(
+        load_base(params.base_model, params.compute),
+        tokenizer,
+        [prompt_ids(tokenizer, example.prompt) for example in asked],
+        replace(Sampling.of(params.evaluate), max_new_tokens=settings.max_new_tokens),
+        [answer_seed(example.question_id, params.seed) for example in asked],
+        label="base: answers",
+    )
+    answers = zip(asked, texts, strict=True)
+    write_rows(BASE_ANSWERS, [BaseAnswer(question_id=example.question_id, text=text) for example, text in answers])
+
+
+if __name__ == "__main__":
+    run(main)
