@@ -12,7 +12,7 @@ repro: .venv/ready
 	@dvc repro
 
 test: .venv/ready
-	@python -m pytest
+	@python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 sweep: .venv/ready
 	@python -m tone.sweep $(RANKS)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,26 @@ PARTS = (
 )
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers side by side: threads that spin while they wait for work would take the cores from each other.
+    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+    """A folder that the first of pytest's workers to need it builds, for all of them."""
+    from tone.files import locked
+
+    workers = tmp_path_factory.getbasetemp()
+    folder = (workers.parent if "PYTEST_XDIST_WORKER" in os.environ else workers) / name
+    built = folder.with_suffix(".built")
+    with locked(folder.with_suffix(".lock")):
+        if not built.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            build(folder)
+            built.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tokenizer_folder():
     """The default base, dequantised once into the repo's own cache."""
@@ -38,7 +59,7 @@ def tokenizer_folder():
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory):
     """A folder with a random two-layer Llama and the real tokenizer."""
-    return make_base(tmp_path_factory.mktemp("tiny") / "base")
+    return once(tmp_path_factory, "tiny_base", make_base)
 
 
 def make_base(folder: Path) -> Path:
@@ -121,11 +142,14 @@ def workspace(tmp_path):
 @pytest.fixture(scope="session")
 def tiny_workspace(tmp_path_factory, tiny_base):
     """A copy of the repo in which every stage has run on the tiny model; tests must not change it."""
-    space = copy_repo(tmp_path_factory.mktemp("workspace") / "repo")
-    make_small(space, tiny_base)
-    for name in STAGES:
-        space.stage(name)
-    return space
+
+    def build(root: Path) -> None:
+        space = copy_repo(root)
+        make_small(space, tiny_base)
+        for name in STAGES:
+            space.stage(name)
+
+    return Workspace(once(tmp_path_factory, "tiny_workspace", build))
 
 
 def make_small(space: Workspace, base: Path) -> None:
@@ -178,9 +202,12 @@ def cloned(space: Workspace, target: Path, source: Path | None = None) -> Worksp
 @pytest.fixture(scope="session")
 def tiny_repo(tiny_workspace, tmp_path_factory):
     """The tiny workspace as a repository; tests must not change it: they copy or clone it."""
-    root = tmp_path_factory.mktemp("committed") / "repo"
-    shutil.copytree(tiny_workspace.root, root)
-    return committed(Workspace(root))
+
+    def build(root: Path) -> None:
+        shutil.copytree(tiny_workspace.root, root)
+        committed(Workspace(root))
+
+    return Workspace(once(tmp_path_factory, "tiny_repo", build))
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ def tuned(params: Params) -> Conversation:
 
 
 def greedy(params: Params) -> Sampling:
-    return Sampling(temperature=0, top_p=1, max_new_tokens=params.evaluate.max_new_tokens, batch_size=1)
+    return Sampling(temperature=0, top_p=1, max_new_tokens=params.evaluate.max_new_tokens, batch_tokens=1)
 
 
 def type_in(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
@@ -107,7 +107,7 @@ def test_streams_what_generate_answers(tuned: Conversation, params: Params) -> N
 
 
 def test_draws_what_generate_draws_from_the_same_seed(tuned: Conversation, params: Params) -> None:
-    tuned.sampling = Sampling(temperature=1.5, top_p=0.9, max_new_tokens=24, batch_size=1)
+    tuned.sampling = Sampling(temperature=1.5, top_p=0.9, max_new_tokens=24, batch_tokens=1)
     prompt = tuned._prompt(Message(role="user", content=QUESTION))
     assert answer(tuned, QUESTION) == generate(tuned.model, tuned.tokenizer, [prompt], tuned.sampling, [params.seed])[0]
 

@@ -9,12 +9,12 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM, DynamicCache
 
 from tone.base import load_tokenizer
-from tone.generation import Sampling, draw, generate, generate_ids, likelihood
+from tone.generation import Sampling, batches, draw, generate, generate_ids, likelihood
 from tone.hidden_states import HiddenStates
 from tone.roomy_cache import RoomyLayer, roomy_cache
 
 PROMPTS = ["Why?", "What would you do on a rainy day in a town without a library?", "Tell me about rockets."]
-GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=12, batch_size=8)
+GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=12, batch_tokens=1000)
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,14 @@ def one_at_a_time(model, prompts, most):
     return [out[: out.index(end)] if end in out else out for out in outs]
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_batched_greedy_tokens_equal_transformers_one_at_a_time(tiny, ids, batch_size):
+@pytest.mark.parametrize("batch_tokens", [1, 70, 1000])  # one, two and all at once
+def test_batched_greedy_tokens_equal_transformers_one_at_a_time(tiny, ids, batch_tokens):
     model, tokenizer = tiny
     assert len({len(prompt) for prompt in ids}) == len(ids)  # so some are padded
     assert all(prompt[:3] == ids[0][:3] for prompt in ids)  # so there is a shared prefix
     single = one_at_a_time(model, ids, 12)
     assert len(set(map(tuple, single))) == len(single)
-    sampling = replace(GREEDY, batch_size=batch_size)
+    sampling = replace(GREEDY, batch_tokens=batch_tokens)
     assert generate_ids(model, tokenizer, ids, sampling, [0] * len(ids)) == single
     assert generate(model, tokenizer, ids, sampling, [0] * len(ids)) == [tokenizer.decode(t).strip() for t in single]
 
@@ -58,12 +58,20 @@ def test_rows_that_end_at_different_times_change_nobody(tiny, ids):
     end = max(counts, key=lambda token: len({a.index(token) for a in answers if token in a}))
     expected = [answer[: answer.index(end)] if end in answer else answer for answer in answers]
     assert len({len(answer) for answer in expected}) >= 4
-    sampling = replace(GREEDY, max_new_tokens=60, batch_size=len(prompts))
+    sampling = replace(GREEDY, max_new_tokens=60, batch_tokens=10_000)
     tokenizer.eos_token_id = end
     try:
         assert generate_ids(model, tokenizer, prompts, sampling, [0] * len(prompts)) == expected
     finally:
         tokenizer.eos_token_id = 2
+
+
+def test_batches_hold_as_many_as_fit_in_order_of_length():
+    lengths = [50, 10, 30, 10, 200, 20]
+    found = list(batches(lengths, 90))
+    assert found == [[1, 3, 5], [2], [0], [4]]  # 4 x 30 and 2 x 50 are more than 90; one alone may be
+    assert list(batches(lengths, 10_000)) == [[1, 3, 5, 2, 0, 4]]
+    assert list(batches([], 90)) == []
 
 
 def test_prompts_without_a_shared_prefix(tiny, ids):
@@ -119,7 +127,7 @@ def test_hidden_states_are_those_of_the_first_layers_whatever_becomes_of_the_bas
 
 def test_sampling_depends_on_the_row_seed_and_not_on_the_batch(tiny, ids):
     model, tokenizer = tiny
-    sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=10, batch_size=8)
+    sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=10, batch_tokens=1000)
     together = generate(model, tokenizer, ids, sampling, [1, 2, 3])
     alone = [generate(model, tokenizer, [ids[i]], sampling, [i + 1])[0] for i in range(3)]
     assert together == alone
@@ -129,7 +137,7 @@ def test_sampling_depends_on_the_row_seed_and_not_on_the_batch(tiny, ids):
 def test_the_nucleus_holds_no_token_beyond_top_p():
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]]).repeat(200, 1)
     generators = [torch.Generator().manual_seed(i) for i in range(200)]
-    sampling = Sampling(temperature=1.0, top_p=0.7, max_new_tokens=1, batch_size=1)
+    sampling = Sampling(temperature=1.0, top_p=0.7, max_new_tokens=1, batch_tokens=1)
     drawn = draw(logits, sampling, generators)
     assert set(drawn.tolist()) == {0, 1}  # 0.64 and 0.24: the first two reach 0.7
     assert 0.6 < (drawn == 0).float().mean() < 0.85
@@ -143,8 +151,8 @@ def test_likelihood_counts_the_answer_tokens_only_whatever_the_batch(tiny, ids):
         with torch.no_grad():
             logits = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
         expected.append(-sum(float(logits[len(prompt) + i - 1, token]) for i, token in enumerate(answer)))
-    for batch_size in (1, 8):
-        result = likelihood(model, ids, answers, ["abcd", "ab", "abc"], batch_size)
+    for batch_tokens in (1, 1000):
+        result = likelihood(model, ids, answers, ["abcd", "ab", "abc"], batch_tokens)
         assert result.nats == pytest.approx(expected, rel=1e-4)
         assert result.tokens == (4, 2, 3)
     assert result.perplexity == pytest.approx(torch.tensor(sum(expected) / 9).exp().item(), rel=1e-4)

@@ -23,12 +23,13 @@ class Sampling:
     temperature: float
     top_p: float
     max_new_tokens: int
-    batch_size: int
+    batch_tokens: int
+    """Tokens of prompts and answers that are held at once."""
 
     @classmethod
     def of(cls, settings: Evaluate) -> "Sampling":
         """The sampling that params.yaml sets for all systems."""
-        return cls(settings.temperature, settings.top_p, settings.max_new_tokens, settings.batch_size)
+        return cls(settings.temperature, settings.top_p, settings.max_new_tokens, settings.batch_tokens)
 
 
 def answer_seed(question_id: str, seed: int) -> int:
@@ -60,22 +61,33 @@ def generate_ids(
 ) -> list[list[int]]:
     """The token ids of each answer, without the end of turn; `seeds[i]` alone decides the i-th answer's draws.
 
-    Prompts are sorted by length and padded on the left; a row that has ended leaves the batch, and what all prompts
+    Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; a row that has ended leaves the batch, and what all prompts
     begin with is run through the model once. The draws come from one generator a row, so an answer does not depend on
     what else is in its batch.
     """
     answers: list[list[int]] = [[] for _ in prompts]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     shared = _common_prefix(prompts)
+    lengths = [len(prompt) + sampling.max_new_tokens for prompt in prompts]
     # The bar counts tokens: all that there may be, less what an answer leaves unused when it ends.
     with tqdm(total=len(prompts) * sampling.max_new_tokens, desc=label, unit="token") as bar:
-        for start in range(0, len(order), sampling.batch_size):
-            rows = order[start : start + sampling.batch_size]
+        for rows in batches(lengths, sampling.batch_tokens):
             tails = [list(prompts[i][shared:]) for i in rows]
             batch = _Batch(model, tokenizer, prompts[rows[0]][:shared], tails, [seeds[i] for i in rows])
             for position, tokens in batch.run(sampling, bar):
                 answers[rows[position]] = tokens
     return answers
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Places in order of length, as many at once as come to `batch_tokens` with their padding; at least one."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if batch and (len(batch) + 1) * lengths[i] > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
@@ -205,21 +217,19 @@ def likelihood(
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]],
     texts: Sequence[str],
-    batch_size: int,
+    batch_tokens: int,
     label: str = "perplexity",
 ) -> Likelihood:
     """Negative log-likelihood of each answer's tokens (its end-of-turn token included) after its prompt.
 
-    One forward pass over batches sorted by length, what all prompts begin with once a batch; `texts` are the answers as
+    One forward pass over batches sorted by length, of `batch_tokens` at most, what all prompts begin with once a batch; `texts` are the answers as
     text, for the count of bytes.
     """
     nats, counts = [0.0] * len(prompts), [len(answer) for answer in answers]
     shared = _common_prefix(prompts)
     tails = [[*prompt[shared:], *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    order = sorted(range(len(tails)), key=lambda i: len(tails[i]))
     with tqdm(total=len(prompts), desc=label, unit="answer") as bar:
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        for rows in batches([shared + len(tail) for tail in tails], batch_tokens):
             width = max(len(tails[i]) for i in rows)
             ids = torch.tensor([tails[i] + [0] * (width - len(tails[i])) for i in rows], device=model.device)
             length = torch.tensor([[len(tails[i])] for i in rows], device=model.device)

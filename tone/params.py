@@ -260,7 +260,7 @@ class Evaluate(Section):
     max_new_tokens: Count
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(gt=0, le=1)]
-    batch_size: Count
+    batch_tokens: Count
     samples: Count
 
 

@@ -15,7 +15,7 @@ class Perplexity(evaluate.Metric):
         return evaluate.MetricInfo(
             description="Perplexity of answers after their chat prompts, on the answers' tokens only.",
             citation="",
-            inputs_description="predictions: answers; references: chats as lists of role and content; model, tokenizer, batch_size",
+            inputs_description="predictions: answers; references: chats as lists of role and content; model, tokenizer, batch_tokens",
             features=datasets.Features(
                 {
                     "predictions": datasets.Value("string"),
@@ -24,10 +24,10 @@ class Perplexity(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, model, tokenizer, batch_size):
+    def _compute(self, predictions, references, model, tokenizer, batch_tokens):
         prompts = [prompt_ids(tokenizer, [Message(**message) for message in chat]) for chat in references]
         answers = [answer_ids(tokenizer, text) for text in predictions]
-        result = likelihood(model, prompts, answers, predictions, batch_size)
+        result = likelihood(model, prompts, answers, predictions, batch_tokens)
         return {
             "perplexity": result.perplexity,
             "bits_per_byte": result.bits_per_byte,

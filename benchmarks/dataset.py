@@ -1,0 +1,71 @@
+"""What a larger dataset brings: each persona tuned on all its questions and on half of them, as DVC experiments.
+
+    python -m benchmarks.dataset      # prints the table of docs/dataset.md, in Markdown
+
+The split is stable, so the test questions of the smaller set are among those of the larger one: the differences are taken
+on these, question by question. An experiment that is there already is not run again.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tone.comparison import LEVEL, mean_interval, question_means, teacher_perplexity
+from tone.errors import UserError, run
+from tone.experiments import answers_of, ensure, experiments
+from tone.params import load_params
+from tone.systems import Generation
+
+# Persona, questions per prompt of the whole and of the half.
+SIZES = (("elon_musk", 100, 50), ("philippa_wren", 50, 25))
+SCORES = ("joint", "tone")
+
+
+def main() -> None:
+    seed = load_params().seed
+    lines = [
+        "| persona | questions | test questions | perplexity, persona | joint | tone |",
+        "|---|---|---|---|---|---|",
+    ]
+    differences = []
+    for persona, *sizes in SIZES:
+        whole, half = (answers(persona, size) for size in sizes)
+        for size, rows in zip(sizes, (whole, half), strict=True):
+            cells = [between(*teacher_perplexity(rows, "tuned", seed), digits=1)]
+            for score in SCORES:
+                values = np.array(list(question_means(rows, "tuned", score).values()))
+                cells.append(between(values.mean(), *mean_interval(values, LEVEL, seed)))
+            asked = len({row.question_id for row in rows})
+            lines.append(f"| `{persona}` | 4 × {size} | {asked} | {' | '.join(cells)} |")
+        differences += [f"- `{persona}`, 4 × {sizes[0]} less 4 × {sizes[1]}, {more(whole, half, seed)}"]
+    print("\n".join([*lines, "", *differences]))
+
+
+def answers(persona: str, per_prompt: int) -> list[Generation]:
+    """The scored answers of the persona's tuned model on that many questions per prompt; run if need be."""
+    name = f"{persona.replace('_', '-')}-{per_prompt}"
+    if not ensure(name, [f"persona={persona}", f"questions.per_prompt={per_prompt}"]):
+        raise UserError(f"{name}: no experiment; see the messages above")
+    return answers_of(name, experiments()[name])
+
+
+def between(middle: float, low: float, high: float, digits: int = 3) -> str:
+    """A figure with its interval."""
+    return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def more(whole: Sequence[Generation], half: Sequence[Generation], seed: int) -> str:
+    """What the larger set adds on the questions that both were tested on."""
+    shared = {row.question_id for row in half} & {row.question_id for row in whole}
+    whole, half = ([row for row in rows if row.question_id in shared] for rows in (whole, half))
+    ours, theirs = (teacher_perplexity(rows, "tuned", seed)[0] for rows in (whole, half))
+    parts = [f"on the {len(shared)} test questions of both: perplexity {ours:.1f} against {theirs:.1f}"]
+    for score in SCORES:
+        one, other = (question_means(rows, "tuned", score) for rows in (whole, half))
+        values = np.array([one[question] - other[question] for question in one])
+        parts.append(f"{score} {between(values.mean(), *mean_interval(values, LEVEL, seed))}")
+    return "; ".join(parts)
+
+
+if __name__ == "__main__":
+    run(main)
