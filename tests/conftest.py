@@ -191,6 +191,12 @@ def as_someone(space: Workspace) -> None:
         space.run("git", "config", f"user.{key}", value)
 
 
+def copied(space: Workspace, target: Path) -> Workspace:
+    """A copy with everything in it, to change: what the fixtures hand out is all tests' own."""
+    shutil.copytree(space.root, target, symlinks=True)
+    return Workspace(target)
+
+
 def cloned(space: Workspace, target: Path, source: Path | None = None) -> Workspace:
     """A fresh git clone: without outputs, cache or experiments."""
     space.run("git", "clone", "-q", str(source or space.root), str(target))
@@ -204,8 +210,7 @@ def tiny_repo(tiny_workspace, tmp_path_factory):
     """The tiny workspace as a repository; tests must not change it: they copy or clone it."""
 
     def build(root: Path) -> None:
-        shutil.copytree(tiny_workspace.root, root)
-        committed(Workspace(root))
+        committed(copied(tiny_workspace, root))
 
     return Workspace(once(tmp_path_factory, "tiny_repo", build))
 
@@ -213,9 +218,7 @@ def tiny_repo(tiny_workspace, tmp_path_factory):
 @pytest.fixture(scope="session")
 def swept(tiny_repo, tmp_path_factory):
     """A copy of the tiny repository after `make sweep RANKS="4 2"`, and what that said."""
-    root = tmp_path_factory.mktemp("swept") / "repo"
-    shutil.copytree(tiny_repo.root, root, symlinks=True)
-    space = Workspace(root)
+    space = copied(tiny_repo, tmp_path_factory.mktemp("swept") / "repo")
     return space, make(space, "sweep", "RANKS=4 2").stdout
 
 

@@ -9,7 +9,7 @@ import dvc.api
 import numpy as np
 import pytest
 
-from tests.conftest import Workspace, make, ran
+from tests.conftest import copied, make, ran
 from tone.comparison import teacher_perplexity
 from tone.systems import Generation
 from tone.verify import compare
@@ -45,7 +45,7 @@ def test_a_sweep_ends_with_a_table_by_joint_and_a_picture(swept):
 
 
 def test_an_experiment_with_other_params_is_not_taken_for_the_sweeps(swept, tmp_path):
-    space = copy(swept[0], tmp_path)
+    space = copied(swept[0], tmp_path / "repo")
     space.set(train__learning_rate=0.002)
     result = make(space, "sweep", "RANKS=2", check=False)
     assert result.returncode != 0
@@ -74,7 +74,7 @@ def test_the_interval_of_a_perplexity_is_that_of_a_ratio_of_sums():
 
 
 def test_experiments_are_shown_by_joint_compared_applied_and_made_a_branch(swept, tmp_path):
-    space = copy(swept[0], tmp_path)
+    space = copied(swept[0], tmp_path / "repo")
     sort = ("--sort-by", "metrics/evaluate.json:joint", "--sort-order", "desc")
     shown = list(csv.DictReader(space.run("dvc", "exp", "show", "--csv", *sort).stdout.splitlines()))
     joints = [float(row["joint"]) for row in shown if row["Experiment"] in ("r2", "r4")]
@@ -96,7 +96,7 @@ def test_two_queued_runs_side_by_side_run_the_snapshots_code_and_do_not_disturb_
     tiny_repo, tiny_workspace, tmp_path
 ):
     """Both train the same adapter at once, the worst case for what they share; the workspace's code breaks meanwhile."""
-    space = copy(tiny_repo, tmp_path)
+    space = copied(tiny_repo, tmp_path / "repo")
     shutil.rmtree(space.root / ".cache/checkpoints")
     module = space.root / "tone/adapter.py"
     kept = module.read_text()
@@ -120,7 +120,7 @@ def test_two_queued_runs_side_by_side_run_the_snapshots_code_and_do_not_disturb_
 
 
 def test_verify_tells_equal_near_and_far_metrics(tiny_repo, tmp_path):
-    space = copy(tiny_repo, tmp_path)
+    space = copied(tiny_repo, tmp_path / "repo")
     said = make(space, "verify").stdout
     assert "0 differ within the tolerance, 0 beyond it; 0 outputs have other bytes" in said
     path = space.root / "metrics/evaluate.json"
@@ -140,8 +140,3 @@ def test_verify_tells_equal_near_and_far_metrics(tiny_repo, tmp_path):
 def test_a_metric_on_one_side_only_is_beyond_any_tolerance():
     (difference,) = compare({"evaluate.json:joint": 0.5}, {})
     assert not difference.within
-
-
-def copy(space: Workspace, folder) -> Workspace:
-    shutil.copytree(space.root, folder / "repo", symlinks=True)
-    return Workspace(folder / "repo")

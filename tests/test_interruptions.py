@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Workspace, ran
+from tests.conftest import ROOT, Workspace, copied, ran
 from tests.kill_nine import kill_and_rerun, outputs, remove, timed, written
 from tone.files import is_whole, seal
 
@@ -21,14 +21,12 @@ KILLED = {"questions": 2, "answers": 2, "split": 2, "tone_classifier": 2, "train
 
 @pytest.fixture
 def space(tiny_workspace, tmp_path):
-    shutil.copytree(tiny_workspace.root, tmp_path / "repo", symlinks=True)
-    return Workspace(tmp_path / "repo")
+    return copied(tiny_workspace, tmp_path / "repo")
 
 
 @pytest.fixture
 def repo(tiny_repo, tmp_path):
-    shutil.copytree(tiny_repo.root, tmp_path / "repo", symlinks=True)
-    return Workspace(tmp_path / "repo")
+    return copied(tiny_repo, tmp_path / "repo")
 
 
 @pytest.mark.parametrize("stage", KILLED)

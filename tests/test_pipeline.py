@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, STAGES, cloned, ran
+from tests.conftest import ROOT, STAGES, cloned, copied, ran
 
 DATA_STAGES = ("questions", "answers", "split", "tone_classifier")
 
@@ -44,11 +44,11 @@ def test_a_stage_depends_on_every_module_it_runs_and_on_no_other(stage):
 
 
 @pytest.mark.parametrize("stage", DATA_STAGES)
-def test_data_stages_import_no_torch(stage, tiny_workspace):
+def test_data_stages_import_no_torch(stage, tiny_workspace, tmp_path):
     code = (
         f"import runpy, sys; runpy.run_module('stages.{stage}', run_name='__main__'); sys.exit('torch' in sys.modules)"
     )
-    space = type(tiny_workspace)(tiny_workspace.root)
+    space = copied(tiny_workspace, tmp_path / "repo")
     assert space.run(sys.executable, "-c", code, check=False).returncode == 0
 
 

@@ -1,7 +1,6 @@
 """Pushing and pulling datasets, adapters, runs and experiments: a local folder, and a real S3 server on loopback."""
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace, cloned, make, ran
+from tests.conftest import Workspace, cloned, copied, make, ran
 
 WEED = Path(sys.executable).parent / "weed"
 KEY, SECRET = "loopback-key-id", "loopback-secret"
@@ -107,8 +106,7 @@ def storage(request, tmp_path, credentials):
 
 def pushed(repo: Workspace, storage: Storage, folder: Path) -> tuple[Workspace, Path]:
     """A copy of the repository, pushed to the storage, and the git repository that it is pushed to."""
-    shutil.copytree(repo.root, folder / "first", symlinks=True)
-    space = Workspace(folder / "first")
+    space = copied(repo, folder / "first")
     bare = folder / "origin.git"
     space.run("git", "init", "-q", "--bare", "-b", "main", str(bare))
     space.run("git", "remote", "add", "origin", str(bare))
@@ -182,11 +180,12 @@ def test_another_project_gets_the_adapter_by_name(tiny_repo, s3, credentials, tm
 
 
 @pytest.mark.parametrize("url", ["s3://key:secret@bucket/path", "azure://container/path?sig=secret"])
-def test_an_address_with_credentials_is_refused(url, tiny_repo):
-    result = make(tiny_repo, "remote", f"URL={url}", check=False)
+def test_an_address_with_credentials_is_refused(url, tiny_repo, tmp_path):
+    space = cloned(tiny_repo, tmp_path / "repo")
+    result = make(space, "remote", f"URL={url}", check=False)
     assert result.returncode != 0
     assert "it holds credentials" in result.stderr
-    assert tiny_repo.run("git", "status", "--porcelain").stdout == ""
+    assert space.run("git", "status", "--porcelain").stdout == ""
 
 
 def test_a_remote_that_cannot_be_written_to_is_one_message_and_leaves_the_config_as_it_was(
@@ -194,15 +193,17 @@ def test_a_remote_that_cannot_be_written_to_is_one_message_and_leaves_the_config
 ):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
     (tmp_path / "file").touch()
+    space = cloned(tiny_repo, tmp_path / "repo")
     for target in (s3, Storage(str(tmp_path / "file/below"))):
-        result = make(tiny_repo, "remote", f"URL={target.url}", *target.options, check=False)
+        result = make(space, "remote", f"URL={target.url}", *target.options, check=False)
         assert result.returncode != 0
         assert "cannot be written to and read from" in result.stderr
         assert "Traceback" not in result.stderr
-        assert tiny_repo.run("git", "status", "--porcelain").stdout == ""
+        assert space.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_a_missing_client_is_named(tiny_repo):
+def test_a_missing_client_is_named(tiny_repo, tmp_path):
+    space = cloned(tiny_repo, tmp_path / "repo")
     for scheme in ("gs", "azure"):
-        result = make(tiny_repo, "remote", f"URL={scheme}://somewhere/path", check=False)
+        result = make(space, "remote", f"URL={scheme}://somewhere/path", check=False)
         assert f"pip install 'dvc[{scheme}]==" in result.stderr

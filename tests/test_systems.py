@@ -1,11 +1,10 @@
 """Who is compared with whom, on what, and that a rival that cannot be had costs nobody else's results."""
 
 import json
-import shutil
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, copied
 from tests.teacher_server import TeacherServer
 from tone.bounds import broken_bounds
 from tone.generation import answer_seed
@@ -98,9 +97,7 @@ def test_a_control_beyond_its_bound_is_named():
 @pytest.fixture(scope="module")
 def with_rivals(tiny_workspace, tiny_base, tmp_path_factory):
     """The stage baselines run with a rival that is not there and one that is."""
-    root = tmp_path_factory.mktemp("rivals") / "repo"
-    shutil.copytree(tiny_workspace.root, root)
-    space = type(tiny_workspace)(root)
+    space = copied(tiny_workspace, tmp_path_factory.mktemp("rivals") / "repo")
     space.set(evaluate__rivals=["path:nowhere", f"path:{tiny_base}"], evaluate__seeds=1)
     return space, space.stage("baselines"), f"path:{tiny_base}"
 
@@ -146,14 +143,12 @@ def test_a_verdict_that_turns_with_the_order_is_a_tie():
 
 
 def test_a_model_behind_an_endpoint_is_a_rival_the_teacher_is_a_ceiling_and_neither_may_judge(tiny_workspace, tmp_path):
-    root = tmp_path / "repo"
-    shutil.copytree(tiny_workspace.root, root)
-    space = type(tiny_workspace)(root)
+    space = copied(tiny_workspace, tmp_path / "repo")
     with TeacherServer() as server:
         name = f"endpoint:test-model@{server.url}"
         space.set(evaluate__seeds=1, evaluate__rivals=[name, f"endpoint:other@{server.url}"], evaluate__judge=name)
         space.stage("baselines")
-        metrics = json.loads((root / "metrics/baselines.json").read_text())
+        metrics = json.loads((space.root / "metrics/baselines.json").read_text())
         assert set(metrics["rivals"][name]["prompted"]) == {"joint", "tone", "relevance", "fluency", "prompt"}
         assert "other" in metrics["rivals"][f"endpoint:other@{server.url}"]["error"]
         assert "ceiling" not in metrics
@@ -163,13 +158,13 @@ def test_a_model_behind_an_endpoint_is_a_rival_the_teacher_is_a_ceiling_and_neit
 
         # The server's replies begin with neither A nor B: every verdict is a tie.
         space.stage("evaluate")
-        verdicts = read_measures(root / "metrics/judge.csv")
+        verdicts = read_measures(space.root / "metrics/judge.csv")
         assert verdicts["base"] == {"wins": 0.0, "losses": 0.0, "ties": 1.0}
         assert "teacher_persona" in verdicts
 
         space.set(teacher__model="test-model", teacher__base_url=server.url, evaluate__rivals=[name])
         space.stage("baselines")
-        assert "prompted" in json.loads((root / "metrics/baselines.json").read_text())["ceiling"][name]
+        assert "prompted" in json.loads((space.root / "metrics/baselines.json").read_text())["ceiling"][name]
         result = space.stage("evaluate", check=False)
         assert result.returncode == 1
         assert "evaluate.judge: 'test-model' wrote the data" in result.stderr

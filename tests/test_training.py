@@ -10,6 +10,7 @@ from peft.tuners.lora import Linear
 from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import eager_attention_forward
 
+from tests.conftest import copied
 from tone.attention import GROUPED, grouped_attention
 from tone.base import load_base, load_tokenizer
 from tone.chat_format import IGNORED, supervised
@@ -166,9 +167,8 @@ def test_the_adapter_is_in_peft_format_and_names_the_base_as_the_user_wrote_it(t
 
 def test_training_goes_on_from_its_checkpoint_to_the_same_bytes(tiny_workspace, tmp_path):
     """Remove the last checkpoint, as a kill would, and train again: the adapter must not change."""
-    root = tmp_path / "repo"
-    shutil.copytree(tiny_workspace.root, root)
-    space = type(tiny_workspace)(root)
+    space = copied(tiny_workspace, tmp_path / "repo")
+    root = space.root
     adapter, losses = root / "models/adapter/adapter_model.safetensors", root / "metrics/loss.csv"
     undisturbed = (adapter.read_bytes(), losses.read_bytes())
     checkpoints = sorted((root / ".cache/checkpoints").glob("*/checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
