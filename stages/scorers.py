@@ -5,7 +5,6 @@ from tone.quiet import silence_libraries
 silence_libraries()
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +34,9 @@ from tone.splitting import BASICS, halves
 from tone.tables import write_table
 
 
-def auc(high: Sequence[float], low: Sequence[float]) -> float:
+def auc(high: np.ndarray, low: np.ndarray) -> float:
     """The share of pairs in which a score of `high` is above one of `low`."""
-    return roc_auc_score(np.repeat([1, 0], [len(high), len(low)]), [*high, *low])
+    return float(roc_auc_score(np.repeat([1, 0], [len(high), len(low)]), np.append(high, low)))
 
 
 def main() -> None:

@@ -7,7 +7,9 @@ silence_libraries()
 import math
 import os
 from contextlib import nullcontext
+from typing import Any
 
+from peft import PeftModel
 from transformers import Trainer
 
 from tone.adapter import save_tuned
@@ -65,7 +67,7 @@ def main() -> None:
     tokenizer = load_tokenizer(params.base_model)
     model = model_for_training(params)
     untrained = None
-    if settings.tuning == "lora" and settings.lora.init == "pissa":
+    if isinstance(model, PeftModel) and settings.lora.init == "pissa":
         untrained = checkpoints["untrained"]
         save_peft(model, untrained, params.base_model)
     rewards = None
@@ -75,7 +77,7 @@ def main() -> None:
         scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
         rewards = lambda questions, answers: scorer(questions, answers).joint  # noqa: E731
 
-    history: list[dict[str, float]] = []
+    history: list[dict[str, Any]] = []
     metrics: dict[str, float] = {}
     for phase in settings.phases:
         trainer = make_trainer(Task(phase, model, tokenizer, train, validation, params, checkpoints[phase], rewards))
@@ -113,7 +115,7 @@ def summary(phase: str, trainer: Trainer, prefix: str) -> dict[str, float]:
     return {f"{prefix}validation_loss": losses[best], f"{prefix}best_step": best, f"{prefix}steps": steps}
 
 
-def write_curves(history: list[dict[str, float]]) -> None:
+def write_curves(history: list[dict[str, Any]]) -> None:
     """metrics/loss.csv: training and validation loss by step; for grpo the reward."""
     curves = []
     for row in history:

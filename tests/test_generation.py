@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, DynamicCache
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, DynamicCache
 
 from tone.base import load_tokenizer
 from tone.generation import Sampling, batches, draw, generate, generate_ids, likelihood
 from tone.hidden_states import HiddenStates
 from tone.roomy_cache import RoomyLayer, roomy_cache
+from tone.shared_prefix import ARCHITECTURES, shares
 
 PROMPTS = ["Why?", "What would you do on a rainy day in a town without a library?", "Tell me about rockets."]
 GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=12, batch_tokens=1000)
@@ -35,6 +36,35 @@ def one_at_a_time(model, prompts, most):
     ]
     end = model.generation_config.eos_token_id
     return [out[: out.index(end)] if end in out else out for out in outs]
+
+
+@pytest.mark.parametrize("family", ARCHITECTURES)
+def test_a_prefix_that_is_held_once_gives_the_tokens_of_one_at_a_time(family, tiny):
+    """Three query heads to a key head, a long prefix, tails of different lengths, rows that leave the batch."""
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=50,
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        initializer_range=0.5,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+    assert shares(model)
+    prefix = torch.randint(3, 50, (40,)).tolist()
+    prompts = [prefix + torch.randint(3, 50, (length,)).tolist() for length in (3, 9, 5, 1, 7, 4)]
+    expected = one_at_a_time(model, prompts, 40)
+    assert len({len(answer) for answer in expected}) > 2
+    assert one_at_a_time(model, [prompt[40:] for prompt in prompts], 40) != expected
+    for batch_tokens in (100, 10_000):
+        sampling = replace(GREEDY, max_new_tokens=40, batch_tokens=batch_tokens)
+        assert generate_ids(model, tiny[1], prompts, sampling, [0] * 6) == expected
+    assert model.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 70, 1000])  # one, two and all at once

@@ -62,11 +62,11 @@ def _dequantise(gguf: Path, folder: Path) -> None:
             f"base_model: {gguf}: not a GGUF file that transformers reads ({str(error).splitlines()[0]})"
         ) from None
     # Without these two, save_pretrained would write the weights as still quantised.
-    model.hf_quantizer = None
+    model.hf_quantizer = None  # type: ignore[assignment]
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     # bfloat16 loses less than the four bits the weights come from
-    model = model.to(torch.bfloat16)
+    model.bfloat16()
     model.config.name_or_path = ""
     shutil.rmtree(folder, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))

@@ -39,12 +39,12 @@ def negatives(examples: Sequence[Example], others: Sequence[str], catchphrases: 
 
 def fit_classifier(texts: Sequence[str], labels: np.ndarray, settings: ToneClassifier, seed: int) -> Pipeline:
     """Fit on texts labelled 1 (persona) and 0."""
-    features = tfidf_ngrams(*settings.ngrams, token=WORDS_AND_MARKS)
+    features = tfidf_ngrams(settings.ngrams, token=WORDS_AND_MARKS)
     model = LogisticRegression(C=settings.C, class_weight="balanced", solver="liblinear", random_state=seed)
     return make_pipeline(features, model).fit(texts, labels)
 
 
-def calibrate(model: Pipeline, texts: Sequence[str], labels: np.ndarray) -> CalibratedClassifierCV:
+def calibrate(model: Pipeline, texts: Sequence[str] | np.ndarray, labels: np.ndarray) -> CalibratedClassifierCV:
     """Platt scaling on texts the classifier has not seen, so that 0.8 means right four times in five."""
     return CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid", cv=2, ensemble=False).fit(texts, labels)
 

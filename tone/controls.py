@@ -67,7 +67,7 @@ def paste_catchphrases(text: str, phrases: Sequence[str], seed: int) -> str:
     if not phrases:
         return text
     drawn = random.Random(f"{seed}/{text}")
-    first, last = drawn.sample(phrases, 2) if len(phrases) > 1 else phrases * 2
+    first, last = drawn.sample(phrases, 2) if len(phrases) > 1 else [phrases[0]] * 2
     return f"{first} {text} {last}"
 
 

@@ -70,7 +70,7 @@ def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, 
     """Both views fitted on `texts` against their damaged selves, and weighed on `unseen` ones likewise, at even odds."""
     broken = [*damaged(texts, seed), *damaged(texts, seed + 1)]
     skeletons = make_pipeline(
-        tfidf_ngrams(1, 3, buckets=BUCKETS), LogisticRegression(C=30, class_weight="balanced", max_iter=1000)
+        tfidf_ngrams((1, 3), buckets=BUCKETS), LogisticRegression(C=30, class_weight="balanced", max_iter=1000)
     )
     skeletons.fit([skeleton(text) for text in [*texts, *broken]], [1] * len(texts) + [0] * len(broken))
     # The states cost a forward pass a text: one damaged copy each, shuffled or slipped by turns, is enough.

@@ -53,12 +53,15 @@ class FusedLinear(Linear):
             return super().forward(x, *args, **kwargs)
         (name,) = self.active_adapters
         a, b = self.lora_A[name].weight, self.lora_B[name].weight
-        return _LoRALinear.apply(x, weight, self.base_layer.bias, a, b, self.scaling[name])
+        output: torch.Tensor = _LoRALinear.apply(x, weight, self.base_layer.bias, a, b, self.scaling[name])
+        return output
 
 
 def fuse(model: PeftModel) -> None:
     """Let the plain LoRA layers of `model` over unquantised weights, without dropout, use the faster pass."""
     for layer in model.modules():
-        plain = type(layer) is Linear and type(layer.base_layer) is torch.nn.Linear and not layer.lora_variant
+        if type(layer) is not Linear:
+            continue
+        plain = type(layer.base_layer) is torch.nn.Linear and not layer.lora_variant
         if plain and all(isinstance(dropout, torch.nn.Identity) for dropout in layer.lora_dropout.values()):
             layer.__class__ = FusedLinear

@@ -3,7 +3,9 @@
 import hashlib
 import math
 from collections.abc import Iterator, Sequence, Set
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -12,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from tone.params import Evaluate
 from tone.roomy_cache import roomy_cache
+from tone.shared_prefix import Prefix, shares, sharing
 
 LOGITS_AT_ONCE = 256
 
@@ -47,7 +50,7 @@ def generate(
 ) -> list[str]:
     """One answer to each prompt (token ids), in the order given: what `generate_ids` draws, as text."""
     answers = generate_ids(model, tokenizer, prompts, sampling, seeds, label)
-    return [tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in answers]
+    return [str(tokenizer.decode(tokens, skip_special_tokens=True)).strip() for tokens in answers]
 
 
 @torch.inference_mode()
@@ -62,17 +65,20 @@ def generate_ids(
     """The token ids of each answer, without the end of turn; `seeds[i]` alone decides the i-th answer's draws.
 
     Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; a row that has ended leaves the batch, and what all prompts
-    begin with is run through the model once. The draws come from one generator a row, so an answer does not depend on
+    begin with is run through the model once and, where the model can attend to it so, held once. The draws come from one generator a row, so an answer does not depend on
     what else is in its batch.
     """
     answers: list[list[int]] = [[] for _ in prompts]
     shared = _common_prefix(prompts)
-    lengths = [len(prompt) + sampling.max_new_tokens for prompt in prompts]
+    begins = prompts[0][:shared] if shared else []
+    prefix = _prefix_states(model, begins) if begins and shares(model) else None
+    lengths = [len(prompt) - (shared if prefix else 0) + sampling.max_new_tokens for prompt in prompts]
     # The bar counts tokens: all that there may be, less what an answer leaves unused when it ends.
-    with tqdm(total=len(prompts) * sampling.max_new_tokens, desc=label, unit="token") as bar:
+    bar = tqdm(total=len(prompts) * sampling.max_new_tokens, desc=label, unit="token")
+    with bar, sharing(model) if prefix else nullcontext():
         for rows in batches(lengths, sampling.batch_tokens):
             tails = [list(prompts[i][shared:]) for i in rows]
-            batch = _Batch(model, tokenizer, prompts[rows[0]][:shared], tails, [seeds[i] for i in rows])
+            batch = _Batch(model, tokenizer, begins, prefix, tails, [seeds[i] for i in rows])
             for position, tokens in batch.run(sampling, bar):
                 answers[rows[position]] = tokens
     return answers
@@ -94,9 +100,9 @@ def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """How many tokens all prompts begin with; at least one of each is left over."""
     if not prompts:
         return 0
-    shortest, longest = min(prompts), max(prompts)
+    first, last = min(map(list, prompts)), max(map(list, prompts))  # in the order of a dictionary
     limit = min(len(prompt) for prompt in prompts) - 1
-    return next((i for i in range(limit) if shortest[i] != longest[i]), limit)
+    return next((i for i in range(limit) if first[i] != last[i]), limit)
 
 
 def _prefix_cache(model: PreTrainedModel, prefix: Sequence[int], rows: int) -> DynamicCache:
@@ -108,6 +114,12 @@ def _prefix_cache(model: PreTrainedModel, prefix: Sequence[int], rows: int) -> D
     return cache
 
 
+def _prefix_states(model: PreTrainedModel, prefix: Sequence[int]) -> Prefix:
+    """The same, of one row, for `shared_prefix_attention`."""
+    layers: list[Any] = _prefix_cache(model, prefix, 1).layers
+    return [(layer.keys[0], layer.values[0]) for layer in layers]
+
+
 class _Batch:
     """Rows that are generated together until each has ended."""
 
@@ -115,7 +127,8 @@ class _Batch:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        prefix: Sequence[int],
+        begins: Sequence[int],
+        prefix: Prefix | None,
         tails: list[list[int]],
         seeds: list[int],
     ):
@@ -128,17 +141,21 @@ class _Batch:
         self.ids = torch.tensor(
             [[self.eos] * pad + tail for pad, tail in zip(padding, tails, strict=True)], device=self.device
         )
-        # Columns of the mask: the shared prefix, the padding between it and the tails, the tails.
+        # Columns of the mask: what all begin with, unless it is held apart; the padding between it and the tails; the tails.
+        repeated = [] if prefix else begins
         self.mask = torch.tensor(
-            [[1] * len(prefix) + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
+            [[1] * len(repeated) + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
         )
-        self.cache = _prefix_cache(model, prefix, len(tails))
+        self.cache = _prefix_cache(model, repeated, len(tails))
+        self.apart = {"prefix": prefix} if prefix else {}
+        self.before = len(begins) - len(repeated)
 
     def run(self, sampling: Sampling, bar: tqdm) -> Iterator[tuple[int, list[int]]]:
         """Yield (row, token ids) of each answer as it ends."""
         alive = list(range(len(self.generators)))
         tokens: list[list[int]] = [[] for _ in alive]
-        ids, positions = self.ids, (self.mask.cumsum(1) - 1).clamp(min=0)[:, -self.ids.shape[1] :]
+        positions = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -self.ids.shape[1] :] + self.before
+        ids = self.ids
         for step in range(sampling.max_new_tokens):
             hidden = self.model.model(
                 input_ids=ids,
@@ -146,6 +163,7 @@ class _Batch:
                 position_ids=positions,
                 past_key_values=self.cache,
                 use_cache=True,
+                **self.apart,
             ).last_hidden_state[:, -1]
             drawn = draw(self.model.lm_head(hidden), sampling, [self.generators[row] for row in alive])
             bar.update(len(alive))

@@ -24,8 +24,8 @@ def launch(settings: Train, module: str) -> None:
         if not Path(settings.launch_config).is_file():
             raise UserError(f"train.launch_config: no file {settings.launch_config!r}; `accelerate config` writes one")
         command = ["accelerate", "launch", "--config_file", settings.launch_config, "-m", module]
-    program = Path(sys.executable).with_name(command[0])
-    program = str(program) if program.is_file() else shutil.which(command[0])
+    beside = Path(sys.executable).with_name(command[0])
+    program = str(beside) if beside.is_file() else shutil.which(command[0])
     if program is None:
         raise UserError(f"train.launch: {settings.launch} is not installed beside {sys.executable}")
     sys.stdout.flush()

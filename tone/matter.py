@@ -36,7 +36,7 @@ def _unrelated(asked: Sequence[Example], embed: Embed, limit: float) -> Check:
         similarity = embed([getattr(example, style) for example in asked]) @ questions.T
         nearer = (similarity > np.diag(similarity)[:, None]).mean(1)
         worst = max(worst, float(nearer.max()))
-        for place in np.flatnonzero(nearer > limit):
+        for place in np.flatnonzero(nearer > limit).tolist():
             example = asked[place]
             offenders.append(
                 f'{example.question_id} "{excerpt(example.question)}": "{excerpt(getattr(example, style))}" is nearer to '

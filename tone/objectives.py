@@ -1,6 +1,6 @@
 """The trainer for an objective: TRL's, with the examples as token ids and the work that nobody reads left out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from tone.params import Params, Train
 from tone.progress import name_bar
 from tone.rows import Example
 
-Rewards = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+Rewards = Callable[[Sequence[str], Sequence[str]], Iterable[float]]
 
 
 class AnswerTrainer(SFTTrainer):
@@ -37,7 +37,7 @@ class AnswerTrainer(SFTTrainer):
     ) -> torch.Tensor:
         if self.accelerator.num_processes > 1:  # the gradients are averaged by the wrapper's forward pass
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         with self.accelerator.autocast():  # which the wrapper's forward pass would do
             return answer_loss(base, inputs, num_items_in_batch)
 
@@ -135,7 +135,7 @@ def _rewarded(task: Task) -> Trainer:
     rewards, settings = task.rewards, task.params.train.grpo
     assert rewards is not None, "grpo needs something that scores answers"
 
-    def joint(completions: Sequence[Any], question: Sequence[str], **_: Any) -> list[float]:
+    def joint(completions: Sequence[Any], question: Sequence[str], **_: Any) -> list[float | None]:
         answers = [completion[-1]["content"].strip() for completion in completions]
         return [float(reward) for reward in rewards(question, answers)]
 

@@ -64,7 +64,7 @@ class Relevance:
 
 def fit_words(texts: Sequence[str]) -> Pipeline:
     """Weights of word stems (runs of letters), rare ones counting more."""
-    return tfidf_ngrams(4, 5, analyzer="char_wb").fit([content_words(text) for text in texts])
+    return tfidf_ngrams((4, 5), analyzer="char_wb").fit([content_words(text) for text in texts])
 
 
 def calibrate_relevance(relevance: Relevance, examples: Sequence[Example]) -> Relevance:

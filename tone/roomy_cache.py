@@ -26,13 +26,13 @@ class RoomyLayer(DynamicLayer):
         held = self.get_seq_length()
         if self.buffers is None or self.buffers[0].shape[2] < held + new:
             room = ROOM * -(-(held + new) // ROOM) + ROOM
-            old = (self.keys, self.values) if held else None
+            old = [states for states in (self.keys, self.values) if held and states is not None]
             self.lazy_initialization(key_states, value_states)
             self.buffers = (
                 key_states.new_empty(rows, heads, room, key_states.shape[-1]),
                 value_states.new_empty(rows, heads, room, value_states.shape[-1]),
             )
-            for buffer, states in zip(self.buffers, old or (), strict=False):
+            for buffer, states in zip(self.buffers, old, strict=False):
                 buffer[:, :, :held] = states
         keys, values = (buffer[:rows, :, : held + new] for buffer in self.buffers)
         keys[:, :, held:], values[:, :, held:] = key_states, value_states
@@ -46,12 +46,13 @@ class RoomyLayer(DynamicLayer):
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep the rows `indices`, in that order; only those that change their place are copied."""
-        if not self.get_seq_length():
+        keys, values = self.keys, self.values
+        if keys is None or values is None or not self.get_seq_length():
             return
         moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
-        for states in (self.keys, self.values):
+        for states in (keys, values):
             states[moved] = states[indices[moved]]
-        self.keys, self.values = self.keys[: len(indices)], self.values[: len(indices)]
+        self.keys, self.values = keys[: len(indices)], values[: len(indices)]
 
 
 def roomy_cache(config: PretrainedConfig) -> DynamicCache:

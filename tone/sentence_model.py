@@ -36,7 +36,7 @@ class Embedder:
         except (ValueError, OSError, KeyError) as error:
             raise UserError(f"scorers.sentence_model: {model!r}: not loaded ({str(error).splitlines()[0]})") from None
         if adapter is not None:
-            transformer = self.model[0]
+            transformer: Any = self.model[0]
             transformer.auto_model = PeftModel.from_pretrained(transformer.auto_model, adapter).merge_and_unload()
         self.known: dict[str, np.ndarray] = {}
 
@@ -95,7 +95,7 @@ def tune(
     and each question likewise: what is asked of it later is to which of many questions an answer belongs.
     As they come, sentence embeddings are also near where the register is: the tuned ones have to go by the matter.
     """
-    transformer = embed.model[0]
+    transformer: Any = embed.model[0]
     torch.manual_seed(seed)
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
     transformer.auto_model = tuned = get_peft_model(transformer.auto_model, config)

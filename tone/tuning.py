@@ -1,6 +1,7 @@
 """The model that a tuning trains: which weights move, and in what the rest are kept."""
 
 import re
+from typing import TypeVar
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -12,6 +13,7 @@ from tone.errors import UserError
 from tone.fused_lora import fuse
 from tone.params import LastLayers, LoRA, Params
 
+AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
 LAYERS = {"attention": ["q_proj", "k_proj", "v_proj", "o_proj"], "mlp": ["gate_proj", "up_proj", "down_proj"]}
 
 
@@ -19,7 +21,7 @@ def model_for_training(params: Params) -> PreTrainedModel | PeftModel:
     """The base with what `train.tuning` trains, and nothing else, requiring gradients."""
     settings, cpu = params.train, not torch.cuda.is_available()
     once = settings.dequantize == "once" or (settings.dequantize == "auto" and cpu)
-    model = load_quantised(
+    base = load_quantised(
         params.base_model,
         params.compute,
         settings.tuning,
@@ -28,13 +30,13 @@ def model_for_training(params: Params) -> PreTrainedModel | PeftModel:
         attention=GROUPED if cpu else "sdpa",
     )
     if settings.tuning == "last_layers":
-        train_last_layers(model, settings.last_layers)
-    elif settings.tuning != "full":
-        model = add_adapter(model, settings.lora, params.seed)
-    return in_float32(model)
+        train_last_layers(base, settings.last_layers)
+    if settings.tuning in ("full", "last_layers"):
+        return in_float32(base)
+    return in_float32(add_adapter(base, settings.lora, params.seed))
 
 
-def in_float32(model: torch.nn.Module) -> torch.nn.Module:
+def in_float32(model: AnyModule) -> AnyModule:
     """Keep the trained weights in float32, where small updates are not lost; layers use them in the base's dtype."""
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -63,7 +65,7 @@ def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
     torch.manual_seed(seed)
     config = LoraConfig(
         r=settings.r,
-        lora_alpha=settings.scaled_by,
+        lora_alpha=settings.scaled_by,  # type: ignore[arg-type]  # peft only divides it
         lora_dropout=settings.dropout,
         target_modules=target_modules(model, settings),
         use_rslora=settings.rslora,

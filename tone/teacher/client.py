@@ -146,7 +146,7 @@ async def open_endpoint(settings: Teacher, limits: Limits) -> AsyncIterator[Endp
             if b"insufficient_quota" in await response.aread():
                 response.headers["x-should-retry"] = "false"
 
-    hooks = {"request": [before], "response": [after]}
+    hooks: dict[str, list[Callable[..., Any]]] = {"request": [before], "response": [after]}
     async with AsyncOpenAI(
         api_key=key or "none",
         base_url=endpoint_url(settings),

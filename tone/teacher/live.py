@@ -15,8 +15,8 @@ from tqdm import tqdm
 from tone.errors import UserError
 from tone.params import Teacher
 from tone.recordings import Recording, read_recordings
-from tone.teacher.batch import open_batches
-from tone.teacher.client import Unsupported, check_key, endpoint_url, open_endpoint
+from tone.teacher.batch import Batches, open_batches
+from tone.teacher.client import Endpoint, Unsupported, check_key, endpoint_url, open_endpoint
 from tone.teacher.cost import Prices
 from tone.teacher.limits import Limits
 from tone.teacher.protocol import Check, Result, Unusable, together
@@ -88,6 +88,7 @@ class LiveTeacher:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[None]:
         """What asking needs while an event loop runs."""
+        self.endpoint: Endpoint | Batches
         self.slots = asyncio.Semaphore(self.settings.concurrency)
         self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.flying = 0
@@ -98,7 +99,8 @@ class LiveTeacher:
                 self.endpoint = endpoint
                 yield
                 return
-            async with open_batches(endpoint, self.store) as self.endpoint:
+            async with open_batches(endpoint, self.store) as batches:
+                self.endpoint = batches
                 yield
 
     async def _session(self, work: Coroutine[Any, Any, Result]) -> Result:
