@@ -1,11 +1,12 @@
 # make repro: the pipeline, from nothing to metrics.  make test: the tests.  Both build .venv first if need be.
 # make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
-# `dvc push` goes.  make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
+# `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
+# make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test sweep compare remote verify clean
+.PHONY: repro test bench sweep compare remote verify clean
 RANKS ?= 2 4 8 16
 
 repro: .venv/ready
@@ -13,6 +14,9 @@ repro: .venv/ready
 
 test: .venv/ready
 	@python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+bench: .venv/ready
+	@python -m benchmarks
 
 sweep: .venv/ready
 	@python -m tone.sweep $(RANKS)

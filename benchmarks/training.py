@@ -30,7 +30,7 @@ from tone.chat_format import IGNORED, supervised
 from tone.experiments import changed
 from tone.objectives import Task, make_trainer
 from tone.params import Params, load_params
-from tone.rows import Example, read_examples
+from tone.rows import Example, Message, read_examples
 from tone.tuning import model_for_training
 
 TUNINGS = ("lora", "qlora")
@@ -95,10 +95,23 @@ def stage_trainer(params: Params, examples: Sequence[Example], tokenizer: Any, s
     return make_trainer(Task(phase, model_for_training(params), tokenizer, examples, examples[:1], short, folder))
 
 
-def measure(params: Params, which: str, steps: int) -> dict[str, float]:
-    """Train for `steps` steps; tokens a second, their cost in GFLOP, and the process's peak memory."""
+def joined(examples: Sequence[Example], count: int) -> list[Example]:
+    """Every `count` examples as one, which is asked the first question and has all the answers."""
+    groups = [examples[start : start + count] for start in range(0, len(examples) - count + 1, count)]
+    answers = [" ".join(example.answer for example in group) for group in groups]
+    return [
+        group[0].model_copy(update={"completion": [Message(role="assistant", content=answer)]})
+        for group, answer in zip(groups, answers, strict=True)
+    ]
+
+
+def measure(params: Params, which: str, steps: int, examples: Sequence[Example], answers: int = 1) -> dict[str, float]:
+    """Train for `steps` steps; tokens a second, their cost in GFLOP, and the process's peak memory.
+
+    With `answers` over 1 the examples are longer: so many answers in one.
+    """
     tokenizer = load_tokenizer(params.base_model)
-    examples = read_examples("train")
+    examples = joined(examples, answers)
     with tempfile.TemporaryDirectory() as folder:
         build = stage_trainer if which == "ours" else stock_trainer
         trainer = build(params, examples, tokenizer, steps, Path(folder))
@@ -154,6 +167,23 @@ def matmul_rate(params: Params) -> float:
     return operations / seconds / 1e9
 
 
+def growth(steps: int) -> dict[str, float]:
+    """LoRA's tokens a second at other ranks, with fewer examples, and with longer ones."""
+    variants = {
+        "rank 4": ("-S", "train.lora.r=4"),
+        "rank 64": ("-S", "train.lora.r=64"),
+        "100 examples": ("--examples", "100"),
+        "three answers in one example": ("--answers", "3"),
+    }
+    results = {}
+    print("| LoRA with | tokens/s | peak GiB |\n|---|---|---|")
+    for name, options in variants.items():
+        run = in_its_own_process("--measure", "ours", "--steps", str(steps), "-S", "train.tuning=lora", *options)
+        print(f"| {name} | {run['tokens_per_second']} | {run['peak_gib']} |", flush=True)
+        results[f"train_lora_{name.replace(' ', '_')}_tokens_per_second"] = run["tokens_per_second"]
+    return results
+
+
 def in_its_own_process(*arguments: str) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.training", *arguments]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -193,6 +223,8 @@ def main() -> None:
         "--measure", choices=["stock", "ours", "matmul"], help="one run, as JSON; default: all, as a table"
     )
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--examples", type=int, help="train on the first so many; default: all")
+    parser.add_argument("--answers", type=int, default=1, help="so many answers in one example")
     parser.add_argument(
         "-S", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change a parameter"
     )
@@ -201,7 +233,8 @@ def main() -> None:
     if options.measure == "matmul":
         print(json.dumps({"gflop_per_second": matmul_rate(params)}))
     elif options.measure:
-        print(json.dumps(measure(params, options.measure, options.steps)))
+        examples = read_examples("train")[: options.examples]
+        print(json.dumps(measure(params, options.measure, options.steps, examples, options.answers)))
     else:
         print(json.dumps(report(TUNINGS, options.steps), indent=2))
 

@@ -1,0 +1,84 @@
+"""All that is measured of speed, one after the other: `make bench`, about ten minutes on 2 cores. Needs `data/`, from `dvc repro`.
+
+Prints tables with ratios, and writes them to benchmarks/results.json, results.md and results.png. Nothing else should run
+beside it: two torch processes on two cores slow each other down tenfold.
+"""
+
+from tone.quiet import silence_libraries
+
+silence_libraries()
+
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+from benchmarks import generation, startup, training
+from tone.errors import run
+from tone.files import replacing
+from tone.params import load_params
+
+STEPS = 6
+FOLDER = Path("benchmarks")
+RATIOS = {
+    "train_ratio_to_stock": "training, to a stock SFTTrainer",
+    "generate_ratio_to_single": "generation, to one prompt at a time",
+}
+SHARES = {
+    "train_lora_share_of_matmul_rate": "LoRA, of the matrix-product rate",
+    "train_qlora_share_of_matmul_rate": "QLoRA, of the matrix-product rate",
+}
+
+
+def main() -> None:
+    started = time.perf_counter()
+    tuning = load_params().train.tuning
+    results = training.report(training.TUNINGS, STEPS)
+    # The headline figures are those of the tuning in params.yaml.
+    for name in ("ratio_to_stock", "share_of_matmul_rate"):
+        if f"train_{tuning}_{name}" in results:
+            results[f"train_{name}"] = results[f"train_{tuning}_{name}"]
+    results |= training.growth(STEPS)
+    generated = generation.measure()
+    print("\n".join(f"{name:36} {value:10.1f}" for name, value in generated.items()))
+    results |= generated | startup.measure()
+    results["seconds"] = time.perf_counter() - started
+    write({name: round(value, 3) for name, value in results.items()})
+
+
+def write(results: dict[str, float]) -> None:
+    """The figures as JSON, as a table and as a picture, with the machine that they are of."""
+    machine = f"{processor()}, {os.cpu_count()} cores, torch {version('torch')}"
+    with replacing(FOLDER / "results.json") as file:
+        file.write(json.dumps({"machine": machine, **results}, indent=2) + "\n")
+    rows = "\n".join(f"| `{name}` | {value:g} |" for name, value in results.items())
+    with replacing(FOLDER / "results.md") as file:
+        file.write(f"# Speed\n\nWritten by `make bench` on {machine}.\n\n| figure | value |\n|---|---|\n{rows}\n")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 2.4), layout="constrained")
+    for axes, names, title in ((left, RATIOS, "times as fast"), (right, SHARES, "share")):
+        shown = {label: results[name] for name, label in names.items() if name in results}
+        axes.bar_label(axes.barh(list(shown), list(shown.values()), color="#4269d0"), fmt="%.2f", padding=3)
+        axes.set_xlabel(title)
+        axes.margins(x=0.15)
+    figure.savefig(FOLDER / "results.png", dpi=120, metadata={"Software": None})
+    print(f"\n{FOLDER}/results.json, results.md and results.png written")
+
+
+def processor() -> str:
+    """The CPU's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    run(main)
