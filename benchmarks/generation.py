@@ -78,7 +78,9 @@ def measure() -> dict[str, float]:
         tokens[name] = sum(min(len(answer) + 1, sampling.max_new_tokens) for answer in answers)
     answers = [answer_ids(tokenizer, example.answer) for example in test]
     with timed(seconds, "perplexity"):
-        likelihood(base, prompts["generate"], answers, [example.answer for example in test], sampling.batch_tokens // 8)
+        likelihood(
+            base, prompts["generate"], answers, [example.answer for example in test], sampling.batch_tokens // 16
+        )
     tokens["perplexity"] = sum(map(len, answers))
 
     rates = {f"{name}_tokens_per_second": tokens[name] / seconds[name] for name in tokens}

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator, Sequence, Set
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,21 +64,19 @@ def generate_ids(
 ) -> list[list[int]]:
     """The token ids of each answer, without the end of turn; `seeds[i]` alone decides the i-th answer's draws.
 
-    Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; a row that has ended leaves the batch, and what all prompts
-    begin with is run through the model once and, where the model can attend to it so, held once. The draws come from one generator a row, so an answer does not depend on
-    what else is in its batch.
+    Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; a row that has ended
+    leaves the batch. What all prompts begin with is run through the model once and, where the model can attend to it so,
+    held once. The draws come from one generator a row, so an answer does not depend on what else is in its batch.
     """
     answers: list[list[int]] = [[] for _ in prompts]
-    shared = _common_prefix(prompts)
-    begins = prompts[0][:shared] if shared else []
-    prefix = _prefix_states(model, begins) if begins and shares(model) else None
-    lengths = [len(prompt) - (shared if prefix else 0) + sampling.max_new_tokens for prompt in prompts]
+    beginning = _Beginning(model, prompts)
+    tails = [list(prompt[beginning.length :]) for prompt in prompts]
+    lengths = [beginning.columns + len(tail) + sampling.max_new_tokens for tail in tails]
     # The bar counts tokens: all that there may be, less what an answer leaves unused when it ends.
     bar = tqdm(total=len(prompts) * sampling.max_new_tokens, desc=label, unit="token")
-    with bar, sharing(model) if prefix else nullcontext():
+    with bar, beginning.attended():
         for rows in batches(lengths, sampling.batch_tokens):
-            tails = [list(prompts[i][shared:]) for i in rows]
-            batch = _Batch(model, tokenizer, begins, prefix, tails, [seeds[i] for i in rows])
+            batch = _Batch(model, tokenizer, beginning, [tails[i] for i in rows], [seeds[i] for i in rows])
             for position, tokens in batch.run(sampling, bar):
                 answers[rows[position]] = tokens
     return answers
@@ -105,19 +103,34 @@ def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return next((i for i in range(limit) if first[i] != last[i]), limit)
 
 
-def _prefix_cache(model: PreTrainedModel, prefix: Sequence[int], rows: int) -> DynamicCache:
-    """Keys and values of the tokens that all rows begin with, computed once."""
-    cache = roomy_cache(model.config)
-    if prefix:
-        model.model(input_ids=torch.tensor([list(prefix)], device=model.device), past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(rows)
-    return cache
+class _Beginning:
+    """What all prompts begin with: held once where the model can attend to it so, else in the cache of each row."""
 
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
+        self.model = model
+        self.length = _common_prefix(prompts)
+        self.tokens = list(prompts[0][: self.length]) if self.length else []
+        self.columns = self.length
+        """How many columns it takes in the mask of each row."""
+        self.keywords: dict[str, Prefix] = {}
+        """What the model has to be called with besides."""
+        if self.length and shares(model):
+            layers: list[Any] = self.cache(1).layers
+            self.keywords = {"prefix": [(layer.keys[0], layer.values[0]) for layer in layers]}
+            self.columns = 0
 
-def _prefix_states(model: PreTrainedModel, prefix: Sequence[int]) -> Prefix:
-    """The same, of one row, for `shared_prefix_attention`."""
-    layers: list[Any] = _prefix_cache(model, prefix, 1).layers
-    return [(layer.keys[0], layer.values[0]) for layer in layers]
+    def cache(self, rows: int) -> DynamicCache:
+        """A cache for so many rows, with what is not held apart."""
+        cache = roomy_cache(self.model.config)
+        if self.columns:
+            ids = torch.tensor([self.tokens], device=self.model.device)
+            self.model.model(input_ids=ids, past_key_values=cache, use_cache=True)
+            cache.batch_repeat_interleave(rows)
+        return cache
+
+    def attended(self) -> AbstractContextManager[None]:
+        """Within it the model can be called with `keywords`."""
+        return sharing(self.model) if self.keywords else nullcontext()
 
 
 class _Batch:
@@ -127,8 +140,7 @@ class _Batch:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        begins: Sequence[int],
-        prefix: Prefix | None,
+        beginning: _Beginning,
         tails: list[list[int]],
         seeds: list[int],
     ):
@@ -142,13 +154,13 @@ class _Batch:
             [[self.eos] * pad + tail for pad, tail in zip(padding, tails, strict=True)], device=self.device
         )
         # Columns of the mask: what all begin with, unless it is held apart; the padding between it and the tails; the tails.
-        repeated = [] if prefix else begins
+        columns = beginning.columns
         self.mask = torch.tensor(
-            [[1] * len(repeated) + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
+            [[1] * columns + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
         )
-        self.cache = _prefix_cache(model, repeated, len(tails))
-        self.apart = {"prefix": prefix} if prefix else {}
-        self.before = len(begins) - len(repeated)
+        self.cache = beginning.cache(len(tails))
+        self.keywords = beginning.keywords
+        self.before = beginning.length - columns
 
     def run(self, sampling: Sampling, bar: tqdm) -> Iterator[tuple[int, list[int]]]:
         """Yield (row, token ids) of each answer as it ends."""
@@ -163,7 +175,7 @@ class _Batch:
                 position_ids=positions,
                 past_key_values=self.cache,
                 use_cache=True,
-                **self.apart,
+                **self.keywords,
             ).last_hidden_state[:, -1]
             drawn = draw(self.model.lm_head(hidden), sampling, [self.generators[row] for row in alive])
             bar.update(len(alive))
@@ -240,23 +252,29 @@ def likelihood(
 ) -> Likelihood:
     """Negative log-likelihood of each answer's tokens (its end-of-turn token included) after its prompt.
 
-    One forward pass over batches sorted by length, of `batch_tokens` at most, what all prompts begin with once a batch; `texts` are the answers as
-    text, for the count of bytes.
+    One forward pass over batches sorted by length, of `batch_tokens` at most, what all prompts begin with once; `texts` are
+    the answers as text, for the count of bytes.
     """
     nats, counts = [0.0] * len(prompts), [len(answer) for answer in answers]
-    shared = _common_prefix(prompts)
-    tails = [[*prompt[shared:], *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    with tqdm(total=len(prompts), desc=label, unit="answer") as bar:
-        for rows in batches([shared + len(tail) for tail in tails], batch_tokens):
+    beginning = _Beginning(model, prompts)
+    tails = [[*prompt[beginning.length :], *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+    with tqdm(total=len(prompts), desc=label, unit="answer") as bar, beginning.attended():
+        for rows in batches([beginning.columns + len(tail) for tail in tails], batch_tokens):
             width = max(len(tails[i]) for i in rows)
             ids = torch.tensor([tails[i] + [0] * (width - len(tails[i])) for i in rows], device=model.device)
             length = torch.tensor([[len(tails[i])] for i in rows], device=model.device)
             answer = torch.tensor([[counts[i]] for i in rows], device=model.device)
             place = torch.arange(width, device=model.device)
             supervised = ((place >= length - answer) & (place < length))[:, 1:]
-            mask = torch.cat([ids.new_ones(len(rows), shared), (place < length).long()], dim=1)
-            cache = _prefix_cache(model, prompts[0][:shared], len(rows))
-            hidden = model.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
+            mask = torch.cat([ids.new_ones(len(rows), beginning.columns), (place < length).long()], dim=1)
+            hidden = model.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=(place + beginning.length).expand_as(ids),
+                past_key_values=beginning.cache(len(rows)),
+                use_cache=True,
+                **beginning.keywords,
+            )
             # A share of the tokens at a time: the logits of all would take half a gigabyte.
             states = hidden.last_hidden_state[:, :-1][supervised].split(LOGITS_AT_ONCE)
             targets = ids[:, 1:][supervised].split(LOGITS_AT_ONCE)

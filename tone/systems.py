@@ -177,7 +177,7 @@ def predict_teacher(
             references=[[message.model_dump() for message in chat] for chat in chats],
             model=model,
             tokenizer=tokenizer,
-            batch_tokens=batch_tokens // 8,  # a whole answer at once holds more than its keys and values
+            batch_tokens=batch_tokens // 16,  # a whole answer at once holds more than its keys and values
         )
         metrics[f"perplexity_{style}"] = round(result["perplexity"], 6)
         metrics[f"bits_per_byte_{style}"] = round(result["bits_per_byte"], 6)
