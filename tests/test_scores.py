@@ -29,6 +29,7 @@ DEGENERATE = {
 def data(tmp_path_factory):
     """The real split and tone classifier of the default persona."""
     space = copy_repo(tmp_path_factory.mktemp("scores") / "repo")
+    space.set(base_answers__questions=8, base_answers__max_new_tokens=32)
     for stage in ("questions", "answers", "split", "base_answers", "tone_classifier"):
         space.stage(stage)
     sides = {side: read_rows(space.root / f"data/{side}.jsonl", Example) for side in ("train", "validation", "test")}
