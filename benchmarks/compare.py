@@ -6,6 +6,10 @@ Each is `dvc exp run --temp`, beside the workspace. One whose experiment is ther
 that was stopped goes on where it was; methods that have not run are left out of the page.
 """
 
+from tone.quiet import silence_libraries
+
+silence_libraries()
+
 import argparse
 import io
 import json

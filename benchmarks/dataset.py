@@ -6,6 +6,10 @@ The split is stable, so the test questions of the smaller set are among those of
 on these, question by question. An experiment that is there already is not run again.
 """
 
+from tone.quiet import silence_libraries
+
+silence_libraries()
+
 from collections.abc import Sequence
 
 import numpy as np
