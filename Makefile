@@ -2,6 +2,7 @@
 # make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
 # `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
 # make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
+# make clean: remove .venv and what can be made again in .cache; what a live teacher was paid for stays.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -39,4 +40,5 @@ verify: .venv/ready
 	@touch $@
 
 clean:
-	rm -rf .venv .cache
+	rm -rf .venv
+	[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name teacher -exec rm -rf {} +

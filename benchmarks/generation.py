@@ -79,7 +79,7 @@ def measure() -> dict[str, float]:
     answers = [answer_ids(tokenizer, example.answer) for example in test]
     with timed(seconds, "perplexity"):
         likelihood(
-            base, prompts["generate"], answers, [example.answer for example in test], sampling.batch_tokens // 16
+            base, prompts["generate"], answers, [example.answer for example in test], params.evaluate.forward_tokens
         )
     tokens["perplexity"] = sum(map(len, answers))
 

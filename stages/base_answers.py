@@ -4,8 +4,6 @@ from tone.quiet import silence_libraries
 
 silence_libraries()
 
-from dataclasses import replace
-
 from tone.base import load_base, load_tokenizer
 from tone.base_answers import BASE_ANSWERS, BaseAnswer
 from tone.chat_format import prompt_ids
@@ -14,6 +12,8 @@ from tone.generation import Sampling, answer_seed, generate
 from tone.params import load_params
 from tone.rows import read_examples, write_rows
 from tone.splitting import halves
+
+BATCH_TOKENS = 16384
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
         load_base(params.base_model, params.compute),
         tokenizer,
         [prompt_ids(tokenizer, example.prompt) for example in asked],
-        replace(Sampling.of(params.evaluate), max_new_tokens=settings.max_new_tokens),
+        Sampling(settings.temperature, settings.top_p, settings.max_new_tokens, BATCH_TOKENS),
         [answer_seed(example.question_id, params.seed) for example in asked],
         label="base: answers",
     )

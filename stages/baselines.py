@@ -67,7 +67,7 @@ def main() -> None:
         name: run_probes(name, base, scorer, system, params.seed)
         for name, system in (("base", params.system_prompt), ("base_prompted", persona.system))
     }
-    retention["base"] |= predict_neutral(model, tokenizer)
+    retention["base"] |= predict_neutral(model, tokenizer, settings.forward_tokens)
 
     # Other models, prompted in the same two ways.
     for label in settings.rivals:

@@ -66,7 +66,7 @@ def main() -> None:
 
     # What tuning may have cost: neutral English forgotten, the tone dropped on request or in another form.
     retention[TUNED] = run_probes(TUNED, contestant, scorer, params.system_prompt, params.seed)
-    retention[TUNED] |= predict_neutral(tuned, tokenizer)
+    retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
 
     write_rows("data/tuned_generations.jsonl", contest.generations)
     write_json("metrics/evaluate.json", metrics)

@@ -7,6 +7,7 @@ silence_libraries()
 import math
 import os
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
@@ -28,6 +29,7 @@ from tone.tables import write_table
 from tone.tuning import model_for_training
 
 INPUTS = ["data/train.jsonl", "data/validation.jsonl"]
+REWARDS = ("models/tone_classifier", "models/scorers")  # of grpo
 CODE = [
     "stages/train_qlora.py",
     "tone/adapter.py",
@@ -51,13 +53,16 @@ def main() -> None:
     train = [row for row in train for _ in range(settings.basics_times if row.category == BASICS else 1)]
 
     # Checkpoints are keyed by all that shapes them: another rank never goes on from this one's.
+    grpo = "grpo" in settings.phases
+    rewarded_by = sorted(path for folder in REWARDS if grpo for path in Path(folder).rglob("*") if path.is_file())
     key = content_key(
-        INPUTS + CODE,
+        [*INPUTS, *CODE, *rewarded_by],
         settings.model_dump(),
         params.seed,
         params.base_model,
         str(compute_dtype(params.compute.dtype)),
         params.compute.attention,
+        params.compute.threads,
         processes(),
         os.uname().machine,
     )
@@ -71,7 +76,7 @@ def main() -> None:
         untrained = checkpoints["untrained"]
         save_peft(model, untrained, params.base_model)
     rewards = None
-    if "grpo" in settings.phases:
+    if grpo:
         from tone.scoring import Scorer
 
         scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)

@@ -63,6 +63,11 @@ def test_every_output_is_ignored_by_git_and_every_metric_is_not():
             assert f"/{name}" not in ignored
 
 
+def test_how_answers_are_sampled_touches_nothing_that_is_trained_or_fitted():
+    read = {stage for stage, spec in STAGES.items() if any(str(key).startswith("evaluate") for key in spec["params"])}
+    assert read == {"baselines", "evaluate"}
+
+
 def digests(root: Path) -> dict[str, str]:
     """The hash of every output, metric and plot."""
     files = [

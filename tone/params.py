@@ -137,6 +137,8 @@ class Split(Section):
 class BaseAnswers(Section):
     questions: Count
     max_new_tokens: Count
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
 
 
 class ToneClassifier(Section):
@@ -262,6 +264,11 @@ class Evaluate(Section):
     top_p: Annotated[float, Field(gt=0, le=1)]
     batch_tokens: Count
     samples: Count
+
+    @property
+    def forward_tokens(self) -> int:
+        """Tokens of one forward pass over whole texts, which holds more of each than its keys and values."""
+        return max(1, self.batch_tokens // 16)
 
 
 class Params(Section):

@@ -87,12 +87,12 @@ def run_probes(name: str, contestant: Contestant, scorer: Scorer, system: str, s
     return {key: round(value, 6) for key, value in metrics.items()}
 
 
-def predict_neutral(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+def predict_neutral(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_tokens: int) -> dict[str, float]:
     """Perplexity and bits per byte of the paragraphs of data/neutral.txt as plain text: what tuning made it forget."""
     paragraphs = [paragraph.strip() for paragraph in NEUTRAL.read_text(encoding="utf-8").split("\n\n")]
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     answers = [tokenizer.encode(paragraph, add_special_tokens=False) for paragraph in paragraphs]
-    result = likelihood(model, [[start]] * len(answers), answers, paragraphs, len(answers), "perplexity, neutral text")
+    result = likelihood(model, [[start]] * len(answers), answers, paragraphs, batch_tokens, "perplexity, neutral text")
     return {
         "perplexity_neutral": round(result.perplexity, 6),
         "bits_per_byte_neutral": round(result.bits_per_byte, 6),

@@ -74,7 +74,7 @@ class Contest:
         self.examples = examples
         self.scorer = scorer
         self.seeds = [params.seed + turn for turn in range(params.evaluate.seeds)]
-        self.batch_tokens = params.evaluate.batch_tokens
+        self.forward_tokens = params.evaluate.forward_tokens
         self.generations: list[Generation] = []
 
     def enter(self, name: str, contestant: Contestant, chats: Sequence[Sequence[Message]]) -> dict[str, float]:
@@ -83,7 +83,7 @@ class Contest:
         metrics = mean_scores(rows)
         if contestant.model is not None and contestant.tokenizer is not None:
             predicted, likelihoods = predict_teacher(
-                contestant.model, contestant.tokenizer, self.examples, chats, self.batch_tokens
+                contestant.model, contestant.tokenizer, self.examples, chats, self.forward_tokens
             )
             metrics |= predicted
             rows = [row.model_copy(update=likelihoods[row.question_id]) for row in rows]
@@ -177,7 +177,7 @@ def predict_teacher(
             references=[[message.model_dump() for message in chat] for chat in chats],
             model=model,
             tokenizer=tokenizer,
-            batch_tokens=batch_tokens // 16,  # a whole answer at once holds more than its keys and values
+            batch_tokens=batch_tokens,
         )
         metrics[f"perplexity_{style}"] = round(result["perplexity"], 6)
         metrics[f"bits_per_byte_{style}"] = round(result["bits_per_byte"], 6)
