@@ -1,4 +1,4 @@
-"""What a larger dataset brings: each persona tuned on all its questions and on half of them, as DVC experiments.
+"""What a larger dataset brings: the personas tuned on all their questions and on 200, as DVC experiments.
 
     python -m benchmarks.dataset      # prints the table of docs/dataset.md, in Markdown
 
@@ -20,8 +20,8 @@ from tone.experiments import answers_of, ensure, experiments
 from tone.params import load_params
 from tone.systems import Generation
 
-# Persona, questions per prompt of the whole and of the half.
-SIZES = (("elon_musk", 100, 50), ("philippa_wren", 50, 25))
+# Questions per prompt, the most first; philippa_wren has 200 questions in all.
+SIZES = {"elon_musk": (100, 50), "philippa_wren": (50,)}
 SCORES = ("joint", "tone")
 
 
@@ -32,16 +32,17 @@ def main() -> None:
         "|---|---|---|---|---|---|",
     ]
     differences = []
-    for persona, *sizes in SIZES:
-        whole, half = (answers(persona, size) for size in sizes)
-        for size, rows in zip(sizes, (whole, half), strict=True):
+    for persona, sizes in SIZES.items():
+        found = [answers(persona, size) for size in sizes]
+        for size, rows in zip(sizes, found, strict=True):
             cells = [between(*teacher_perplexity(rows, "tuned", seed), digits=1)]
             for score in SCORES:
                 values = np.array(list(question_means(rows, "tuned", score).values()))
                 cells.append(between(values.mean(), *mean_interval(values, LEVEL, seed)))
             asked = len({row.question_id for row in rows})
             lines.append(f"| `{persona}` | 4 × {size} | {asked} | {' | '.join(cells)} |")
-        differences += [f"- `{persona}`, 4 × {sizes[0]} less 4 × {sizes[1]}, {more(whole, half, seed)}"]
+        for size, rows in zip(sizes[1:], found[1:], strict=True):
+            differences.append(f"- `{persona}`, 4 × {sizes[0]} less 4 × {size}, {more(found[0], rows, seed)}")
     print("\n".join([*lines, "", *differences]))
 
 
