@@ -8,6 +8,8 @@ from pathlib import Path
 from tone.errors import UserError
 from tone.params import Train
 
+LAUNCHED = "TONE_LAUNCHED"  # in the environment of what a launcher was started from: it must not start another
+
 
 def processes() -> int:
     """How many processes train together."""
@@ -18,6 +20,11 @@ def launch(settings: Train, module: str) -> None:
     """Become the launcher that `train.launch` names; return where none is asked for, or this is one of its processes."""
     if settings.launch == "none" or "WORLD_SIZE" in os.environ:
         return
+    if LAUNCHED in os.environ:
+        raise UserError(
+            f"train.launch: {settings.launch} started one process that knows of no others; set none, or for accelerate a "
+            "train.launch_config with more (on a CPU it needs mpirun; torchrun does not)"
+        )
     if settings.launch == "torchrun":
         command = ["torchrun", "--standalone", f"--nproc_per_node={settings.processes}", "-m", module]
     else:
@@ -28,5 +35,6 @@ def launch(settings: Train, module: str) -> None:
     program = str(beside) if beside.is_file() else shutil.which(command[0])
     if program is None:
         raise UserError(f"train.launch: {settings.launch} is not installed beside {sys.executable}")
+    os.environ[LAUNCHED] = "1"
     sys.stdout.flush()
     os.execv(program, [program, *command[1:]])
