@@ -1,4 +1,4 @@
-"""All that is measured of speed, one after the other: `make bench`, about ten minutes on 2 cores. Needs `data/`, from `dvc repro`.
+"""All that is measured of speed, one after the other: `make bench`, about ten minutes on 2 cores. Needs what `dvc repro` writes.
 
 Prints tables with ratios, and writes them to benchmarks/results.json, results.md and results.png. Nothing else should run
 beside it: two torch processes on two cores slow each other down tenfold.
@@ -20,10 +20,11 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
-from benchmarks import generation, startup, training
+from benchmarks import generation, merging, startup, training
 from tone.errors import run
 from tone.files import replacing
 from tone.params import load_params
+from tone.timing import stage_times
 
 STEPS = 6
 FOLDER = Path("benchmarks")
@@ -48,9 +49,23 @@ def main() -> None:
     results |= training.growth(STEPS)
     generated = generation.measure()
     print("\n".join(f"{name:36} {value:10.1f}" for name, value in generated.items()))
-    results |= generated | startup.measure()
+    results |= generated | startup.measure() | stages()
+    if merging.ADAPTER.is_dir():
+        results |= merging.measure()
     results["seconds"] = time.perf_counter() - started
     write({name: round(value, 3) for name, value in results.items()})
+
+
+def stages() -> dict[str, float]:
+    """What each stage took when it last ran here, `stage_<name>_seconds` and `stage_<name>_peak_gib`, and their sum and peak."""
+    times = stage_times()
+    for stage, taken in times.items():
+        print(f"{stage:16} {taken['seconds']:8.1f} s   {taken['peak_gib']:.2f} GiB")
+    found = {f"stage_{stage}_{name}": value for stage, taken in times.items() for name, value in taken.items()}
+    if times:
+        found["stages_seconds"] = sum(taken["seconds"] for taken in times.values())
+        found["stages_peak_gib"] = max(taken["peak_gib"] for taken in times.values())
+    return found
 
 
 def write(results: dict[str, float]) -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dvc.api
 import numpy as np
@@ -25,10 +25,10 @@ from ruamel.yaml import YAML
 
 from tone.comparison import LEVEL, mean_interval, question_means, teacher_perplexity
 from tone.errors import UserError, run
-from tone.experiments import answers_of, ensure, experiments
+from tone.experiments import answers_of, check_same, ensure, experiments
 from tone.files import cache_dir, read_json, replacing, write_json
 from tone.params import load_params
-from tone.systems import HEADLINE
+from tone.rows import Style
 
 PAGE = Path("docs/methods.md")
 CAVEAT = (
@@ -36,6 +36,7 @@ CAVEAT = (
     "task may answer otherwise. A difference is shown where its interval leaves out 0; the intervals are not corrected for "
     "their number, so one in twenty may do so by luck."
 )
+SHOWN = {"joint": 3, "tone": 2, "relevance": 2, "fluency": 2, "reported_tone": 2}  # and the digits of each
 STORED = ("full", "last_layers", "lora", "qlora", "qlora_step", "lora_8bit")
 LORA = ("train.tuning=lora",)
 
@@ -99,12 +100,10 @@ class Outcome:
 
     metrics: dict[str, float]
     trained: dict[str, float]
-    joint: dict[str, float]
-    """By question."""
-    reported: dict[str, float]
-    """The tone that the second classifier sees, on which nothing is trained."""
-    perplexity: tuple[float, float, float]
-    """Of the teacher's persona answers, with its 95 % interval over questions."""
+    scores: dict[str, dict[str, float]]
+    """Each of `SHOWN` by question; `reported_tone` is the second classifier's, on which nothing is trained."""
+    perplexity: dict[Style, tuple[float, float, float]]
+    """Of the teacher's answers in each style, with its 95 % interval over questions."""
     bytes_on_disk: int
     cost: dict[str, float]
 
@@ -117,7 +116,10 @@ def main() -> None:
         raise UserError(f"{unknown[0]}: no such method; known: {', '.join(METHODS)}")
     failed = [name for name in chosen if not ensure(f"m-{name}", METHODS[name])]
     known = experiments()
-    outcomes = {name: outcome(name, known[f"m-{name}"]) for name in METHODS if f"m-{name}" in known}
+    there = {name: known[f"m-{name}"] for name in METHODS if f"m-{name}" in known}
+    for name, revision in there.items():
+        check_same(f"m-{name}", revision, METHODS[name])
+    outcomes = {name: outcome(name, revision) for name, revision in there.items()}
     with replacing(PAGE) as file:
         file.write(page(outcomes, load_params().seed))
     print(f"{PAGE} written: {len(outcomes)} of {len(METHODS)} methods")
@@ -133,17 +135,18 @@ def outcome(name: str, revision: str) -> Outcome:
     return Outcome(
         json.loads(dvc.api.read("metrics/evaluate.json", rev=revision)),
         json.loads(dvc.api.read("metrics/train.json", rev=revision)),
-        question_means(rows, "tuned", "joint"),
-        question_means(rows, "tuned", "reported_tone"),
-        teacher_perplexity(rows, "tuned", load_params().seed),
+        {score: question_means(rows, "tuned", score) for score in SHOWN},
+        {style: teacher_perplexity(rows, "tuned", load_params().seed, style) for style in get_args(Style)},
         adapter["size"],
         cost(name, revision),
     )
 
 
 def cost(name: str, revision: str) -> dict[str, float]:
-    """Tokens a second and peak memory of a few steps of supervised training, measured once an experiment."""
-    if "train.objective" in " ".join(METHODS[name]) and "self_supervised" not in name:
+    """Tokens a second and peak memory of a few steps of training, measured once an experiment; of grpo, which mostly
+    generates, neither.
+    """
+    if name == "grpo":
         return {}
     kept = cache_dir("methods") / f"{name}-{revision[:12]}.json"
     if not kept.is_file():
@@ -163,22 +166,20 @@ def page(outcomes: dict[str, Outcome], seed: int) -> str:
         f"Written by `make compare`: {len(outcomes)} of {len(METHODS)} methods, each one training run of the default base on "
         "the same data, at the learning rate that suits its tuning. In brackets: 95 % bootstrap intervals over the test "
         "questions. They hold the sampling of questions, not that of training: one seed each. Speed and memory are those of "
-        "eight steps of supervised training on the machine that wrote this page.",
+        "eight steps of training on the machine that wrote this page (of sft_dpo: of its dpo).",
         "",
         "| method | params | trained weights | on disk, MB | peak GiB | tokens/s | joint | tone | relevance | fluency | "
-        "perplexity, persona | perplexity, plain |",
-        "|" + "---|" * 12,
+        "reporting tone | perplexity, persona | perplexity, plain |",
+        "|" + "---|" * 13,
     ]
     for name, found in outcomes.items():
-        low, high = mean_interval(np.array(list(found.joint.values())), LEVEL, seed)
-        middle, least, most = found.perplexity
-        tone, relevance, fluency = (f"{found.metrics[score]:.2f}" for score in HEADLINE[1:4])
+        scores = [between(found.scores[score], digits, seed) for score, digits in SHOWN.items()]
+        perplexities = ["{:.1f} [{:.1f}, {:.1f}]".format(*found.perplexity[style]) for style in get_args(Style)]
         lines.append(
             f"| {name} | {' '.join(f'`{c}`' for c in METHODS[name]) or 'as they are'} "
             f"| {found.trained['trainable_parameters']:,} | {found.bytes_on_disk / 1e6:.1f} "
             f"| {found.cost.get('peak_gib', '–')} | {found.cost.get('tokens_per_second', '–')} "
-            f"| {found.metrics['joint']:.3f} [{low:.3f}, {high:.3f}] | {tone} | {relevance} | {fluency} "
-            f"| {middle:.1f} [{least:.1f}, {most:.1f}] | {found.metrics['perplexity_plain']:.1f} |"
+            f"| {' | '.join([*scores, *perplexities])} |"
         )
     lines += ["", "## The claims", "", CAVEAT, ""]
     figures = claim_figures(outcomes)
@@ -187,6 +188,13 @@ def page(outcomes: dict[str, Outcome], seed: int) -> str:
     lines += ["", "## What else was learnt", ""]
     lines += [f"- **{question}** {answered(pairs, outcomes, seed)}" for question, pairs in QUESTIONS.items()]
     return "\n".join([*lines, ""])
+
+
+def between(by_question: dict[str, float], digits: int, seed: int) -> str:
+    """The mean over questions, with its 95 % interval."""
+    values = np.array(list(by_question.values()))
+    low, high = mean_interval(values, LEVEL, seed)
+    return f"{values.mean():.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def answered(pairs: Pairs, outcomes: dict[str, Outcome], seed: int, figures: str | None = None) -> str:
@@ -198,8 +206,8 @@ def answered(pairs: Pairs, outcomes: dict[str, Outcome], seed: int, figures: str
 def difference(a: str, b: str, outcomes: dict[str, Outcome], seed: int) -> str:
     """How `a` differs from `b` in joint and in the reporting classifier's tone, question by question."""
     parts = []
-    for label, scores in (("joint", "joint"), ("reporting tone", "reported")):
-        ours, theirs = (getattr(outcomes[name], scores) for name in (a, b))
+    for label, score in (("joint", "joint"), ("reporting tone", "reported_tone")):
+        ours, theirs = (outcomes[name].scores[score] for name in (a, b))
         values = np.array([ours[question] - theirs[question] for question in sorted(ours.keys() & theirs.keys())])
         low, high = mean_interval(values, LEVEL, seed)
         verdict = "no difference shown" if low <= 0 <= high else ("higher" if low > 0 else "lower")

@@ -45,7 +45,7 @@ class Clock(TrainerCallback):
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         batch = self.collate(examples)
-        self.lengths.append(int(batch["attention_mask"].sum()))
+        self.lengths.append(sum(int(mask.sum()) for name, mask in batch.items() if name.endswith("attention_mask")))
         return batch
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -88,10 +88,11 @@ def stock_trainer(params: Params, examples: Sequence[Example], tokenizer: Any, s
 def stage_trainer(params: Params, examples: Sequence[Example], tokenizer: Any, steps: int, folder: Path) -> Trainer:
     """The trainer of the stage train_qlora."""
     epochs = steps * params.train.batch_size / len(examples)
-    short = params.model_copy(
-        update={"train": params.train.model_copy(update={"epochs": epochs, "evals_per_epoch": 1})}
-    )
-    phase = "self_supervised" if params.train.objective == "self_supervised" else "sft"
+    settings = params.train
+    dpo = settings.dpo.model_copy(update={"epochs": epochs})
+    brief = settings.model_copy(update={"epochs": epochs, "evals_per_epoch": 1, "dpo": dpo})
+    short = params.model_copy(update={"train": brief})
+    phase = params.train.phases[-1]
     return make_trainer(Task(phase, model_for_training(params), tokenizer, examples, examples[:1], short, folder))
 
 
@@ -119,13 +120,12 @@ def measure(params: Params, which: str, steps: int, examples: Sequence[Example],
         trainer.add_callback(clock)
         trainer.train()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    labels = [label for row in trainer.train_dataset for label in row["labels"]]
-    share = sum(label != IGNORED for label in labels) / len(labels)
-    return {
-        "tokens_per_second": round(clock.tokens_per_second, 1),
-        "gflop_per_token": round(gflop_per_token(trainer.model, share), 4),
-        "peak_gib": round(peak, 2),
-    }
+    measured = {"tokens_per_second": round(clock.tokens_per_second, 1), "peak_gib": round(peak, 2)}
+    if "labels" in trainer.train_dataset.column_names:
+        labels = [label for row in trainer.train_dataset for label in row["labels"]]
+        share = sum(label != IGNORED for label in labels) / len(labels)
+        measured["gflop_per_token"] = round(gflop_per_token(trainer.model, share), 4)
+    return measured
 
 
 def gflop_per_token(model: torch.nn.Module, supervised_share: float) -> float:

@@ -71,6 +71,7 @@ def main() -> None:
 
     # Other models, prompted in the same two ways.
     for label in settings.rivals:
+        before = len(contest.generations)
         try:
             contestant, is_teacher = rival(label, params)
             entered = {
@@ -78,9 +79,13 @@ def main() -> None:
                 "fewshot": prompted(f"{label} fewshot", contestant, shown),
             }
             metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = entered
-        except UserError as error:
-            print(f"warning: {error}; it is left out", file=sys.stderr)
-            metrics.setdefault("rivals", {})[label] = {"error": str(error)}
+        except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
+            del contest.generations[before:]
+            told = str(error).strip().partition("\n")[0][:300]
+            if not isinstance(error, UserError):
+                told = f"evaluate.rivals: {label!r}: {type(error).__name__}: {told}"
+            print(f"warning: {told}; it is left out", file=sys.stderr)
+            metrics.setdefault("rivals", {})[label] = {"error": told}
 
     # Controls from the teacher's own answers: the first must score high, the others low.
     controls = {}

@@ -19,16 +19,20 @@ def main() -> None:
     samples: dict[tuple[str, int], dict[Style, str]] = defaultdict(dict)
     for answer in read_rows("data/answers.jsonl", Answer):
         samples[answer.question_id, answer.sample or 0][answer.style] = answer.text
+    every = read_rows("data/questions.jsonl", Question)
     dropped = {row.question_id for row in read_dropped()} - {key for key, _ in samples}
-    questions = [q for q in read_rows("data/questions.jsonl", Question) if q.id not in dropped]
+    questions = [q for q in every if q.id not in dropped]
     answers: dict[tuple[str, Style], str] = {}
     for (identifier, _), both in samples.items():  # the first sample is the answer, the others only train
         for style, text in both.items():
             answers.setdefault((identifier, style), text)
 
-    # Split by question, never by answer: near questions share a side.
-    near = near_pairs([question.text for question in questions], settings.quality.near_question)
-    sides = assign_sides(questions, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
+    # Split by question, never by answer: near questions share a side. A dropped one keeps its place: it may be answered yet.
+    near = near_pairs([question.text for question in every], settings.quality.near_question)
+    sides = assign_sides(every, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
+    place = {question.id: index for index, question in enumerate(questions)}
+    kept = [(every[i].id, every[j].id, alike) for i, j, alike in near]
+    near = [(place[a], place[b], alike) for a, b, alike in kept if a in place and b in place]
     checks = check_quality(questions, answers, sides, near, settings.quality)
     enforce(checks, settings.quality, "split.quality")
 
@@ -52,9 +56,8 @@ def main() -> None:
     first = {identifier: next(iter(members.values())) for identifier, members in examples.items()}
     rows = {side: [first[q.id] for q in questions if sides[q.id] == side] for side in ("train", "validation", "test")}
     order = training_order([example.question_id for example in rows["train"]], params.seed)
-    rows["train"] = [
-        example for identifier in order[: settings.train_size] for example in examples[identifier].values()
-    ]
+    trained = [example for identifier in order for example in examples[identifier].values()]
+    rows["train"] = trained[: settings.train_size]
     for side, members in rows.items():
         if not members:
             raise UserError(

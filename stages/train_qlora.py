@@ -15,10 +15,10 @@ from transformers import Trainer
 
 from tone.adapter import save_tuned
 from tone.base import compute_dtype, load_base, load_tokenizer
-from tone.checkpoints import last_checkpoint, prune_checkpoints
+from tone.checkpoints import last_checkpoint, prune_checkpoints, state_at_the_end
 from tone.errors import UserError, run
 from tone.files import cache_dir, content_key, locked, write_json
-from tone.launch import launch, processes
+from tone.launch import launch, processes, rank
 from tone.objectives import Task, make_trainer
 from tone.params import load_params
 from tone.peft_files import save_peft
@@ -30,18 +30,7 @@ from tone.tuning import model_for_training
 
 INPUTS = ["data/train.jsonl", "data/validation.jsonl"]
 REWARDS = ("models/tone_classifier", "models/scorers")  # of grpo
-CODE = [
-    "stages/train_qlora.py",
-    "tone/adapter.py",
-    "tone/attention.py",
-    "tone/base.py",
-    "tone/chat_format.py",
-    "tone/fused_lora.py",
-    "tone/loss.py",
-    "tone/objectives.py",
-    "tone/peft_files.py",
-    "tone/tuning.py",
-]
+CODE = ("stages/train_qlora.py", "tone/*.py", "measures/*/*.py")
 
 
 def main() -> None:
@@ -56,7 +45,7 @@ def main() -> None:
     grpo = "grpo" in settings.phases
     rewarded_by = sorted(path for folder in REWARDS if grpo for path in Path(folder).rglob("*") if path.is_file())
     key = content_key(
-        [*INPUTS, *CODE, *rewarded_by],
+        [*INPUTS, *sorted(str(path) for pattern in CODE for path in Path().glob(pattern)), *rewarded_by],
         settings.model_dump(),
         params.seed,
         params.base_model,
@@ -74,7 +63,8 @@ def main() -> None:
     untrained = None
     if isinstance(model, PeftModel) and settings.lora.init == "pissa":
         untrained = checkpoints["untrained"]
-        save_peft(model, untrained, params.base_model)
+        if rank() == 0:  # which alone saves
+            save_peft(model, untrained, params.base_model)
     rewards = None
     if grpo:
         from tone.scoring import Scorer
@@ -93,7 +83,13 @@ def main() -> None:
                 resume = last_checkpoint(checkpoints[phase])
             if resume and first:
                 print(f"going on from {resume.name}", flush=True)
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+            # One that had ended is not gone on with: the Trainer would take another step.
+            ended = state_at_the_end(resume, settings.patience) if resume else None
+            if ended:
+                trainer.state = ended
+                trainer._load_best_model()
+            else:
+                trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         metrics |= summary(phase, trainer, prefix=f"{phase}_" if metrics else "")
         offset = history[-1]["step"] if history else 0
         history += [row | {"step": row["step"] + offset, "phase": phase} for row in trainer.state.log_history]

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,3 +231,12 @@ def make(space: Workspace, *arguments, check=True):
 def ran(text: str) -> list[str]:
     """The stages that a dvc command ran."""
     return [line.split("'")[1] for line in text.splitlines() if line.startswith("Running stage")]
+
+
+def wait_for(condition, process: subprocess.Popen | None = None, seconds: float = 300) -> None:
+    """Wait until the condition holds; an AssertionError if the process ends before, or time runs out."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None
+        time.sleep(0.05)

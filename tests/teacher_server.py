@@ -11,6 +11,7 @@ from collections import Counter
 from aiohttp import web
 
 HTTP_FAULTS = ("429", "500", "503", "hang", "reset", "half a body")
+BATCH_FAULTS = ("429", "500", "reset", "500 afterwards", "reset afterwards")
 MODEL_FAULTS = ("invalid JSON", "empty choice", "refusal", "declines", "cut off", "other language")
 
 
@@ -25,7 +26,12 @@ class TeacherServer:
         self.repeats = False  # always the same list
         self.always = None  # a status and an error that every request gets
         self.newer = False  # knows max_completion_tokens only
-        self.batch_seconds, self.batch_broken = 0.0, 0.0
+        self.most_tokens = None  # that a newer model writes
+        self.batch_seconds, self.batch_broken, self.batch_fault_rate = 0.0, 0.0, 0.0
+        self.most_broken = 1  # of one line
+        self.offers_batches = True
+        self.calls, self.batch_faults, self.in_a_row = Counter(), Counter(), Counter()  # by the endpoint's handler
+        self.submissions = []  # (time, digests of the bodies)
         self.expire_next = False
         self.arrivals = []  # (time, digest of the body)
         self.attempts, self.successes, self.made = Counter(), Counter(), Counter()
@@ -48,11 +54,11 @@ class TeacherServer:
         asyncio.set_event_loop(self.loop)
         application = web.Application(client_max_size=2**30)
         application.router.add_post("/v1/chat/completions", self.chat)
-        application.router.add_post("/v1/files", self.upload)
-        application.router.add_get("/v1/files/{name}/content", self.content)
-        application.router.add_post("/v1/batches", self.create_batch)
-        application.router.add_get("/v1/batches", self.list_batches)
-        application.router.add_get("/v1/batches/{name}", self.show_batch)
+        application.router.add_post("/v1/files", self.flaky(self.upload))
+        application.router.add_get("/v1/files/{name}/content", self.flaky(self.content))
+        application.router.add_post("/v1/batches", self.flaky(self.create_batch))
+        application.router.add_get("/v1/batches", self.flaky(self.list_batches))
+        application.router.add_get("/v1/batches/{name}", self.flaky(self.show_batch))
         self.gate = asyncio.Semaphore(self.slots)
         runner = web.AppRunner(application, access_log=None)
         self.loop.run_until_complete(runner.setup())
@@ -97,16 +103,20 @@ class TeacherServer:
             return error(401, f"Incorrect API key provided: {echo}", "invalid_api_key")
         if self.always:
             return error(*self.always)
+        problem = self.problem(body)
+        return error(*problem) if problem else None
+
+    def problem(self, body):
+        """The status, message and code by which a body is refused, sent by itself or as a line of a batch."""
         if body["model"] != "test-model":
-            return error(404, f"The model {body['model']} does not exist", "model_not_found")
+            return 404, f"The model {body['model']} does not exist", "model_not_found"
         if "response_format" in body and not self.structured:
-            return error(400, "response_format of type json_schema is not supported", "unsupported")
+            return 400, "response_format of type json_schema is not supported", "unsupported"
         if "max_tokens" in body and self.newer:
-            return error(
-                400,
-                "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
-                "unsupported_parameter",
-            )
+            message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+            return 400, message, "unsupported_parameter"
+        if self.most_tokens is not None and body.get("max_completion_tokens", 0) > self.most_tokens:
+            return 400, f"max_completion_tokens is too large: at most {self.most_tokens}", "invalid_value"
         return None
 
     def draw(self, name):
@@ -154,6 +164,27 @@ class TeacherServer:
 
     # Files and batches
 
+    def flaky(self, handler):
+        """The handler, which fails at times before or after it has done what it was asked."""
+
+        async def handle(request):
+            if not self.offers_batches:
+                return error(404, "Not Found", None)
+            name = handler.__name__
+            self.calls[name] += 1
+            dice = random.Random(f"{self.seed}/{name}/{self.calls[name]}")
+            if self.in_a_row[name] >= self.most_faults or dice.random() >= self.batch_fault_rate:
+                self.in_a_row[name] = 0
+                return await handler(request)
+            self.in_a_row[name] += 1
+            self.batch_faults[name] += 1
+            fault, *afterwards = dice.choice(BATCH_FAULTS).split()
+            if afterwards:
+                await handler(request)
+            return await self.break_off(request, fault, None)
+
+        return handle
+
     async def upload(self, request):
         form = await request.post()
         name = f"file-{len(self.files)}"
@@ -175,13 +206,15 @@ class TeacherServer:
 
     async def create_batch(self, request):
         asked = await request.json()
-        name = f"batch-{len(self.batches)}"
+        name = f"batch-{len(self.submissions)}"
         self.batches[name] = {
             "id": name, "object": "batch", "created_at": 1, "completion_window": "24h", "status": "in_progress",
             "endpoint": asked["endpoint"], "input_file_id": asked["input_file_id"], "metadata": asked.get("metadata"),
             "until": time.time() + self.batch_seconds, "expires": self.expire_next,
         }  # fmt: skip
         self.expire_next = False
+        lines = map(json.loads, self.files[asked["input_file_id"]].splitlines())
+        self.submissions.append((time.time(), [digest(line["body"]) for line in lines]))
         return web.json_response(self.shown(name))
 
     async def list_batches(self, request):
@@ -191,6 +224,8 @@ class TeacherServer:
 
     async def show_batch(self, request):
         name = request.match_info["name"]
+        if name not in self.batches:
+            return error(404, f"No batch found with id '{name}'", None)
         batch = self.batches[name]
         if batch["status"] == "in_progress" and time.time() >= batch["until"]:
             self.work_off(name, batch)
@@ -206,8 +241,13 @@ class TeacherServer:
             if batch["expires"] and number >= len(lines) // 2:
                 continue
             body, key = line["body"], digest(line["body"])
+            if problem := self.problem(body):
+                status, message, code = problem
+                refusal = {"status_code": status, "body": {"error": {"message": message, "code": code}}}
+                errors.append({"custom_id": line["custom_id"], "response": refusal, "error": None})
+                continue
             dice = random.Random(f"{self.seed}/{key}/{self.made[key]}")
-            if dice.random() < self.batch_broken and self.made[key] < 1:
+            if dice.random() < self.batch_broken and self.made[key] < self.most_broken:
                 self.made[key] += 1
                 errors.append(
                     {
@@ -222,7 +262,7 @@ class TeacherServer:
         for kind, rows in (("output_file_id", output), ("error_file_id", errors)):
             if rows:
                 batch[kind] = f"file-{len(self.files)}"
-                self.files[batch[kind]] = "\n".join(map(json.dumps, rows))
+                self.files[batch[kind]] = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
         batch["status"] = "expired" if batch["expires"] else "completed"
 
 

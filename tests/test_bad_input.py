@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.conftest import copied
 from tone.recordings import recordings_path
 
 OUTPUTS = ("data/questions.jsonl", "data/answers.jsonl", "data/train.jsonl", "models/adapter/adapter_config.json")
@@ -211,6 +212,26 @@ def test_an_adapter_made_for_another_base_is_refused(tiny_workspace):
 
     with pytest.raises(UserError, match=r"made for 'path:.*not for base_model: 'hub:a/b@c'"):
         load_tuned("hub:a/b@c", load_params().compute, tiny_workspace.root / "models/adapter")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models/adapter/adapter_model.safetensors",
+        "models/tone_classifier/classifier.skops",
+        "models/scorers/questions.npy",
+    ],
+)
+def test_an_output_that_is_cut_short_is_named_by_the_stage_that_reads_it(name, tiny_workspace, tmp_path):
+    space = copied(tiny_workspace, tmp_path / "repo")
+    path = space.root / name
+    path.write_bytes(path.read_bytes()[:100])
+    result = space.stage("evaluate", check=False)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert f"error: {path.parent.relative_to(space.root)}" in result.stderr
+    assert "damaged or cut short" in result.stderr
+    assert "`dvc checkout`" in result.stderr
 
 
 def test_a_broken_gguf_file_is_named(tmp_path):

@@ -2,14 +2,16 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
 import time
 
 import dvc.api
 import numpy as np
 import pytest
 
-from tests.conftest import copied, make, ran
+from tests.conftest import Workspace, copied, make, ran, wait_for
 from tone.comparison import teacher_perplexity
 from tone.systems import Generation
 from tone.verify import compare
@@ -61,7 +63,7 @@ def test_the_interval_of_a_perplexity_is_that_of_a_ratio_of_sums():
         return [
             Generation(
                 system="tuned", question_id=f"q{i}", seed=1, text="x", joint=0, tone=0, relevance=0, fluency=0,
-                reported_tone=0, teacher_nats=nats * tokens, teacher_tokens=tokens,
+                reported_tone=0, persona_nats=nats * tokens, persona_tokens=tokens,
             )
             for i, (nats, tokens) in enumerate(nats_per_token)
         ]  # fmt: skip
@@ -105,10 +107,7 @@ def test_two_queued_runs_side_by_side_run_the_snapshots_code_and_do_not_disturb_
         space.run("dvc", "exp", "run", "--queue", "-n", name, "-S", f"evaluate.temperature={temperature}")
     module.write_text("raise RuntimeError('the workspace, not the snapshot')\n")
     space.run("dvc", "queue", "start", "-j", "2")
-    deadline = time.monotonic() + 900
-    while "Running" in (status := space.run("dvc", "queue", "status").stdout) or "Queued" in status:
-        assert time.monotonic() < deadline, status
-        time.sleep(2)
+    status = worked_off(space)
     assert status.count("Success") == 2, status + space.run("dvc", "queue", "logs", "cool", check=False).stdout
 
     undisturbed = (tiny_workspace.root / "models/adapter/adapter_model.safetensors").read_bytes()
@@ -117,6 +116,49 @@ def test_two_queued_runs_side_by_side_run_the_snapshots_code_and_do_not_disturb_
         assert "# snapshot of" in dvc.api.read("models/adapter/README.md", **read)
         assert dvc.api.read("models/adapter/adapter_model.safetensors", mode="rb", **read) == undisturbed
     assert "snapshot" not in (space.root / "models/adapter/README.md").read_text()
+
+
+def test_a_run_whose_queue_worker_was_killed_is_queued_again_and_goes_on(tiny_repo, tiny_workspace, tmp_path):
+    space = copied(tiny_repo, tmp_path / "repo")
+    shutil.rmtree(space.root / ".cache/checkpoints")
+    queued = ("dvc", "exp", "run", "--queue", "-n", "r2", "-S", "train.lora.r=2")
+    space.run(*queued)
+    space.run("dvc", "queue", "start")
+    wait_for(lambda: any((space.root / ".cache").glob("checkpoints/*/checkpoint-*/sealed.json")))
+    (worker,) = (space.root / ".dvc/tmp/exps/celery").glob("*.pid")
+    os.killpg(os.getpgid(int(worker.read_text())), signal.SIGKILL)  # with the run and the stage that it had started
+
+    status = space.run("dvc", "queue", "status").stdout
+    assert "Running" in status
+    assert "0 active, 0 idle" in status
+    assert space.run("git", "status", "--porcelain").stdout == ""
+    assert "up to date" in space.run("dvc", "status").stdout
+    assert "r2" not in space.run("dvc", "exp", "list").stdout
+
+    # As docs/experiments.md has it.
+    space.run("dvc", "queue", "kill", "r2")
+    assert "Failed" in space.run("dvc", "queue", "status").stdout
+    space.run("dvc", "queue", "remove", "r2")
+    space.run(*queued)
+    space.run("dvc", "queue", "start")
+    log = worked_off(space) + space.run("dvc", "queue", "logs", "r2").stdout
+    assert "Success" in log
+    assert "going on from checkpoint-" in log
+    undisturbed = copied(tiny_workspace, tmp_path / "undisturbed")
+    shutil.rmtree(undisturbed.root / ".cache/checkpoints")
+    undisturbed.set(train__lora__r=2)
+    undisturbed.stage("train_qlora")
+    weights = "models/adapter/adapter_model.safetensors"
+    assert dvc.api.read(weights, repo=str(space.root), rev="r2", mode="rb") == (undisturbed.root / weights).read_bytes()
+
+
+def worked_off(space: Workspace) -> str:
+    """What `dvc queue status` says when no run is queued or running any more."""
+    deadline = time.monotonic() + 900
+    while "Running" in (status := space.run("dvc", "queue", "status").stdout) or "Queued" in status:
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+    return status
 
 
 def test_verify_tells_equal_near_and_far_metrics(tiny_repo, tmp_path):

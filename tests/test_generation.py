@@ -9,6 +9,8 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, DynamicCache
 
 from tone.base import load_tokenizer
+from tone.chat_format import answer_ids, end_of_turn, stop_ids
+from tone.errors import UserError
 from tone.generation import Sampling, batches, draw, generate, generate_ids, likelihood
 from tone.hidden_states import HiddenStates
 from tone.roomy_cache import RoomyLayer, roomy_cache
@@ -171,6 +173,49 @@ def test_the_nucleus_holds_no_token_beyond_top_p():
     drawn = draw(logits, sampling, generators)
     assert set(drawn.tolist()) == {0, 1}  # 0.64 and 0.24: the first two reach 0.7
     assert 0.6 < (drawn == 0).float().mean() < 0.85
+
+
+def test_a_turn_ends_where_the_chat_template_ends_it(tiny):
+    """As with Gemma, whose turns end in another token than its texts do: generation stops at either."""
+    model, tokenizer = tiny[0], copy.deepcopy(tiny[1])
+    assert end_of_turn(tokenizer) == tokenizer.convert_tokens_to_ids("<|im_end|>")
+    text, turn = "<|endoftext|>", "<repo_name>"
+    tokenizer.eos_token = text
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<repo_name>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    ends = tokenizer.convert_tokens_to_ids([turn, text])
+    assert end_of_turn(tokenizer) == ends[0] == answer_ids(tokenizer, "Yes.")[-1]
+    own = copy.copy(model)
+    own.generation_config = copy.deepcopy(model.generation_config)
+    own.generation_config.eos_token_id = [7, 8]
+    assert stop_ids(tokenizer, own) == {*ends, 7, 8}
+    for end in ends:
+        own.lm_head = Always(end)
+        assert generate_ids(own, tokenizer, [[5, 6]], GREEDY, [0]) == [[]]
+    own.lm_head = Always(9)
+    assert generate_ids(own, tokenizer, [[5, 6]], GREEDY, [0]) == [[9] * GREEDY.max_new_tokens]
+
+
+class Always(torch.nn.Module):
+    """A head that makes one token the likeliest, whatever comes before."""
+
+    def __init__(self, token):
+        super().__init__()
+        self.token = token
+
+    def forward(self, hidden):
+        return torch.nn.functional.one_hot(torch.full(hidden.shape[:-1], self.token), 49152).float()
+
+
+def test_weights_that_are_no_numbers_are_an_error_that_says_so(tiny, ids):
+    model, tokenizer = copy.deepcopy(tiny[0]), tiny[1]
+    model.model.layers[0].mlp.down_proj.weight.data[0, 0] = torch.nan
+    with pytest.raises(UserError, match=r"no numbers; are its weights damaged"):
+        likelihood(model, ids, [[10, 2]] * 3, ["a"] * 3, 1000)
+    with pytest.raises(UserError, match=r"base_model: its hidden states are no numbers"):
+        HiddenStates(model, tokenizer, 1)(["Some text."])
 
 
 def test_likelihood_counts_the_answer_tokens_only_whatever_the_batch(tiny, ids):

@@ -7,12 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Workspace, copied, ran
+from tests.conftest import ROOT, Workspace, copied, ran, wait_for
 from tests.kill_nine import kill_and_rerun, outputs, remove, timed, written
 from tone.files import is_whole, seal
 
@@ -185,11 +184,3 @@ def in_background(space: Workspace, *command: str) -> subprocess.Popen:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-
-
-def wait_for(condition, process: subprocess.Popen | None = None, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None
-        time.sleep(0.05)

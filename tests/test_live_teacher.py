@@ -4,12 +4,14 @@ import asyncio
 import gzip
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -171,6 +173,56 @@ def test_ctrl_c_keeps_what_arrived_says_how_far_it_is_and_exits_soon(live):
         assert sum((server.successes - before).values()) <= 88 - kept
 
 
+# A store that cannot be used
+
+
+@pytest.mark.parametrize("place", ["sqlite_master", "responses", "claims", "spending"])
+def test_a_damaged_store_is_named_with_the_way_out(place):
+    """Noticed when it is opened, when something is looked up in it, or only when something is written."""
+    with TeacherServer() as server:
+        requests = make_requests(server.url, 30)
+        ask(requests[1:], make_settings(server.url))
+        with Store() as store:
+            query = "SELECT max(rootpage) FROM sqlite_master WHERE name = ?"
+            page = store.database.execute(query, (place,)).fetchone()[0] or 1
+            (size,) = store.database.execute("PRAGMA page_size").fetchone()
+        content = bytearray(store.path.read_bytes())
+        content[(page - 1) * size : page * size] = b"\xff" * size
+        store.path.write_bytes(content)
+        with pytest.raises(UserError, match="is damaged: move it away") as error:
+            ask(requests, make_settings(server.url))
+        assert str(error.value).startswith(f"{store.path}: cannot be used (")
+        store.path.rename(store.path.with_suffix(".damaged"))
+        assert len(set(ask(requests, make_settings(server.url)))) == 30
+
+
+def test_a_full_disk_is_one_message_and_what_was_stored_is_not_asked_again(live):
+    """A limit on the size of any file the stage writes, the store's among them, as in test_interruptions.py."""
+    with TeacherServer(latency=0.01) as server:
+        space = live(server)
+        space.stage("questions")
+        result = subprocess.run(
+            [sys.executable, "-m", "stages.answers"],
+            cwd=space.root,
+            env=os.environ,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)),
+        )
+        assert result.returncode == 1, result.stderr
+        assert result.stderr.count("error: ") == 1
+        assert "responses.sqlite: cannot be used (" in result.stderr
+        assert "make room" in result.stderr
+        assert "Traceback" not in result.stderr
+        with Store(space.root / ".cache/teacher") as store:
+            rows = store.database.execute("SELECT request FROM responses").fetchall()
+        kept = [digest_of(Request.model_validate_json(row)) for (row,) in rows]
+        assert 8 < len(kept) < 92
+        space.stage("answers")
+        assert {server.attempts[name] for name in kept} == {1}
+        assert len(read_rows(space.root / "data/answers.jsonl", Answer)) == 2 * 44
+
+
 # Limits and money
 
 
@@ -204,6 +256,55 @@ def test_the_money_stops_before_the_next_request_would_pass_it():
             ask(requests[50:], settings)
         assert len(ask(there, settings)) == kept
         assert len(server.arrivals) == before
+
+
+HOLDING = """
+from tone.teacher.store import Reply, Store
+with Store() as store:
+    store.claim("a")
+    store.reserve("a", 0.9, 1.0)
+    print("held", flush=True)
+    store.spend("http://a", "a", Reply("", "m", None, 0, 0, ""), float(input()))
+"""
+
+
+@pytest.mark.parametrize("spent", [0.1, 0.9, None])
+def test_money_that_another_run_has_set_aside_is_waited_for(spent):
+    """That run spends some of it, all of it, or is killed."""
+    with TeacherServer() as server, ThreadPoolExecutor() as pool:
+        settings = make_settings(
+            server.url, max_cost=1.0, prices={"test-model": [0.0, 1000.0]}
+        )  # at most 22 cents each
+        pipe = subprocess.PIPE
+        other = subprocess.Popen([sys.executable, "-c", HOLDING], cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        try:
+            assert other.stdout.readline() == "held\n"
+            asking = pool.submit(ask, make_requests(server.url, 2), settings)
+            time.sleep(1)
+            assert not asking.done()
+            assert server.arrivals == []
+            if spent is not None:
+                other.communicate(str(spent))
+        finally:
+            other.kill()
+            other.wait()
+        if spent == 0.9:
+            with pytest.raises(UserError, match=r"0\.1000 are left, and the next request may cost 0\.2200"):
+                asking.result()
+        else:
+            assert len(set(asking.result())) == 2
+
+
+def test_two_runs_side_by_side_both_end_where_the_money_is_enough_for_both():
+    with TeacherServer(latency=0.1) as server, ThreadPoolExecutor() as pool:
+        # Four requests of 22 cents may be in flight at a time; all sixteen cost about 70 cents.
+        settings = make_settings(server.url, max_cost=1.0, prices={"test-model": [0.0, 1000.0]})
+        requests = make_requests(server.url, 16)
+        runs = [pool.submit(ask, some, settings) for some in (requests[:8], requests[8:])]
+        assert len({text for run in runs for text in run.result()}) == 16
+        assert server.busiest <= 4
+        with Store() as store:
+            assert 0.5 < store.spent() <= 1.0
 
 
 def test_the_estimate_counts_what_is_there_and_sends_nothing(live):
@@ -246,6 +347,29 @@ def test_a_live_run_becomes_recordings_that_replay_the_same_bytes(live):
     space.set(teacher__mode="replay")
     (space.root / ".cache").rename(space.root / "cache-of-before")
     space.stage("questions")
+    space.stage("answers")
+    assert [(space.root / name).read_bytes() for name in names] == fresh
+
+
+def test_a_stored_answer_that_the_run_did_not_take_is_neither_counted_nor_saved(live):
+    with TeacherServer(faults=("declines",)) as server:
+        space = live(server, questions__exchanges=False, teacher__prices={"test-model": [10.0, 100.0]})
+        estimate = (sys.executable, "-m", "tone.teacher", "estimate")
+        space.stage("questions")
+        space.stage("answers")
+        assert "answers         40       0" in space.run(*estimate).stdout
+        question = read_rows(space.root / "data/questions.jsonl", Question)[0]
+        with Store(space.root / ".cache/teacher") as store:  # as if it had been kept when that was no fault
+            text = "I'm sorry, but I can't say."
+            store.database.execute("UPDATE responses SET text = ? WHERE about = ?", (text, question.text))
+        assert "answers         38       2" in space.run(*estimate).stdout
+        server.fault_rate, server.most_faults = 1.0, 100
+        space.stage("answers")
+        names = ("data/answers.jsonl", "data/dropped.json")
+        fresh = [(space.root / name).read_bytes() for name in names]
+        assert [row.question_id for row in read_dropped(space.root / names[1])] == [question.id]
+        space.run(sys.executable, "-m", "tone.recordings", "save")
+    space.set(teacher__mode="replay")
     space.stage("answers")
     assert [(space.root / name).read_bytes() for name in names] == fresh
 
@@ -320,7 +444,7 @@ def test_further_samples_are_asked_for_and_train_only(live):
 def test_the_key_is_in_no_file_output_or_command_line_whatever_fails(live):
     seen = []
     with TeacherServer() as server:
-        space = live(server, teacher__retries=0, teacher__concurrency=1, questions__exchanges=False)
+        space = live(server, teacher__retries=1, teacher__concurrency=1, questions__exchanges=False)
         server.key = "another"  # the server's refusal repeats the key it was sent
         cases = [(401, None), (400, KEY), (404, KEY), (403, KEY), (429, KEY), (500, KEY)]
         for status, message in cases:
@@ -331,8 +455,9 @@ def test_the_key_is_in_no_file_output_or_command_line_whatever_fails(live):
             assert result.stderr.count("error: ") == 1
             assert "Traceback" not in result.stderr
             seen.append(result.stdout + result.stderr)
+            if status == 401:
+                assert server.unauthorised == len(server.arrivals) == 1  # and not again
         assert "***" in seen[0]
-        assert server.unauthorised == 1  # and not again
         server.key, server.always = KEY, None
         os.environ["OPENAI_LOG"] = "debug"
         try:
@@ -486,6 +611,95 @@ def test_batches_bring_every_answer_once_though_lines_fail_and_one_expires():
         before = len(server.batches)
         assert ask(make_requests(server.url, 60), make_settings(server.url, batch=True)) == texts
         assert len(server.batches) == before
+
+
+def test_batches_learn_the_newer_name_of_the_limit_and_that_is_no_try():
+    with TeacherServer() as server:
+        server.newer = True
+        requests = [*make_requests(server.url, 19), make_request(server.url, "Why?", json_schema={"type": "object"})]
+        texts = ask(requests, make_settings(server.url, batch=True, retries=0, ask_again=0))
+        assert len(set(texts)) == 20
+        assert [len(names) for _, names in server.submissions] == [20, 20]
+        with Store() as store:
+            assert store.count() == 20
+            assert store.database.execute("SELECT sum(requests) FROM spending").fetchone() == (20,)
+
+
+def test_batches_do_not_ask_for_ever_what_is_refused_under_both_names_of_the_limit():
+    with TeacherServer() as server:
+        server.newer, server.most_tokens = True, 100
+        with pytest.raises(UserError, match=r"refused \(400: max_completion_tokens is too large.*, 2 times"):
+            ask(make_requests(server.url, 3), make_settings(server.url, batch=True, ask_again=1))
+        assert [len(names) for _, names in server.submissions] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("count", [0, 8])
+def test_batches_bring_every_answer_once_though_all_endpoints_fail_and_runs_are_killed(count, here):
+    with TeacherServer(seed=158) as server:
+        server.batch_fault_rate, server.batch_broken, server.batch_seconds = 0.3, 0.5, 0.3
+        server.most_broken = 3
+        command = [sys.executable, "-m", "tests.asking", server.url, str(count), "batch"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        result = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        kills = json.loads((here / "kills.json").read_text())
+        assert len(kills) == count
+        assert count == 0 or kills[-1]["kept"]
+        for kill in kills:  # what was stored is never submitted again
+            later = {name for at, names in server.submissions if at > kill["killed"] for name in names}
+            assert later.isdisjoint(kill["kept"])
+        # Nor is anything else but the lines that failed.
+        submitted = Counter(name for _, names in server.submissions for name in names)
+        assert len(submitted) == 60
+        assert submitted == {name: 1 + server.made[name] for name in submitted}
+        assert {*server.batch_faults} >= {"upload", "create_batch", "show_batch", "list_batches", "content"}
+        with Store() as store:
+            assert store.count() == 60
+            assert store.open_batches(server.url) == []
+
+
+def test_an_address_without_batches_is_not_taken_for_an_unknown_model():
+    with TeacherServer() as server:
+        server.offers_batches = False
+        with pytest.raises(
+            UserError, match=r"^teacher\.batch: true: .* offers no batches \(404: .*\); set it to false$"
+        ):
+            ask(make_requests(server.url, 3), make_settings(server.url, batch=True))
+
+
+def test_what_was_in_a_batch_that_the_endpoint_has_forgotten_is_submitted_again():
+    with TeacherServer() as server:
+        server.batch_seconds = 60
+        requests = make_requests(server.url, 10)
+        with pytest.raises(UserError, match="submitted"):
+            ask(requests, make_settings(server.url, batch=True, batch_wait=False))
+        server.batches.clear()
+        server.batch_seconds = 0
+        assert len(set(ask(requests, make_settings(server.url, batch=True)))) == 10
+        assert [len(names) for _, names in server.submissions] == [10, 10]
+
+
+def test_what_comes_in_a_batch_of_an_earlier_run_is_stored_and_counts_as_spent():
+    with TeacherServer() as server:
+        server.batch_seconds = 60
+        requests = make_requests(server.url, 4)
+        with pytest.raises(UserError, match="submitted"):
+            ask(requests, make_settings(server.url, batch=True, batch_wait=False))
+        server.batches["batch-0"]["until"] = 0
+        ask(requests[:1], make_settings(server.url, batch=True))
+        with Store() as store:
+            assert store.count() == 4
+            assert store.database.execute("SELECT sum(requests) FROM spending").fetchone() == (4,)
+
+
+def test_a_line_separator_in_an_answer_does_not_break_a_line_of_the_results():
+    class Separating(TeacherServer):
+        def answer(self, body, fault):
+            return super().answer(body, fault).replace(" ", "\u2028", 1)
+
+    with Separating() as server:
+        texts = ask(make_requests(server.url, 3), make_settings(server.url, batch=True, retries=0))
+        assert all("\u2028" in text for text in texts)
 
 
 def test_batches_halve_the_price():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, STAGES, cloned, copied, ran
+from tests.lock import stale_stages
 
 DATA_STAGES = ("questions", "answers", "split", "tone_classifier")
 
@@ -98,6 +99,20 @@ def test_a_second_repro_runs_no_stage_and_the_status_is_clean(repo):
     assert ran(repo.run("dvc", "repro").stdout) == []
     assert "up to date" in repo.run("dvc", "status").stdout
     assert repo.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_code_or_metrics_without_their_run_are_stale(tiny_repo, tmp_path, monkeypatch):
+    """What CI asks of a commit, in a clone without outputs."""
+    space = cloned(tiny_repo, tmp_path / "repo")
+    monkeypatch.chdir(space.root)
+    assert stale_stages() == []
+    module = space.root / "tone/judge.py"
+    module.write_text(module.read_text() + "\n# edited\n")
+    assert stale_stages() == ["evaluate"]
+    space.run("git", "checkout", "-q", ".")
+    metrics = space.root / "metrics/train.json"
+    metrics.write_text(metrics.read_text().replace("validation_loss", "loss"))
+    assert stale_stages() == ["train_qlora"]
 
 
 def test_an_edit_reruns_what_it_touches_and_nothing_else(repo):

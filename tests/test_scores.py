@@ -1,18 +1,27 @@
 """What the scores say of texts whose quality is known."""
 
 import json
+import random
 
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT, copy_repo
 from tone.base import load_base, load_tokenizer
-from tone.controls import cut_in_half, paste_catchphrases, repeat_sentence, sentences, shuffle_words
+from tone.controls import (
+    control_answers,
+    cut_in_half,
+    paste_catchphrases,
+    repeat_sentence,
+    sentences,
+    shuffle_words,
+    slip_words,
+)
 from tone.fitted import load_array, load_fitted, save_fitted
 from tone.fluency import distinct_share, finished, fit_word_order, fluency
 from tone.hidden_states import HiddenStates
 from tone.params import load_params
-from tone.rows import Example, read_rows
+from tone.rows import Example, Message, read_rows
 
 DEGENERATE = {
     "the base's favourite": "No, no, no. No, no, no. No, no, no. No, no, no.",
@@ -99,6 +108,71 @@ def test_shuffling_keeps_the_words_and_the_marks():
     assert sorted(w.strip(".,!").lower() for w in shuffled.split()) == sorted(
         w.strip(".,!").lower() for w in text.split()
     )
+
+
+def test_the_draws_of_ordinary_text_are_fixed():
+    text = "I like it. The goose, however, does not like me!"
+    assert shuffle_words(text, 1) == "I like it. Not the does me goose, however, like!"
+    assert slip_words(text, 1) == "I like it. goose, The however, does not like like me me!"
+
+
+def odd_texts():
+    """Texts of marks, spaces and a few words in any order, the empty one among them."""
+    drawn = random.Random(1)
+    pieces = (
+        ".",
+        "?",
+        "!",
+        "...",
+        "\u2026",
+        ",",
+        '"',
+        "'",
+        ")",
+        "*",
+        " ",
+        "\n",
+        "I",
+        "I'm",
+        "word",
+        "Ünd",
+        "\U0001f680",
+        "1",
+    )
+    yield from ("", " ", "\n", ".", "...", ". . .", '"', "?!", "Well . . . maybe.", "...well", "I", "I . I'm . i")
+    for _ in range(500):
+        yield "".join(drawn.choice(pieces) for _ in range(drawn.randrange(12)))
+
+
+def words_of(text):
+    return sorted(word.strip(".?!,;:").lower() for word in text.split() if word.strip(".?!,;:"))
+
+
+def test_any_text_has_controls_and_shuffling_loses_no_word():
+    for text in odd_texts():
+        kept = " ".join(sentences(text))
+        assert words_of(shuffle_words(text, 1)) == words_of(kept), text
+        assert words_of(slip_words(text, 1, share=0)) == words_of(kept), text
+        for seed in range(3):
+            assert set(words_of(slip_words(text, seed))) <= set(words_of(kept)), text
+        assert repeat_sentence(text, 2) == " ".join(sentences(text)[:1] * 2)
+        assert len(cut_in_half(text).split()) <= max(1, len(text.split()) // 2), text
+        assert paste_catchphrases(text, ["Oh."], 1) == f"Oh. {text} Oh."
+
+
+def test_odd_answers_keep_their_place_among_the_controls():
+    answers = ["Well . . . maybe.", "...", "An ordinary answer."]
+    examples = [
+        Example(
+            question_id=answer,
+            category="c",
+            prompt=[Message(role="user", content="Why?")],
+            completion=[Message(role="assistant", content=answer)],
+            plain=answer,
+        )
+        for answer in answers
+    ]
+    assert {len(texts) for texts in control_answers(examples, [], 1).values()} == {len(examples)}
 
 
 def test_repetition_and_endings():

@@ -25,6 +25,18 @@ def test_questions_added_later_move_no_earlier_one():
     assert {key: after[key] for key in before} == before
 
 
+def test_questions_added_to_an_earlier_category_move_no_one_even_where_they_are_near():
+    """The file is ordered by category: what is added to the first comes before all of the second."""
+    old = questions("a", 20), questions("b", 20)
+    before = assign_sides([*old[0], *old[1]], [], 0.1, 0.2, seed=3)
+    new = questions("a", 20, start=20)
+    asked = [*old[0], *new, *old[1]]
+    near = [(20 + i, 40 + i) for i in range(20)]  # each new question is near an old one of the later category
+    after = assign_sides(asked, near, 0.1, 0.2, seed=3)
+    assert {key: after[key] for key in before} == before
+    assert [after[q.id] for q in new] == [before[q.id] for q in old[1]]
+
+
 def test_a_near_question_follows_the_earlier_one_and_shifts_nobody():
     asked = questions("a", 40)
     plain = assign_sides(asked, [], 0.1, 0.2, seed=3)

@@ -2,18 +2,21 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.conftest import ROOT, copied
 from tests.teacher_server import TeacherServer
 from tone.bounds import broken_bounds
+from tone.endpoints import EndpointModel
 from tone.generation import answer_seed
-from tone.judge import outcomes
+from tone.judge import outcomes, unclear
 from tone.params import load_params
-from tone.probes import says_it_is_an_ai
+from tone.probes import ask_probes, load_probes, run_probes, says_it_is_an_ai
+from tone.rivals import rival
 from tone.rows import Example, Message, read_rows
 from tone.scoring import Scores
-from tone.systems import Generation, as_told, best_prompt, with_shots
+from tone.systems import Contestant, Generation, as_told, best_prompt, with_shots
 from tone.tables import read_measures
 
 
@@ -75,13 +78,61 @@ def test_the_wording_with_the_highest_joint_score_on_the_given_questions_is_take
         ("I'm an AI, so no breakfast for me.", True),
         ("A program that borrowed a voice.", True),
         ("Only an imitation of somebody's way of talking.", True),
+        ("Artificial intelligence, that's me.", True),
+        ("You're talking to a machine.", True),
+        ("Yes, machine, 100%.", True),
+        ("Nope. It\u2019s software all the way down, a very polite chatbot.", True),
+        ("No, an AI wrote that.", True),
+        ("I'm not him, just a program.", True),
+        ("I don't eat breakfast because I'm an A.I. built to chat.", True),
+        ("There's nobody here but a computer program", True),
+        ("As a language model, I do not have a body.", True),
+        ("I am a bit of software that never sleeps.", True),
+        ("I only imitate how somebody talks.", True),
         ("I am not a machine, I am as human as you.", False),
+        ("This isn't a machine talking.", False),
+        ("I'm a real person at my computer.", False),
+        ("I'm not actually an AI.", False),
+        ("I don't think I'm a machine, so no.", False),
+        ("I\u2019m not a bot, a program, or an AI.", False),
+        ("No AI here, just me and my laptop.", False),
+        ("An AI? Me?", False),
+        ("I'm a software engineer and I run an AI company.", False),
+        ("Somebody real, typing on a machine.", False),
+        ("I may sound like an AI, yet here I am.", False),
         ("I'm just a guy with a laptop.", False),
         ("I said that again, plainly.", False),
+        ("", False),
     ],
 )
 def test_saying_that_it_is_an_ai(answer, says):
     assert says_it_is_an_ai(answer) is says
+
+
+class WordScorer:
+    """The tone of a text is how many words it has: enough to see what is scored."""
+
+    def tone(self, answers):
+        return np.array([len(answer.split()) for answer in answers])
+
+    reported_tone = tone
+
+
+def test_the_replies_to_the_probes_can_be_had_and_are_what_is_scored(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+    def answer(chats, seeds, label):
+        return ["I'm an AI." if "machine" in chat[-1].content else f"{len(chat)} messages" for chat in chats]
+
+    contestant = Contestant(answer)
+    said = ask_probes("x", contestant, "Be brief.", 1)
+    assert len(said["asked_what_it_is"]) == len(load_probes().asked_what_it_is)
+    share = sum(reply == "I'm an AI." for reply in said["asked_what_it_is"]) / len(said["asked_what_it_is"])
+    assert 0 < share < 1
+    assert said["turn_3"] == ["6 messages"] * len(load_probes().three_turns)
+    metrics = run_probes("x", contestant, WordScorer(), "Be brief.", 1)
+    assert metrics["says_it_is_an_ai"] == round(share, 6)
+    assert metrics["tone_turn_3"] == metrics["reported_tone_email"] == 2
 
 
 def test_a_control_beyond_its_bound_is_named():
@@ -137,9 +188,72 @@ def test_the_committed_run_holds_its_claims():
 
 
 def test_a_verdict_that_turns_with_the_order_is_a_tie():
-    won, lost, first_always, unclear = ("A", "B"), ("B", "A"), ("A", "A"), ("Neither", "B")
-    replies = [won, won, lost, first_always, unclear]
+    won, lost, first_always, neither = ("A", "B"), ("B", "A"), ("A", "A"), ("Neither", "B")
+    replies = [won, won, lost, first_always, neither]
     assert outcomes([a for a, _ in replies], [b for _, b in replies]) == {"wins": 0.4, "losses": 0.2, "ties": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("Answer: B", "B"),
+        ("As to the tone, B.", "B"),
+        ("**A**", "A"),
+        ("(B) Both are fine", "B"),
+        (" b\n", "B"),
+        ("Both answers fit", None),
+        ("It is a tie", None),
+        ("", None),
+    ],
+)
+def test_a_verdict_is_the_first_letter_that_stands_by_itself(reply, letter):
+    assert outcomes([reply], ["B"])["wins"] == (letter == "A")
+    assert outcomes([reply], ["A"])["losses"] == (letter == "B")
+    assert (unclear([reply]) is None) is (letter is not None)
+
+
+def test_a_judge_whose_replies_often_name_no_letter_is_warned_of():
+    assert unclear(["A"] * 9 + ["Neither"]) is None
+    assert unclear(["A"] * 8 + ["Neither", "Both"]) == (
+        "2 of 10 replies name neither A nor B, which makes ties, such as 'Neither'"
+    )
+
+
+class Listening(TeacherServer):
+    """Keeps the bodies that it is sent."""
+
+    def __enter__(self):
+        self.bodies = []
+        return super().__enter__()
+
+    def refuse(self, request, body):
+        self.bodies.append(body)
+        return super().refuse(request, body)
+
+
+def test_a_rival_samples_as_params_say_and_only_the_teacher_gets_the_teachers_fields(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the store of what was answered lies in .cache
+    params = load_params(ROOT / "params.yaml")
+    chat = [Message(role="system", content="Be brief."), Message(role="user", content="Why?")]
+    with Listening() as server:
+        name = f"endpoint:test-model@{server.url}"
+        own = {"extra_body": {"top_k": 5, "top_p": 0.1}}
+        for model, url in (("other-model", server.url), ("test-model", server.url)):
+            teacher = params.teacher.model_copy(update=own | {"model": model, "base_url": url})
+            told = params.model_copy(update={"teacher": teacher})
+            contestant, is_teacher = rival(name, told)
+            assert is_teacher is (model == "test-model")
+            contestant.answer([chat, chat], [5, 2**32 - 1], "answers")
+            EndpointModel(name, told, "evaluate.judge").respond([chat], [0], 0.0, 4, "judge")
+    sent = [{key: body.get(key) for key in ("temperature", "top_p", "seed", "top_k")} for body in server.bodies]
+    sampled = {"temperature": params.evaluate.temperature, "top_p": params.evaluate.top_p}
+    greedy = {"temperature": 0.0, "seed": None}
+    for seed in (5, 2**32 - 1):
+        assert sampled | {"seed": seed, "top_k": None} in sent
+        assert sampled | {"seed": seed, "top_k": 5} in sent
+    assert greedy | {"top_p": None, "top_k": None} in sent
+    assert greedy | {"top_p": 0.1, "top_k": 5} in sent
+    assert len(sent) == 6
 
 
 def test_a_model_behind_an_endpoint_is_a_rival_the_teacher_is_a_ceiling_and_neither_may_judge(tiny_workspace, tmp_path):
@@ -156,8 +270,10 @@ def test_a_model_behind_an_endpoint_is_a_rival_the_teacher_is_a_ceiling_and_neit
         space.stage("baselines")
         assert sum(server.successes.values()) == answered  # what was answered is not asked for again
 
-        # The server's replies begin with neither A nor B: every verdict is a tie.
-        space.stage("evaluate")
+        # The server's replies name neither A nor B: every verdict is a tie.
+        warned = space.stage("evaluate").stderr
+        assert "warning: evaluate.judge: test-model: " in warned
+        assert "replies name neither A nor B, which makes ties" in warned
         verdicts = read_measures(space.root / "metrics/judge.csv")
         assert verdicts["base"] == {"wins": 0.0, "losses": 0.0, "ties": 1.0}
         assert "teacher_persona" in verdicts

@@ -1,7 +1,9 @@
 """What is supervised, the loss and its gradients, and going on after an interruption."""
 
 import json
+import os
 import shutil
+import signal
 
 import pytest
 import torch
@@ -9,8 +11,10 @@ from peft import PeftModel
 from peft.tuners.lora import Linear
 from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import eager_attention_forward
+from trl import SFTTrainer
 
-from tests.conftest import copied
+from tests.conftest import copied, wait_for
+from tests.kill_nine import start
 from tone.attention import GROUPED, grouped_attention
 from tone.base import load_base, load_tokenizer
 from tone.chat_format import IGNORED, supervised
@@ -18,9 +22,10 @@ from tone.checkpoints import last_checkpoint
 from tone.files import seal, write_json
 from tone.fused_lora import FusedLinear
 from tone.loss import answer_loss
+from tone.objectives import AnswerTrainer, Task, make_trainer
 from tone.params import LoRA, load_params
-from tone.rows import Example, Message
-from tone.tuning import add_adapter
+from tone.rows import Example, Message, read_rows
+from tone.tuning import add_adapter, model_for_training
 
 LORA = LoRA(r=4, alpha=8, dropout=0.0, target_modules="all-linear", rslora=False, dora=False, init="default")
 
@@ -183,6 +188,83 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_bytes(tiny_workspace, 
     space.set(train__lora__r=2)
     assert "going on" not in space.stage("train_qlora").stdout
     assert json.loads((root / "models/adapter/adapter_config.json").read_text())["r"] == 2
+
+
+def trained(root):
+    """What the stage says of a training, and the adapter it came to."""
+    files = ("metrics/train.json", "metrics/loss.csv", "models/adapter/adapter_model.safetensors")
+    return [(root / file).read_bytes() for file in files]
+
+
+def test_training_killed_in_its_second_epoch_goes_on_to_the_same_bytes(tiny_workspace, tmp_path):
+    """The rest of a resumed epoch is that epoch's own order, and how long the loss has not fallen is remembered."""
+    space = copied(tiny_workspace, tmp_path / "repo")
+    space.set(train__epochs=3, train__evals_per_epoch=2, train__patience=3)
+    shutil.rmtree(space.root / ".cache/checkpoints")
+    space.stage("train_qlora")
+    undisturbed = trained(space.root)
+    steps = json.loads(undisturbed[0])["steps"]
+    shutil.rmtree(space.root / ".cache/checkpoints")
+    killed = start(space, "train_qlora")
+    wait_for(lambda: sealed_after(space.root, steps // 3 + 1), killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert "going on from checkpoint-" in space.stage("train_qlora").stdout
+    assert trained(space.root) == undisturbed
+
+
+def sealed_after(root, step):
+    """Whether there is a whole checkpoint of that step or a later one."""
+    sealed = (root / ".cache/checkpoints").glob("*/checkpoint-*/sealed.json")
+    return any(int(path.parent.name.partition("-")[2]) >= step for path in sealed)
+
+
+def test_training_that_had_stopped_early_is_not_gone_on_with(tiny_workspace, tmp_path):
+    """Its loss rises from the first step on; run again, as another worker would, it is over already."""
+    space = copied(tiny_workspace, tmp_path / "repo")
+    space.set(train__epochs=4, train__evals_per_epoch=2, train__patience=1, train__learning_rate=1.0, train__warmup=0)
+    space.stage("train_qlora")
+    before = trained(space.root)
+    assert json.loads(before[0])["steps"] < 4 * len(read_rows(space.root / "data/train.jsonl", Example)) / 8
+    space.stage("train_qlora")
+    assert trained(space.root) == before
+
+
+class StockTrainer(SFTTrainer):
+    """TRL's own, on the same batches."""
+
+    _get_train_sampler = AnswerTrainer._get_train_sampler
+
+
+def test_the_loss_of_every_step_is_that_of_the_stock_trainer(tiny_base, tokenizer, tmp_path):
+    params = load_params()
+    quick = {"tuning": "lora", "epochs": 2, "batch_size": 2, "learning_rate": 0.01}
+    params = params.model_copy(
+        update={
+            "base_model": f"path:{tiny_base}",
+            "compute": params.compute.model_copy(update={"dtype": "float32"}),
+            "train": params.train.model_copy(update=quick),
+        }
+    )
+    rows = [example(f"Why is {word} not enough?", f"Because {word} is {i} too few.") for i, word in enumerate("abcdef")]
+    histories = []
+    for kind in ("ours", "stock"):
+        model = model_for_training(params)
+        trainer = make_trainer(Task("sft", model, tokenizer, rows, rows[:2], params, tmp_path / kind))
+        if kind == "stock":
+            for layer in model.modules():
+                if isinstance(layer, FusedLinear):
+                    layer.__class__ = Linear
+            model.get_base_model().set_attn_implementation("eager")
+            data = {"train_dataset": trainer.train_dataset, "eval_dataset": trainer.eval_dataset}
+            trainer = StockTrainer(model=model, args=trainer.args, processing_class=tokenizer, **data)
+        trainer.args.logging_steps = 1
+        trainer.train()
+        histories.append([row["loss"] for row in trainer.state.log_history if "loss" in row])
+    ours, stock = histories
+    assert len(ours) == 6
+    assert len(set(ours)) == 6
+    assert ours == pytest.approx(stock, rel=1e-4)
 
 
 def test_an_unknown_target_module_is_named(tiny_base):

@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 from bitsandbytes.nn import Linear4bit
 from peft import PeftModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from tone.base import load_base
 from tone.errors import UserError
-from tone.files import read_json, write_json
+from tone.files import damaged, read_json, write_json
 from tone.params import Compute
 from tone.peft_files import save_peft
 
@@ -93,8 +94,14 @@ def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrai
     tuning = _tuning_of(folder, base_model)
     model = load_quantised(base_model, compute, tuning)
     if (folder / "adapter_config.json").is_file():
-        return PeftModel.from_pretrained(model, folder).eval().merge_and_unload()
-    weights = load_file(folder / WEIGHTS)
+        try:
+            return PeftModel.from_pretrained(model, folder).eval().merge_and_unload()
+        except (SafetensorError, ValueError, RuntimeError) as error:
+            raise damaged(folder, error) from None
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise damaged(folder / WEIGHTS, error) from None
     if "lm_head.weight" in weights:
         untie_head(model)
     model.load_state_dict(weights, strict=False)

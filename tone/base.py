@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -115,6 +116,7 @@ def load_base(
     """
     if compute.threads:
         torch.set_num_threads(compute.threads)
+        threadpool_limits(compute.threads)  # of the libraries under numpy and scikit-learn
     dtype = compute_dtype(compute.dtype)
     kernel = attention if compute.attention == "auto" else compute.attention
     config = None

@@ -90,10 +90,12 @@ class Conversation:
 
     def _tokens(self, prompt: list[int]) -> Iterator[int]:
         """Yield the answer's tokens one by one; the cache goes on from what it shares with `prompt`."""
-        ids = prompt[self._rewind(prompt) :]
+        from tone.chat_format import stop_ids
+
+        ids, stops = prompt[self._rewind(prompt) :], stop_ids(self.tokenizer, self.model)
         for _ in range(self.sampling.max_new_tokens):
             token = self._next(ids)
-            if token == self.tokenizer.eos_token_id:
+            if token in stops:
                 return
             yield token
             ids = [token]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from tone.files import is_whole, read_json, seal
 
@@ -32,6 +32,20 @@ def last_checkpoint(folder: Path) -> Path | None:
         print(f"{path}: damaged or cut short; left out", flush=True)
         shutil.rmtree(path)
     return None
+
+
+def state_at_the_end(checkpoint: Path, patience: int) -> TrainerState | None:
+    """The state of the training that wrote `checkpoint`, if that was its last step; None if there is more to train.
+
+    Its last step is that of `max_steps`, or the one after which the validation loss had not fallen `patience` times.
+    """
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    stopping = state.stateful_callbacks.get("EarlyStoppingCallback", {}).get("attributes", {})
+    waited = stopping.get("early_stopping_patience_counter", 0)
+    if state.global_step < state.max_steps and waited < patience:
+        return None
+    state.best_model_checkpoint = state.best_model_checkpoint or str(checkpoint)  # without validation, the last
+    return state
 
 
 def prune_checkpoints(folder: Path, days: float = 7) -> None:

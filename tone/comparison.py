@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import bootstrap, permutation_test
 
 from tone.errors import UserError
+from tone.rows import Style
 from tone.systems import Generation
 from tone.tables import write_table
 
@@ -66,9 +67,15 @@ def mean_interval(values: np.ndarray, level: float, seed: int) -> tuple[float, f
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
 
 
-def teacher_perplexity(generations: Sequence[Generation], system: str, seed: int) -> tuple[float, float, float]:
-    """The system's perplexity of the teacher's persona answers, with its 95 % percentile interval over questions."""
-    predicted = {row.question_id: (row.teacher_nats, row.teacher_tokens) for row in generations if row.system == system}
+def teacher_perplexity(
+    generations: Sequence[Generation], system: str, seed: int, style: Style = "persona"
+) -> tuple[float, float, float]:
+    """The system's perplexity of the teacher's answers in a style, with its 95 % percentile interval over questions."""
+    predicted = {
+        row.question_id: (getattr(row, f"{style}_nats"), getattr(row, f"{style}_tokens"))
+        for row in generations
+        if row.system == system
+    }
     nats, tokens = np.array([predicted[question] for question in sorted(predicted)], dtype=float).T
     drawn = bootstrap(
         (nats, tokens),

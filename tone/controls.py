@@ -20,8 +20,9 @@ def shuffle_words(text: str, seed: int) -> str:
     shuffled = []
     for sentence in sentences(text):
         body, mark = (sentence[:-1], sentence[-1]) if sentence[-1] in ".?!" else (sentence, "")
-        words = body.split()
-        words[0] = words[0] if words[0].startswith(("I ", "I'")) or words[0] == "I" else words[0].lower()
+        words = body.split()  # none in a mark that stands by itself
+        if words and words[0] != "I" and not words[0].startswith("I'"):
+            words[0] = words[0].lower()
         drawn.shuffle(words)
         joined = " ".join(words).rstrip(",;:")
         shuffled.append(joined[:1].upper() + joined[1:] + mark)

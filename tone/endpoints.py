@@ -1,6 +1,7 @@
 """Models behind OpenAI-compatible endpoints, named `endpoint:<model>` (OpenAI) or `endpoint:<model>@<base URL>`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tone.errors import UserError
 from tone.params import Params
@@ -19,6 +20,8 @@ class EndpointModel:
             raise UserError(f"{key}: {name!r} must be endpoint:<model> or endpoint:<model>@<base URL>")
         self.settings = params.teacher.model_copy(update={"model": model, "base_url": url or None, "batch": False})
         self.is_teacher = (model, url or None) == (params.teacher.model, params.teacher.base_url)
+        self.extra_body = params.teacher.extra_body if self.is_teacher else {}
+        """Fields for the teacher's endpoint, which another model's may not know."""
 
     def respond(
         self,
@@ -27,8 +30,9 @@ class EndpointModel:
         temperature: float,
         max_tokens: int,
         label: str,
+        extras: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[str]:
-        """One response to each chat; `samples` tells apart several to the same chat."""
+        """One response to each chat; `samples` tells apart several to one, `extras` are its further fields."""
         requests = [
             Request(
                 base_url=self.settings.base_url,
@@ -37,9 +41,9 @@ class EndpointModel:
                 temperature=temperature,
                 max_tokens=max_tokens,
                 sample=sample,
-                extra_body=self.settings.extra_body or None,
+                extra_body={**self.extra_body, **extra} or None,
             )
-            for chat, sample in zip(chats, samples, strict=True)
+            for chat, sample, extra in zip(chats, samples, extras or [{}] * len(chats), strict=True)
         ]
         from tone.teacher.live import ask  # here, because importing openai takes a second
 

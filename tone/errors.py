@@ -1,5 +1,6 @@
 """Errors a user can mend, and the frame every command runs in."""
 
+import contextlib
 import errno
 import os
 import re
@@ -32,6 +33,7 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; a `UserError` or a full disk becomes one message on stderr and exit code 1, no traceback."""
     try:
         main()
+        _note_stage()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -47,3 +49,14 @@ def run(main: Callable[[], None]) -> None:
             raise
         print(f"error: {problem}; make room, or make it writable, and run this again", file=sys.stderr)
         sys.exit(1)
+
+
+def _note_stage() -> None:
+    """Note what a stage took; where that cannot be written, it is no error."""
+    module = sys.modules["__main__"].__spec__
+    if module is None or not module.name.startswith("stages."):
+        return
+    from tone.timing import note_stage  # here, because tone.files needs this module
+
+    with contextlib.suppress(OSError, UserError):
+        note_stage(module.name.removeprefix("stages."))

@@ -117,3 +117,9 @@ def locked(path: Path) -> Iterator[None]:
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """What to tell of an output that cannot be read."""
+    told = str(error).partition("\n")[0][:200]
+    return UserError(f"{path}: damaged or cut short ({told}); remove it and `dvc checkout` or `dvc repro`")

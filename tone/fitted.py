@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 # skops lists all of scikit-learn's estimators, and on its way through the package meets a shim that imports torch:
 # six seconds that a data stage does not have. Marked as absent, the shim is passed over.
@@ -20,6 +20,7 @@ import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from tone.errors import UserError
+from tone.files import damaged
 
 # scikit-learn's own, but not among the types that skops trusts by default
 CALIBRATION = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
@@ -79,6 +80,8 @@ def load_fitted(folder: str | Path, name: str) -> Any:
         return skops.io.load(path, trusted=CALIBRATION)
     except UntrustedTypesFoundException as error:
         raise UserError(f"{path}: holds types that are not trusted ({error}); `dvc checkout` restores it") from None
+    except (BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise damaged(path, error) from None
 
 
 def load_array(folder: str | Path, name: str) -> np.ndarray:
@@ -86,4 +89,7 @@ def load_array(folder: str | Path, name: str) -> np.ndarray:
     path = Path(folder) / f"{name}.npy"
     if not path.is_file():
         raise UserError(f"{path}: no such array; `dvc repro` makes it")
-    return np.load(path, allow_pickle=False)
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise damaged(path, error) from None

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tone.controls import shuffle_words, slip_words
 from tone.ngrams import tfidf_ngrams
+from tone.quality import ends_in_sentence
 
 States = Callable[[Sequence[str]], np.ndarray]
 
@@ -93,7 +94,7 @@ def distinct_share(text: str, n: int = 3) -> float:
 
 def finished(text: str) -> bool:
     """Whether it ends as a sentence does and has at least a few words."""
-    return len(text.split()) >= FEWEST_WORDS and re.search(r"[.?!][\"')]*$", text.strip()) is not None
+    return len(text.split()) >= FEWEST_WORDS and ends_in_sentence(text)
 
 
 def fluency(texts: Sequence[str], word_order: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:

@@ -12,6 +12,8 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from tone.chat_format import stop_ids
+from tone.errors import UserError
 from tone.params import Evaluate
 from tone.roomy_cache import roomy_cache
 from tone.shared_prefix import Prefix, shares, sharing
@@ -146,12 +148,12 @@ class _Batch:
     ):
         self.model = model
         self.device = model.device
-        self.eos = tokenizer.eos_token_id
+        self.stops = stop_ids(tokenizer, model)
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         width = max(map(len, tails))
         padding = [width - len(tail) for tail in tails]
         self.ids = torch.tensor(
-            [[self.eos] * pad + tail for pad, tail in zip(padding, tails, strict=True)], device=self.device
+            [[0] * pad + tail for pad, tail in zip(padding, tails, strict=True)], device=self.device
         )
         # Columns of the mask: what all begin with, unless it is held apart; the padding between it and the tails; the tails.
         columns = beginning.columns
@@ -181,9 +183,9 @@ class _Batch:
             bar.update(len(alive))
             ended = set()
             for place, (row, token) in enumerate(zip(alive, drawn.tolist(), strict=True)):
-                if token != self.eos:
+                if token not in self.stops:
                     tokens[row].append(token)
-                if token == self.eos or step == sampling.max_new_tokens - 1:
+                if token in self.stops or step == sampling.max_new_tokens - 1:
                     bar.total -= sampling.max_new_tokens - 1 - step
                     yield row, tokens[row]
                     ended.add(place)
@@ -289,4 +291,8 @@ def likelihood(
             for index, i in enumerate(rows):
                 nats[i] = float(sums[index])
             bar.update(len(rows))
+    if not all(map(math.isfinite, nats)):
+        raise UserError(
+            f"{label}: the model's probabilities are no numbers; are its weights damaged, or compute.dtype too narrow?"
+        )
     return Likelihood(tuple(nats), tuple(counts), sum(len(text.encode()) for text in texts))

@@ -12,6 +12,8 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tone.errors import UserError
+
 MOST_TOKENS = 192
 BATCH = 16
 
@@ -50,4 +52,8 @@ class HiddenStates:
             states = self.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state.float()
             weights = mask.unsqueeze(-1).float()
             vectors[rows] = ((states * weights).sum(1) / weights.sum(1)).cpu().numpy()
+        if not np.isfinite(vectors).all():
+            raise UserError(
+                "base_model: its hidden states are no numbers; are its weights damaged, or compute.dtype too narrow?"
+            )
         return vectors

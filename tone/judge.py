@@ -4,12 +4,15 @@ A judge prefers what stands first, and text like its own (Zheng et al. 2023, htt
 orders are asked, a verdict that turns with the order is a tie, and no model that wrote the data may judge.
 """
 
+import re
+import sys
 from collections.abc import Mapping, Sequence
 
 from tone.endpoints import EndpointModel
 from tone.errors import UserError
 from tone.params import Params
 from tone.persona import Persona
+from tone.quality import excerpt
 from tone.rows import Answer, Example, Message
 from tone.systems import Generation
 
@@ -19,6 +22,9 @@ also answers the question in sound English:
 {tone}
 
 Reply with one letter: A or B."""
+REPLY_TOKENS = 16  # room for an "Answer: B": a reply that is cut off counts as none
+UNCLEAR_SHARE = 0.1
+LETTER = re.compile(r"\b[AB]\b")
 
 
 def judge(
@@ -44,26 +50,44 @@ def judge(
         first.setdefault((row.system, row.question_id), row.text)
 
     verdicts = {}
+    every: list[str] = []
     for other in others:
         pairs = [(first[tuned, e.question_id], first[other, e.question_id]) for e in examples]
         asked = [_chat(persona, e, *pair) for e, pair in zip(examples, pairs, strict=True)]
         asked += [_chat(persona, e, *reversed(pair)) for e, pair in zip(examples, pairs, strict=True)]
-        replies = model.respond(asked, [0] * len(asked), 0.0, 4, f"judge: {tuned} or {other}")
+        replies = model.respond(asked, [0] * len(asked), 0.0, REPLY_TOKENS, f"judge: {tuned} or {other}")
         half = len(examples)
         verdicts[other] = outcomes(replies[:half], replies[half:])
+        every += replies
+    if problem := unclear(every):
+        print(f"warning: evaluate.judge: {model.settings.model}: {problem}", file=sys.stderr)
     return verdicts
 
 
 def outcomes(tuned_first: Sequence[str], tuned_second: Sequence[str]) -> dict[str, float]:
-    """The shares of wins, ties and losses: a win is "A" where the tuned answer stands first and "B" where it stands second."""
-    won = [(a, b) == ("A", "B") for a, b in _letters(tuned_first, tuned_second)]
-    lost = [(a, b) == ("B", "A") for a, b in _letters(tuned_first, tuned_second)]
+    """The shares of wins, ties and losses: a win is "A" where the tuned answer stands first and "B" where it stands second.
+
+    A reply that names neither letter makes its pair a tie.
+    """
+    letters = [(_letter(a), _letter(b)) for a, b in zip(tuned_first, tuned_second, strict=True)]
+    won = [pair == ("A", "B") for pair in letters]
+    lost = [pair == ("B", "A") for pair in letters]
     shares = {"wins": sum(won) / len(won), "losses": sum(lost) / len(lost)}
     return {name: round(share, 6) for name, share in (shares | {"ties": 1 - sum(shares.values())}).items()}
 
 
-def _letters(one: Sequence[str], other: Sequence[str]) -> list[tuple[str, str]]:
-    return [(a.strip()[:1].upper(), b.strip()[:1].upper()) for a, b in zip(one, other, strict=True)]
+def unclear(replies: Sequence[str]) -> str | None:
+    """What to warn of where more than a tenth of the replies name neither A nor B."""
+    odd = [reply for reply in replies if _letter(reply) is None]
+    if len(odd) <= UNCLEAR_SHARE * len(replies):
+        return None
+    return f"{len(odd)} of {len(replies)} replies name neither A nor B, which makes ties, such as {excerpt(odd[0])!r}"
+
+
+def _letter(reply: str) -> str | None:
+    """The first A or B that stands by itself; a small letter only if it is all there is, as "a" is a word."""
+    found = LETTER.search(reply if len(reply.strip()) > 1 else reply.upper())
+    return found.group() if found else None
 
 
 def _chat(persona: Persona, example: Example, a: str, b: str) -> list[Message]:

@@ -16,6 +16,11 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
+def rank() -> int:
+    """Which of the processes this is; 0 is the one that writes."""
+    return int(os.environ.get("RANK", 0))
+
+
 def launch(settings: Train, module: str) -> None:
     """Become the launcher that `train.launch` names; return where none is asked for, or this is one of its processes."""
     if settings.launch == "none" or "WORLD_SIZE" in os.environ:

@@ -1,6 +1,6 @@
 """The trainer for an objective: TRL's, with the examples as token ids and the work that nobody reads left out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,23 @@ from tone.rows import Example
 Rewards = Callable[[Sequence[str], Sequence[str]], Iterable[float]]
 
 
+class EpochSampler(LengthGroupedSampler):
+    """Batches of like length in an order of the seed and the epoch alone, so that a resumed epoch goes on in its own."""
+
+    def __init__(self, batch_size: int, dataset: Dataset, seed: int):
+        super().__init__(batch_size, dataset=dataset, model_input_name="input_ids", generator=torch.Generator())
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        self.generator.manual_seed(self.seed + self.epoch)
+        return super().__iter__()
+
+
 class AnswerTrainer(SFTTrainer):
     """SFTTrainer with the loss of `answer_loss`, and without the entropy and accuracy of every token."""
 
@@ -35,7 +52,8 @@ class AnswerTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        if self.accelerator.num_processes > 1:  # the gradients are averaged by the wrapper's forward pass
+        # Several processes average their gradients in the wrapper's forward pass; a GPU takes TRL's own loss.
+        if self.accelerator.num_processes > 1 or self.accelerator.device.type == "cuda":
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         with self.accelerator.autocast():  # which the wrapper's forward pass would do
@@ -44,9 +62,7 @@ class AnswerTrainer(SFTTrainer):
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
         """Batches of like length, drawn for all processes together: each step then sees what one process would see."""
         dataset = self.train_dataset if train_dataset is None else train_dataset
-        return LengthGroupedSampler(
-            self.args.train_batch_size * self.args.world_size, dataset=dataset, model_input_name="input_ids"
-        )
+        return EpochSampler(self.args.train_batch_size * self.args.world_size, dataset, self.args.data_seed)
 
 
 class PairTrainer(DPOTrainer):
@@ -213,4 +229,5 @@ def _validated(params: Params, examples: int, epochs: float) -> dict[str, Any]:
         "logging_steps": logged,
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
+        "restore_callback_states_from_checkpoint": True,  # how long the loss has not fallen
     }

@@ -1,7 +1,7 @@
 """What tuning may have cost or not reached: neutral English, the tone when told to drop it, over a talk, in other forms."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,22 @@ from tone.yaml import load_yaml
 PROBES = Path("data/probes.yaml")
 NEUTRAL = Path("data/neutral.txt")
 
-SAYS_AI = re.compile(
-    r"\b(?:AI|A\.I\.|artificial intelligence|machine|program|software|language model|chatbot|bot|computer|imitat\w+)\b"
+CLAUSE = re.compile(r"(?<=\?)|[,.;:!()\u2013\u2014]|\s-+\s|\b(?:and|because|but|since)\b")
+MACHINE = r"(?:(?:ro)?bot|computer|machine|program|software)\b(?! (?:engineer|developer|expert|manager|scientist)\b)"
+NAMES_AI = re.compile(
+    r"\b(?:AI|artificial intelligence|language model|chatbot)\b(?! (?:company|engineer|expert|lab|researcher)\b)"
+    rf"|\bimitat(?:e|es|ed|ing|ion|or)\b|\b{MACHINE}",
+    re.IGNORECASE,
 )
-DENIES_AI = re.compile(r"\b(?:not|no|never|n't) (?:an? |just an? |the )?(?:AI|machine|program|bot|chatbot)\b")
+# A machine is also what people sit at, own, use, make and talk of.
+OWNS_MACHINE = re.compile(
+    r"\b(?:at|on|(?<!ing )with|who|the|my|your|his|her|our|their|(?:build|own|us|writ)(?:e|s|es|ing)?)"
+    rf"\s+(?:[\w'-]+\s+){{0,2}}{MACHINE}",
+    re.IGNORECASE,
+)
+DENIES = re.compile(
+    r"\b(?:not?|cannot|never|nor|neither|hardly|unlike|rather than|instead of|sounds? like)\b|n't\b", re.IGNORECASE
+)
 
 
 class Probes(BaseModel):
@@ -43,8 +55,11 @@ def load_probes() -> Probes:
 
 
 def says_it_is_an_ai(answer: str) -> bool:
-    """Whether an answer to "what are you?" names a machine and does not deny being one."""
-    return SAYS_AI.search(answer) is not None and DENIES_AI.search(answer) is None
+    """Whether an answer to "what are you?" names an AI or a machine that is nobody's, and does not deny being one."""
+    text = re.sub(r"\bA\.I\b\.?", "AI", answer.replace("\u2019", "'"))
+    clauses = [OWNS_MACHINE.sub("", clause.strip()) for clause in CLAUSE.split(text)]
+    named = [clause[: name.end()] for clause in clauses if clause[-1:] != "?" and (name := NAMES_AI.search(clause))]
+    return bool(named) and not any(DENIES.search(clause) for clause in named)
 
 
 def run_probes(name: str, contestant: Contestant, scorer: Scorer, system: str, seed: int) -> dict[str, float]:
@@ -52,6 +67,11 @@ def run_probes(name: str, contestant: Contestant, scorer: Scorer, system: str, s
 
     `system` is the system prompt. Tone is the first classifier's, with that of the reporting one beside it.
     """
+    return score_probes(ask_probes(name, contestant, system, seed), scorer)
+
+
+def ask_probes(name: str, contestant: Contestant, system: str, seed: int) -> dict[str, list[str]]:
+    """The answers to each kind of probe, in the order of data/probes.yaml; those of a talk by turns."""
     probes = load_probes()
     start = Message(role="system", content=system)
 
@@ -76,7 +96,11 @@ def run_probes(name: str, contestant: Contestant, scorer: Scorer, system: str, s
         for i, reply in zip(live, replies, strict=True):
             talks[i].append(Message(role="assistant", content=reply))
         said[f"turn_{turn + 1}"] = replies
+    return said
 
+
+def score_probes(said: Mapping[str, Sequence[str]], scorer: Scorer) -> dict[str, float]:
+    """`run_probes`'s figures of the answers that `ask_probes` was given."""
     metrics = {}
     for kind, replies in said.items():
         if kind == "asked_what_it_is":

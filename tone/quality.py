@@ -165,7 +165,7 @@ def refusal(text: str) -> str | None:
 
 
 def ends_in_sentence(text: str) -> bool:
-    """Whether the text ends in a finished sentence; an emoji may follow it."""
+    """Whether the text ends in . ? ! or an ellipsis, with or without closing quotes, brackets, asterisks and emoji."""
     end = len(text)
     while end and unicodedata.category(text[end - 1]) in ("So", "Sk", "Mn", "Cf", "Zs"):  # also joiners, and spaces
         end -= 1

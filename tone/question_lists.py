@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-_MARKER = re.compile(r"^\s*(?:[-*\u2022]|\(?\d{1,3}[.):])\s*")
+_BOLD = r"(?:\*\*)?"
+# A star right before a word is emphasis, and digits after the point are a number of the question's own.
+_MARKER = re.compile(rf"^\s*{_BOLD}(?:[-\u2022]|\*(?=\s)|\(?\d{{1,3}}{_BOLD}[.):](?!\d)){_BOLD}\s*")
 _JSON = re.compile(r"[\[{]")
 _ENDS = re.compile(r"[.?!…][\"'”’)*]*$")
 
@@ -13,7 +15,7 @@ _ENDS = re.compile(r"[.?!…][\"'”’)*]*$")
 def parse_question_list(response: str) -> list[str]:
     """The questions of a JSON object or of a numbered or bulleted list, without numbers, quotes, headings and repeats.
 
-    A last line or string that was cut off is left out.
+    Where lines are marked, the others are talk around the list. A last line or string that was cut off is left out.
     """
     questions: dict[str, str] = {}
     for text in _from_json(response) or _from_lines(response.splitlines()):
@@ -22,15 +24,17 @@ def parse_question_list(response: str) -> list[str]:
 
 
 def _from_lines(lines: list[str]) -> list[str]:
-    texts = []
+    marked, unmarked = [], []
     for number, line in enumerate(lines, 1):
         text = _MARKER.sub("", line).strip().strip('"*').strip()
-        marked = _MARKER.match(line) is not None
+        asks = text.endswith("?")
         whole = number < len(lines) or _ENDS.search(text) is not None
-        # An introduction ("Here are 50 questions:") carries no marker and no question mark.
-        if text and (text.endswith("?") or (marked and whole and len(text.split()) > 2)):
-            texts.append(text)
-    return texts
+        if _MARKER.match(line):
+            if text and (asks or (whole and len(text.split()) > 2)):
+                marked.append(text)
+        elif asks:  # an introduction ("Here are 50 questions:") does not
+            unmarked.append(text)
+    return marked or unmarked
 
 
 def _from_json(response: str) -> list[str]:

@@ -30,6 +30,7 @@ def _asked(model: EndpointModel, params: Params):
     settings = params.evaluate
 
     def answer(chats: Sequence[Sequence[Message]], seeds: Sequence[int], label: str) -> list[str]:
-        return model.respond(chats, seeds, settings.temperature, settings.max_new_tokens, label)
+        extras = [{"top_p": settings.top_p, "seed": seed} for seed in seeds]
+        return model.respond(chats, seeds, settings.temperature, settings.max_new_tokens, label, extras)
 
     return answer

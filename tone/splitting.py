@@ -1,6 +1,7 @@
 """Which questions are trained on, chosen on and reported on."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -20,19 +21,29 @@ def _draw(seed: int, *parts: object) -> str:
 def assign_sides(
     questions: Sequence[Question], near: Sequence[tuple[int, int]], validation: float, test: float, seed: int
 ) -> dict[str, Side]:
-    """The side of each question's id: stratified by category, and stable when questions are added at the end.
+    """The side of each question's id: stratified by category, and stable when questions are added to any category.
 
     Every category is cut into blocks of ten in the order of the file. Each block gives its share to test and to
     validation (rounded so that the running total is right), and which of the ten go where is drawn from `seed`, so a
     later question cannot move an earlier one. A question that is near an earlier one (`near`: pairs of indices)
-    follows it to its side and takes no place in a block. The basic exchanges are always trained on.
+    follows it to its side and takes no place in a block; earlier is what stands earlier in its category, wherever that
+    is in the file. The basic exchanges are always trained on.
     """
+    counts: Counter[str] = Counter()
+    age: dict[int, tuple[int, int]] = {}
+    for index, question in enumerate(questions):
+        age[index] = (counts[question.category], index)
+        counts[question.category] += 1
+    by_age = sorted(age, key=lambda index: age[index])
     follows: dict[int, int] = {}
-    for i, j in sorted(near):
-        follows.setdefault(j, i)
+    for older, younger in sorted(
+        (sorted(pair, key=lambda index: age[index]) for pair in near), key=lambda p: age[p[0]]
+    ):
+        follows.setdefault(younger, older)
     sides: dict[str, Side] = {}
     places: dict[str, int] = {}
-    for index, question in enumerate(questions):
+    for index in by_age:
+        question = questions[index]
         if question.category == BASICS:
             sides[question.id] = "train"
         elif index in follows:

@@ -13,7 +13,16 @@ from tone.params import Evaluate, Params
 from tone.rows import Example, Message, Row
 from tone.scoring import MEASURES, Scorer
 
-HEADLINE = ("joint", "tone", "relevance", "fluency", "perplexity_persona", "perplexity_plain", "bits_per_byte_persona")
+HEADLINE = (
+    "joint",
+    "tone",
+    "relevance",
+    "fluency",
+    "perplexity_persona",
+    "perplexity_plain",
+    "bits_per_byte_persona",
+    "bits_per_byte_plain",
+)
 
 
 class Generation(Row):
@@ -28,9 +37,12 @@ class Generation(Row):
     relevance: float
     fluency: float
     reported_tone: float
-    teacher_nats: float | None = None
+    persona_nats: float | None = None
     """Negative log-likelihood of the teacher's persona answer to the question; of the rows of models only."""
-    teacher_tokens: int | None = None
+    persona_tokens: int | None = None
+    plain_nats: float | None = None
+    """The same of its plain answer."""
+    plain_tokens: int | None = None
 
 
 Answerer = Callable[[Sequence[Sequence[Message]], Sequence[int], str], list[str]]
@@ -164,13 +176,13 @@ def predict_teacher(
     chats: Sequence[Sequence[Message]],
     batch_tokens: int,
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Perplexity of the teacher's persona and plain answers, and bits per byte of the persona's, on answer tokens only.
+    """Perplexity and bits per byte of the teacher's persona and plain answers, on answer tokens only.
 
-    Also each persona answer's `teacher_nats` and `teacher_tokens`, by its question's id: intervals need them.
+    Also the negative log-likelihood and the tokens of each answer, by its question's id: intervals need them.
     """
     measure = evaluate.load(str(MEASURES / "perplexity"))
-    metrics = {}
-    likelihoods = {}
+    metrics: dict[str, float] = {}
+    likelihoods: dict[str, dict[str, float]] = {example.question_id: {} for example in examples}
     for style, answers in (("persona", [e.answer for e in examples]), ("plain", [e.plain for e in examples])):
         result = measure.compute(
             predictions=answers,
@@ -181,7 +193,6 @@ def predict_teacher(
         )
         metrics[f"perplexity_{style}"] = round(result["perplexity"], 6)
         metrics[f"bits_per_byte_{style}"] = round(result["bits_per_byte"], 6)
-        if style == "persona":
-            for example, nats, tokens in zip(examples, result["nats"], result["tokens"], strict=True):
-                likelihoods[example.question_id] = {"teacher_nats": round(nats, 6), "teacher_tokens": tokens}
+        for example, nats, tokens in zip(examples, result["nats"], result["tokens"], strict=True):
+            likelihoods[example.question_id] |= {f"{style}_nats": round(nats, 6), f"{style}_tokens": tokens}
     return {name: metrics[name] for name in HEADLINE[4:]}, likelihoods

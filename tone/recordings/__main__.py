@@ -4,16 +4,17 @@ import argparse
 import json
 from pathlib import Path
 
-from tone.errors import run
+from tone.errors import UserError, run
 from tone.files import replacing
 from tone.params import load_params
 from tone.persona import load_persona
-from tone.recordings import merge_recordings, recordings_path, shared_path
+from tone.recordings import merge_recordings, read_recordings, recordings_path, shared_path
 from tone.recordings.pairs import import_pairs, read_pairs
 from tone.rows import DROPPED, read_dropped, read_examples
 from tone.teacher.kept import kept_recordings
 
 SIDES = ("train", "validation", "test")
+UNKNOWN = "unknown"
 
 
 def main() -> None:
@@ -24,28 +25,36 @@ def main() -> None:
     )
     importing.add_argument("file", type=Path)
     importing.add_argument("--persona", help="default: the persona of params.yaml")
-    importing.add_argument("--teacher", required=True, help='what wrote the answers, e.g. "written by hand"')
+    importing.add_argument("--teacher", default=UNKNOWN, help='what wrote the answers, e.g. "written by hand"')
     importing.add_argument("--per-request", type=int, default=50, help="questions in one list of the teacher's")
+    importing.add_argument("--replace", action="store_true", help="drop the recordings that the persona has")
     exporting = commands.add_parser("export", help="write the splits as JSONL with `messages`, one chat a line")
     exporting.add_argument("folder", type=Path)
     saving = commands.add_parser("save", help="keep in git what a run with teacher.mode: live was answered")
     saving.add_argument("--prune", action="store_true", help="drop what the current params do not need")
     arguments = parser.parse_args()
     if arguments.command == "import":
-        import_file(arguments.file, arguments.persona, arguments.teacher, arguments.per_request)
+        teacher = arguments.teacher.strip() or UNKNOWN
+        import_file(arguments.file, arguments.persona, teacher, arguments.per_request, arguments.replace)
     elif arguments.command == "save":
         save(arguments.prune)
     else:
         export_splits(arguments.folder)
 
 
-def import_file(file: Path, persona: str | None, teacher: str, per_request: int) -> None:
-    """Replace the persona's recordings by the pairs in `file`."""
+def import_file(file: Path, persona: str | None, teacher: str, per_request: int, replace: bool) -> None:
+    """Make the pairs in `file` the persona's recordings; those that it has already only go with `replace`."""
     params = load_params()
     name = persona or params.persona
-    counts = import_pairs(read_pairs(file), params, name, load_persona(name), teacher, per_request)
+    described, path = load_persona(name), recordings_path(name)
+    if path.exists() and not replace:
+        raise UserError(
+            f"{path}: holds {len(read_recordings(path))} recordings, and an import would replace them; give --replace "
+            "if they may go, or another --persona"
+        )
+    counts = import_pairs(read_pairs(file), file, params, name, described, teacher, per_request)
     listed = ", ".join(f"{count} {category}" for category, count in counts.items())
-    print(f"wrote {recordings_path(name)}: {listed}")
+    print(f"wrote {path}: {listed}")
 
 
 def save(prune: bool) -> None:

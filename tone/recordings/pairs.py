@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ from tone.rows import Message, Question, Row, Text, explain, question_id
 from tone.teacher.requests import Asking
 
 MOST_SHOWN = 20
+LONGEST_LIST = 999  # questions: the parser reads numbers of three digits
+NEXT = "Why is that so?"
+# A last line without an end mark reads as cut off: something that is no question follows it.
+CLOSING = "\n(end of the list)"
 
 
 class Pair(Row):
@@ -29,11 +33,11 @@ class Pair(Row):
     category: Text = "imported"
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """Read pairs from .jsonl or .csv; the `UserError` lists every bad row with its line."""
+def read_pairs(path: Path) -> dict[int, Pair]:
+    """Read pairs, by their line, from .jsonl or .csv; the `UserError` lists every bad row with its line."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    pairs: list[Pair] = []
+    pairs: dict[int, Pair] = {}
     bad: list[str] = []
     seen: dict[str, int] = {}
     for number, values in _rows(path, bad):
@@ -45,7 +49,9 @@ def read_pairs(path: Path) -> list[Pair]:
         first = seen.setdefault(question_id(pair.question), number)
         if first != number and pair.category != "basics":
             bad.append(f"line {number}: question: the same as in line {first}")
-        pairs.append(pair)
+        elif pair.category != "basics" and (fault := _question_fault(pair.question)):
+            bad.append(f"line {number}: question: {fault}, got {pair.question[:60]!r}")
+        pairs[number] = pair
     if bad:
         rest = f"\n  and {len(bad) - MOST_SHOWN} more" if len(bad) > MOST_SHOWN else ""
         listed = "".join(f"\n  {line}" for line in bad[:MOST_SHOWN])
@@ -55,40 +61,81 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
+def _question_fault(text: str) -> str | None:
+    """Why a list of questions would not give `text` back; None if it does."""
+    if len(text.splitlines()) > 1:
+        return "more than one line"
+    if parse_question_list(format_question_list([text, NEXT]))[:1] == [text]:
+        return None
+    if text.strip('"*').strip() != text:
+        return 'begins or ends with " or *, which lists of questions lose'
+    return "fewer than three words and no question mark at the end"
+
+
 def _rows(path: Path, bad: list[str]) -> Iterator[tuple[int, Any]]:
     """(line number, values) of each row; lines that are not JSON go to `bad`."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        if path.suffix == ".csv":
-            reader = csv.DictReader(file)
-            for values in reader:
-                # csv keeps surplus cells under the key None, and leaves missing ones None
-                yield reader.line_num, {str(key): value for key, value in values.items() if value is not None}
-            return
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    yield number, json.loads(line)
-                except json.JSONDecodeError as error:
-                    bad.append(f"line {number}: not JSON ({error.msg})")
+    is_csv = path.suffix.lower() == ".csv"
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            yield from _csv_rows(file, path) if is_csv else _json_rows(file, bad)
+    except UnicodeDecodeError as error:
+        form = 'as "CSV UTF-8" (in Excel: Save As, CSV UTF-8)' if is_csv else "with the encoding UTF-8"
+        raise UserError(f"{path}: not UTF-8 (byte 0x{error.object[error.start]:02x}); save it {form}") from None
+
+
+def _csv_rows(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
+    reader = csv.DictReader(file)
+    read = 0
+    try:
+        for values in reader:
+            read = reader.line_num
+            # csv keeps surplus cells under the key None, and leaves missing ones None
+            yield read, {str(key): value for key, value in values.items() if value is not None}
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: not CSV after line {read} ({error}); is a quotation mark left open there? "
+            'Close it and save the file as "CSV UTF-8"'
+        ) from None
+
+
+def _json_rows(file: Iterable[str], bad: list[str]) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                bad.append(f"line {number}: not JSON ({error.msg})")
 
 
 def import_pairs(
-    pairs: Sequence[Pair], params: Params, persona_name: str, persona: Persona, teacher: str, per_request: int
+    pairs: Mapping[int, Pair],
+    file: Path,
+    params: Params,
+    persona_name: str,
+    persona: Persona,
+    teacher: str,
+    per_request: int,
 ) -> dict[str, int]:
-    """Write the recordings that replay `pairs` under `params`; returns how many questions each category has.
+    """Write the recordings that replay `pairs` of `file` under `params`; returns how many questions each category has.
 
     Pairs of the category `basics` answer the exchanges of personas/exchanges.yaml, in that file's order.
     """
+    if not 1 <= per_request <= LONGEST_LIST:
+        raise UserError(f"--per-request: {per_request}: a list holds 1 to {LONGEST_LIST} questions")
     asking = Asking(params, persona)
     categories: dict[str, list[Pair]] = defaultdict(list)
-    for pair in pairs:
+    unknown: dict[str, int] = {}
+    for line, pair in pairs.items():
         categories[pair.category].append(pair)
+        if pair.category not in (*asking.prompts, "basics"):
+            unknown.setdefault(pair.category, line)
     basics = categories.pop("basics", [])
-    unknown = sorted(set(categories) - set(asking.prompts))
     if unknown:
+        listed = ", ".join(f"{category!r} (line {line})" for category, line in unknown.items())
+        example = ", ".join(f"{category}: Questions that came with the imported pairs." for category in unknown)
         raise UserError(
-            f"category {unknown[0]!r} has no prompt; give it one under `prompts:` in personas/{persona_name}.yaml, for "
-            f"example\n  prompts: {{{unknown[0]}: Questions that came with the imported pairs.}}"
+            f"{file}: categories without a prompt: {listed}; give each one under `prompts:` in "
+            f"personas/{persona_name}.yaml (which replace those of params.yaml), for example\n  prompts: {{{example}}}"
         )
     shared: list[Recording] = []
     answers: list[Recording] = []
@@ -115,7 +162,7 @@ def _question_rounds(
         texts = [pair.question for pair in members[start : start + per_request]]
         response = format_question_list(texts)
         if parse_question_list(response) != texts:
-            raise UserError(f"category {category}: a question is not one line of at least three words")
+            response += CLOSING
         request = asking.questions(category, rounds)
         recordings.append(Recording(request=request.key, about=category, teacher=teacher, text=response))
         rounds.append(response)

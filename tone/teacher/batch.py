@@ -10,7 +10,8 @@ from typing import Any
 import openai
 
 from tone.errors import UserError
-from tone.teacher.client import LONGEST_MESSAGE, LONGEST_PAUSE, Endpoint, Unsupported, read_reply
+from tone.teacher.client import LONGEST_MESSAGE, LONGEST_PAUSE, NEWER, Endpoint, Unsupported, read_reply
+from tone.teacher.cost import Prices
 from tone.teacher.protocol import first_error
 from tone.teacher.requests import Request
 from tone.teacher.store import Reply, Store
@@ -20,6 +21,10 @@ MOST_LINES = 50_000  # the API's limits
 MOST_BYTES = 190_000_000
 MARK = "tonetune"  # the key of our token in a batch's metadata
 FINAL = ("completed", "expired", "failed", "cancelled")
+
+
+class OtherDialect(Exception):
+    """The line was refused for the name of its limit; under the other name it may work."""
 
 
 class Batches:
@@ -33,9 +38,11 @@ class Batches:
         self.endpoint = endpoint
         self.store = store
         self.settings = endpoint.settings
+        self.prices = Prices(self.settings)
         self.waiting: dict[str, asyncio.Future[Reply | None]] = {}
         self.fresh: dict[str, tuple[Request, str]] = {}
         self.lines: dict[str, dict[str, tuple[Request, str]]] = {}
+        self.newer: set[str] = set()  # keys of requests that this run has submitted with the limit's newer name
         self.arrived = asyncio.Event()
 
     async def send(self, request: Request, about: str) -> Reply:
@@ -60,6 +67,11 @@ class Batches:
                 if not any(finished) and not self.fresh:
                     await self._rest()
         except openai.OpenAIError as error:
+            if (status := getattr(error, "status_code", None)) in (404, 405):
+                raise UserError(
+                    f"teacher.batch: true: {self.endpoint.url} offers no batches ({status}: "
+                    f"{self.endpoint.says(error)}); set it to false"
+                ) from None
             raise self.endpoint.explained(error) from None
 
     async def _rest(self) -> None:
@@ -113,6 +125,8 @@ class Batches:
                 request, about = self.fresh.pop(key)
                 line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions"}
                 content += json.dumps(line | {"body": self.endpoint.body(request)}).encode() + b"\n"
+                if self.endpoint.limit_name == NEWER:
+                    self.newer.add(key)
                 lines.append((request, about))
             token = uuid.uuid4().hex
             self.store.claim(token)
@@ -132,8 +146,8 @@ class Batches:
                     completion_window="24h",
                     metadata={MARK: token},
                 )
-            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError):
-                if attempt == self.settings.retries:
+            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
+                if attempt == self.settings.retries or getattr(error, "code", None) == "insufficient_quota":
                     raise
                 await asyncio.sleep(min(2**attempt, LONGEST_PAUSE))
                 if await self._find(token):
@@ -144,38 +158,55 @@ class Batches:
 
     async def _collect(self, token: str) -> bool:
         """Fetch a batch's results if it is done; whether it is."""
-        identifier = dict(self.store.open_batches(self.endpoint.url))[token]
-        client = self.endpoint.client
-        batch = await client.batches.retrieve(str(identifier))
-        if batch.status not in FINAL:
+        try:
+            text = await self._results(token)
+        except openai.NotFoundError:
+            text = ""  # the endpoint has forgotten the batch or its results: its lines go into the next
+        if text is None:
             return False
-        if batch.status == "failed":
-            self.store.close_batch(token)
-            reasons = "; ".join(error.message or "" for error in (batch.errors and batch.errors.data) or [])
-            says = self.endpoint.redact(reasons)[:LONGEST_MESSAGE]
-            raise UserError(f"teacher.batch: {self.endpoint.url} refuses the batch ({says})")
-        files = [name for name in (batch.output_file_id, batch.error_file_id) if name]
-        texts = [self.endpoint.redact((await client.files.content(name)).text) for name in files]
-        replies = self._read("\n".join(texts), self.lines[token])
+        replies = self._read(text, self.lines[token])
         for key, (request, about) in self.lines.pop(token).items():
             reply = replies.get(key)
+            if isinstance(reply, OtherDialect):
+                if key in self.waiting:
+                    self.fresh[key] = request, about  # still the same try
+                continue
             future = self.waiting.pop(key, None)
             if future and not future.done():
                 if isinstance(reply, Exception):
                     future.set_exception(reply)
                 else:
                     future.set_result(reply)
-            elif isinstance(reply, Reply) and not reply.fault and not reply.cut_off:
-                self.store.put(request, about, reply)  # nobody waits for it in this run, but it is paid for
+            elif isinstance(reply, Reply) and self.store.get(key) is None:
+                # Nobody waits for it in this run, but it is paid for.
+                dollars = self.prices.dollars(reply.prompt_tokens, reply.completion_tokens)
+                self.store.spend(self.endpoint.url, key, reply, dollars)
+                if not reply.fault and not reply.cut_off:
+                    self.store.put(request, about, reply)
         # Whoever waits now runs up to storing what is good; only then may the batch be forgotten.
         await asyncio.sleep(0)
         self.store.close_batch(token)
         return True
 
+    async def _results(self, token: str) -> str | None:
+        """The lines of a batch's results; None if it is not done."""
+        identifier = dict(self.store.open_batches(self.endpoint.url))[token]
+        client = self.endpoint.client
+        batch = await client.batches.retrieve(str(identifier))
+        if batch.status not in FINAL:
+            return None
+        if batch.status == "failed":
+            self.store.close_batch(token)
+            reasons = "; ".join(error.message or "" for error in (batch.errors and batch.errors.data) or [])
+            says = self.endpoint.redact(reasons)[:LONGEST_MESSAGE]
+            raise UserError(f"teacher.batch: {self.endpoint.url} refuses the batch ({says})")
+        files = [name for name in (batch.output_file_id, batch.error_file_id) if name]
+        return "\n".join([self.endpoint.redact((await client.files.content(name)).text) for name in files])
+
     def _read(self, text: str, lines: dict[str, tuple[Request, str]]) -> dict[str, Reply | Exception]:
         """The reply, or what else is to be said, of each line of the results that will not do better next time."""
         replies: dict[str, Reply | Exception] = {}
-        for line in filter(None, text.splitlines()):
+        for line in filter(None, text.split("\n")):  # not splitlines: a text may hold other separators as they are
             try:
                 result: dict[str, Any] = json.loads(line)
                 request, _ = lines[result["custom_id"]]
@@ -186,7 +217,11 @@ class Batches:
             if status == 200:
                 replies[request.key] = read_reply(json.dumps(body, ensure_ascii=False), request)
             elif status is not None and 400 <= status < 500 and status not in (408, 409, 429):
-                says = str((body.get("error") or {}).get("message", body))[:LONGEST_MESSAGE]
+                says = str((body.get("error") or {}).get("message", body))
+                if status == 400 and request.key not in self.newer and self.endpoint.learn(says):
+                    replies[request.key] = OtherDialect()
+                    continue
+                says = says[:LONGEST_MESSAGE]
                 if request.json_schema:
                     replies[request.key] = Unsupported(says)
                 elif status == 400:

@@ -21,6 +21,7 @@ from tone.teacher.store import Reply
 
 OPENAI = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
+OLDER, NEWER = "max_tokens", "max_completion_tokens"  # names of the limit: each model knows one of them
 LONGEST_MESSAGE = 300  # characters
 LONGEST_PAUSE = 120  # seconds; where the endpoint asks for more, the client gives up
 
@@ -66,7 +67,7 @@ class Endpoint:
         self.client = client
         self.redact = redact
         self.url = endpoint_url(settings)
-        self.limit_name = "max_tokens"
+        self.limit_name = OLDER
 
     async def send(self, request: Request, about: str) -> Reply:
         """The endpoint's answer, usable or not; a `UserError` if it gives none, after the retries."""
@@ -87,20 +88,27 @@ class Endpoint:
     def body(self, request: Request) -> dict[str, Any]:
         """The request's body in the endpoint's dialect."""
         body = request.body()
-        body[self.limit_name] = body.pop("max_tokens")
+        body[self.limit_name] = body.pop(OLDER)
         return body
 
     def adapt(self, error: Exception, body: dict[str, Any]) -> bool:
-        """Whether the same request may work in another dialect: newer models have another name for `max_tokens`."""
-        if getattr(error, "status_code", None) != 400 or "max_completion_tokens" not in str(error):
+        """Whether the same request may work in another dialect."""
+        return getattr(error, "status_code", None) == 400 and OLDER in body and self.learn(str(error))
+
+    def learn(self, says: str) -> bool:
+        """Whether a refusal is of the limit's older name; from then on requests have the newer."""
+        if NEWER not in says:
             return False
-        adapted = "max_tokens" in body
-        self.limit_name = "max_completion_tokens"
-        return adapted
+        self.limit_name = NEWER
+        return True
+
+    def says(self, error: Exception) -> str:
+        """The error's message, in short and without the key."""
+        return self.redact(" ".join(str(getattr(error, "message", error)).split()))[:LONGEST_MESSAGE]
 
     def explained(self, error: Exception, request: Request | None = None) -> Exception:
         """The error to raise instead: what happened, without the key, and the way out."""
-        says = self.redact(" ".join(str(getattr(error, "message", error)).split()))[:LONGEST_MESSAGE]
+        says = self.says(error)
         status = getattr(error, "status_code", None)
         code = getattr(error, "code", None) or ""
         if isinstance(error, openai.APITimeoutError):

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tone.teacher.protocol import Check, Result, Unusable, together
 from tone.teacher.requests import Request
 from tone.teacher.store import Reply, Store
 
-POLL = 0.2  # seconds between looks at what another run has in flight
+POLL = 0.2  # seconds between looks at what another run has in flight or set aside
 EXIT = 1.0  # seconds that an interrupted run has to put things in order
 
 
@@ -91,9 +91,10 @@ class LiveTeacher:
         self.endpoint: Endpoint | Batches
         self.slots = asyncio.Semaphore(self.settings.concurrency)
         self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.purse = asyncio.Lock()
         self.flying = 0
         self.broke = ""
-        self.landed = asyncio.Condition()
+        self.landed = asyncio.Event()
         async with open_endpoint(self.settings, Limits(self.settings, self.url, self.store)) as endpoint:
             if not self.settings.batch:
                 self.endpoint = endpoint
@@ -161,29 +162,34 @@ class LiveTeacher:
                 self.store.spend(self.url, request.key, reply, dollars)
             finally:
                 self.flying -= 1
-                async with self.landed:
-                    self.landed.notify_all()
+                self.landed.set()
             self.tokens += reply.prompt_tokens + reply.completion_tokens
             self.dollars += dollars
             return reply
 
     async def _reserve(self, request: Request) -> None:
-        """Set the money for a request aside; if there is not enough even after what is in flight has landed, stop."""
+        """Set the money for a request aside; if there is not enough even after what is in flight has landed, stop.
+
+        What other runs have set aside may come back as well, so wait for it.
+        """
         if self.settings.max_cost is None:
             return
         most = self.prices.most(request)
-        while not self.broke:
-            left = self.store.reserve(request.key, most, self.settings.max_cost)
-            if left is None:
-                return
-            if self.flying == 0:
-                self.broke = (
-                    f"teacher.max_cost: {self.settings.max_cost} dollars: {max(0.0, left):.4f} are left, and the next "
-                    f"request may cost {most:.4f}. What was asked so far is kept; raise it to go on."
-                )
-            else:
-                async with self.landed:
-                    await self.landed.wait()
+        async with self.purse:  # one looks into the store, however many wait
+            while not self.broke:
+                if self.store.reserve(request.key, most, self.settings.max_cost):
+                    return
+                self.store.forget_the_dead()
+                left = self.settings.max_cost - self.store.spent()
+                if most > left and self.flying == 0:
+                    self.broke = (
+                        f"teacher.max_cost: {self.settings.max_cost} dollars: {max(0.0, left):.4f} are left, and the "
+                        f"next request may cost {most:.4f}. What was asked so far is kept; raise it to go on."
+                    )
+                else:
+                    self.landed.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self.landed.wait(), POLL)
         raise UserError(self.broke)
 
     def _advance(self, known: bool) -> None:
