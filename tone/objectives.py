@@ -62,7 +62,7 @@ class AnswerTrainer(SFTTrainer):
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
         """Batches of like length, drawn for all processes together: each step then sees what one process would see."""
         dataset = self.train_dataset if train_dataset is None else train_dataset
-        return EpochSampler(self.args.train_batch_size * self.args.world_size, dataset, self.args.data_seed)
+        return EpochSampler(self.args.train_batch_size * self.args.world_size, dataset, self.args.seed)
 
 
 class PairTrainer(DPOTrainer):

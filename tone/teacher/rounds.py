@@ -53,12 +53,16 @@ async def collect_questions(asking: Asking, teacher: Teacher) -> list[Question]:
     """The questions of every category, `asking.questions_wanted` each and no two the same."""
     lists = [QuestionList(asking, teacher, category) for category in asking.prompts]
     await together(one.fill(asking.questions_wanted, frozenset()) for one in lists)
-    questions: dict[str, Question] = {}
-    for one in lists:  # a question that two categories have belongs to the earlier
-        await one.fill(asking.questions_wanted, questions)
-        for identifier, text in one.without(questions)[: asking.questions_wanted]:
-            questions[identifier] = Question(id=identifier, category=one.category, text=text)
-    return list(questions.values())
+    # A question that two categories have belongs to the one where it stands earlier, however many are wanted: with more of
+    # them, none that was there before changes its category or its place.
+    found: dict[str, dict[str, Question]] = {one.category: {} for one in lists}
+    for place in range(asking.questions_wanted):
+        for one in lists:
+            others = {key for category, theirs in found.items() if category != one.category for key in theirs}
+            await one.fill(asking.questions_wanted, others)
+            identifier, text = one.without(others)[place]
+            found[one.category][identifier] = Question(id=identifier, category=one.category, text=text)
+    return [question for questions in found.values() for question in questions.values()]
 
 
 def _holds_questions(text: str) -> str | None:
