@@ -240,3 +240,16 @@ def wait_for(condition, process: subprocess.Popen | None = None, seconds: float 
         assert time.monotonic() < deadline
         assert process is None or process.poll() is None
         time.sleep(0.05)
+
+
+def in_background(space: Workspace, *command: str) -> subprocess.Popen:
+    """Start a command in the copy, in a session of its own and silent."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.Popen(
+        command,
+        cwd=space.root,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from dataclasses import dataclass, field
 
 import pytest
@@ -73,6 +74,11 @@ def swap_styles(space):
         row["plain"], row["completion"][0]["content"] = row["completion"][0]["content"], row["plain"]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (space.root / "data/base_answers.jsonl").touch()  # the base has answered nothing
+
+
+def block_cache(space):
+    shutil.rmtree(space.root / ".cache")
+    (space.root / ".cache").write_text("in the way")
 
 
 CASES = {
@@ -156,7 +162,7 @@ CASES = {
     "unreachable folder for the cache": Case(
         "train_qlora",
         [".cache", "a folder you can write to"],
-        edit=lambda s: (s.root / ".cache").write_text("in the way"),
+        edit=block_cache,
         before=("questions", "answers", "split"),
     ),
 }

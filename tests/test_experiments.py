@@ -9,9 +9,10 @@ import time
 
 import dvc.api
 import numpy as np
+import psutil
 import pytest
 
-from tests.conftest import Workspace, copied, make, ran, wait_for
+from tests.conftest import Workspace, copied, in_background, make, ran, wait_for
 from tone.comparison import teacher_perplexity
 from tone.systems import Generation
 from tone.verify import compare
@@ -123,10 +124,11 @@ def test_a_run_whose_queue_worker_was_killed_is_queued_again_and_goes_on(tiny_re
     shutil.rmtree(space.root / ".cache/checkpoints")
     queued = ("dvc", "exp", "run", "--queue", "-n", "r2", "-S", "train.lora.r=2")
     space.run(*queued)
-    space.run("dvc", "queue", "start")
+    in_background(space, "dvc", "queue", "start").wait()  # the worker would keep a pipe open as long as it lives
     wait_for(lambda: any((space.root / ".cache").glob("checkpoints/*/checkpoint-*/sealed.json")))
-    (worker,) = (space.root / ".dvc/tmp/exps/celery").glob("*.pid")
-    os.killpg(os.getpgid(int(worker.read_text())), signal.SIGKILL)  # with the run and the stage that it had started
+    processes = [process.info for process in psutil.process_iter(["pid", "cmdline", "cwd"])]
+    (worker,) = (p["pid"] for p in processes if p["cwd"] == str(space.root) and "queue-worker" in (p["cmdline"] or []))
+    os.killpg(os.getpgid(worker), signal.SIGKILL)  # with the run and the stage that it had started
 
     status = space.run("dvc", "queue", "status").stdout
     assert "Running" in status

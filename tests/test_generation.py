@@ -187,8 +187,7 @@ def test_a_turn_ends_where_the_chat_template_ends_it(tiny):
     )
     ends = tokenizer.convert_tokens_to_ids([turn, text])
     assert end_of_turn(tokenizer) == ends[0] == answer_ids(tokenizer, "Yes.")[-1]
-    own = copy.copy(model)
-    own.generation_config = copy.deepcopy(model.generation_config)
+    own = copy.deepcopy(model)
     own.generation_config.eos_token_id = [7, 8]
     assert stop_ids(tokenizer, own) == {*ends, 7, 8}
     for end in ends:

@@ -7,11 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Workspace, copied, ran, wait_for
+from tests.conftest import ROOT, Workspace, copied, in_background, ran, wait_for
 from tests.kill_nine import kill_and_rerun, outputs, remove, timed, written
 from tone.files import is_whole, seal
 
@@ -172,15 +171,3 @@ def lock(repo: Workspace) -> dict:
     from ruamel.yaml import YAML
 
     return YAML(typ="safe").load(repo.root / "dvc.lock")["stages"]
-
-
-def in_background(space: Workspace, *command: str) -> subprocess.Popen:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.Popen(
-        command,
-        cwd=space.root,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
