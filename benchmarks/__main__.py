@@ -81,7 +81,7 @@ def write(results: dict[str, float]) -> None:
         shown = {label: results[name] for name, label in names.items() if name in results}
         axes.bar_label(axes.barh(list(shown), list(shown.values()), color="#4269d0"), fmt="%.2f", padding=3)
         axes.set_xlabel(title)
-        axes.margins(x=0.15)
+        axes.margins(x=0.25)
     figure.savefig(FOLDER / "results.png", dpi=120, metadata={"Software": None})
     print(f"\n{FOLDER}/results.json, results.md and results.png written")
 
