@@ -23,7 +23,7 @@ from tone.objectives import Task, make_trainer
 from tone.params import load_params
 from tone.peft_files import save_peft
 from tone.persona import load_persona
-from tone.rows import read_examples
+from tone.splits import load_splits
 from tone.splitting import BASICS
 from tone.tables import write_table
 from tone.tuning import model_for_training
@@ -37,7 +37,7 @@ def main() -> None:
     params = load_params()
     settings = params.train
     launch(settings, "stages.train_qlora")
-    train, validation = (read_examples(side) for side in ("train", "validation"))
+    train, validation = load_splits(("train", "validation")).values()
     # What it is and what it declines are few examples, and must not be lost among the others.
     train = [row for row in train for _ in range(settings.basics_times if row.category == BASICS else 1)]
 

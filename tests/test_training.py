@@ -19,12 +19,14 @@ from tone.attention import GROUPED, grouped_attention
 from tone.base import load_base, load_tokenizer
 from tone.chat_format import IGNORED, supervised
 from tone.checkpoints import last_checkpoint
+from tone.errors import UserError
 from tone.files import seal, write_json
 from tone.fused_lora import FusedLinear
 from tone.loss import answer_loss
 from tone.objectives import AnswerTrainer, Task, make_trainer
 from tone.params import LoRA, load_params
 from tone.rows import Example, Message, read_rows
+from tone.splits import load_splits
 from tone.tuning import add_adapter, model_for_training
 
 LORA = LoRA(r=4, alpha=8, dropout=0.0, target_modules="all-linear", rslora=False, dora=False, init="default")
@@ -190,6 +192,19 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_bytes(tiny_workspace, 
     assert json.loads((root / "models/adapter/adapter_config.json").read_text())["r"] == 2
 
 
+def test_the_splits_that_datasets_reads_are_the_rows_and_a_bad_one_is_named(tiny_workspace, tmp_path, monkeypatch):
+    space = copied(tiny_workspace, tmp_path / "repo")
+    monkeypatch.chdir(space.root)
+    sides = ("train", "validation")
+    assert load_splits(sides) == {side: read_rows(f"data/{side}.jsonl", Example) for side in sides}
+    path = space.root / "data/validation.jsonl"
+    lines = path.read_text().splitlines(True)
+    for number, bad in ((3, '{"question_id": "x"\n'), (2, lines[1].replace('"category"', '"kind"'))):
+        path.write_text("".join([*lines[: number - 1], bad, *lines[number:]]))
+        with pytest.raises(UserError, match=rf"data/validation\.jsonl, line {number}: "):
+            load_splits(sides)
+
+
 def trained(root):
     """What the stage says of a training, and the adapter it came to."""
     files = ("metrics/train.json", "metrics/loss.csv", "models/adapter/adapter_model.safetensors")
@@ -268,8 +283,6 @@ def test_the_loss_of_every_step_is_that_of_the_stock_trainer(tiny_base, tokenize
 
 
 def test_an_unknown_target_module_is_named(tiny_base):
-    from tone.errors import UserError
-
     model = load_base(f"path:{tiny_base}", load_params().compute)
     with pytest.raises(UserError, match=r"target_modules: 'qq_proj'.*q_proj"):
         add_adapter(model, LORA.model_copy(update={"target_modules": ["qq_proj"]}), seed=1)
