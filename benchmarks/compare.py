@@ -37,11 +37,15 @@ CAVEAT = (
     "their number, so one in twenty may do so by luck."
 )
 SHOWN = {"joint": 3, "tone": 2, "relevance": 2, "fluency": 2, "reported_tone": 2}  # and the digits of each
+SAME = ("qlora", "qlora_seed1", "qlora_seed2")  # but for the seed of training
 STORED = ("full", "last_layers", "lora", "qlora", "qlora_step", "lora_8bit")
 LORA = ("train.tuning=lora",)
 
 METHODS: dict[str, tuple[str, ...]] = {
     "qlora": (),
+    # Once more with another initialisation and order of training: what is luck.
+    "qlora_seed1": ("train.seed=1",),
+    "qlora_seed2": ("train.seed=2",),
     "qlora_step": ("train.dequantize=step",),
     "lora": LORA,
     "lora_8bit": ("train.tuning=lora_8bit",),
@@ -90,6 +94,7 @@ CLAIMS: dict[str, tuple[str, Pairs]] = {
 QUESTIONS: dict[str, Pairs] = {
     "How far is the training of the last layers from LoRA?": (("last_layers", "lora"), ("last_layers_head", "lora")),
     "Do the variants of LoRA add anything?": tuple((name, "lora") for name in ("rslora", "dora", "pissa", "neftune")),
+    "What does another seed of training change?": tuple((name, SAME[0]) for name in SAME[1:]),
     "What do other objectives add?": tuple((name, "lora") for name in ("self_supervised", "dpo", "sft_dpo", "grpo")),
 }
 
@@ -165,7 +170,7 @@ def page(outcomes: dict[str, Outcome], seed: int) -> str:
         "",
         f"Written by `make compare`: {len(outcomes)} of {len(METHODS)} methods, each one training run of the default base on "
         "the same data, at the learning rate that suits its tuning. In brackets: 95 % bootstrap intervals over the test "
-        "questions. They hold the sampling of questions, not that of training: one seed each. Speed and memory are those of "
+        "questions. They hold the sampling of questions, not that of training. Speed and memory are those of "
         "eight steps of training on the machine that wrote this page (of sft_dpo: of its dpo).",
         "",
         "| method | params | trained weights | on disk, MB | peak GiB | tokens/s | joint | tone | relevance | fluency | "
@@ -181,13 +186,26 @@ def page(outcomes: dict[str, Outcome], seed: int) -> str:
             f"| {found.cost.get('peak_gib', '–')} | {found.cost.get('tokens_per_second', '–')} "
             f"| {' | '.join([*scores, *perplexities])} |"
         )
-    lines += ["", "## The claims", "", CAVEAT, ""]
+    lines += ["", "## The claims", "", CAVEAT + luck(outcomes), ""]
     figures = claim_figures(outcomes)
     for name, (claim, pairs) in CLAIMS.items():
         lines.append(f"- **{name}** *{claim}* {answered(pairs, outcomes, seed, figures.get(name))}")
     lines += ["", "## What else was learnt", ""]
     lines += [f"- **{question}** {answered(pairs, outcomes, seed)}" for question, pairs in QUESTIONS.items()]
     return "\n".join([*lines, ""])
+
+
+def luck(outcomes: dict[str, Outcome]) -> str:
+    """How far the same method comes out apart with another seed of training."""
+    same = [outcomes[name].metrics["joint"] for name in SAME if name in outcomes]
+    if len(same) < len(SAME):
+        return ""
+    spread = float(np.std(same, ddof=1))
+    return (
+        f" Nor do they hold the luck of training: with three seeds of it {SAME[0]} has joint "
+        f"{', '.join(f'{joint:.3f}' for joint in same)}, a standard deviation of {spread:.3f}, so that two methods whose joint "
+        f"differs by less than {2 * 2**0.5 * spread:.2f} (two standard deviations of a difference) may differ by luck."
+    )
 
 
 def between(by_question: dict[str, float], digits: int, seed: int) -> str:

@@ -44,8 +44,10 @@ def main() -> None:
     # Checkpoints are keyed by all that shapes them: another rank never goes on from this one's.
     grpo = "grpo" in settings.phases
     rewarded_by = sorted(path for folder in REWARDS if grpo for path in Path(folder).rglob("*") if path.is_file())
+    launched_by = [settings.launch_config] if settings.launch == "accelerate" else []
+    code = sorted(str(path) for pattern in CODE for path in Path().glob(pattern))
     key = content_key(
-        [*INPUTS, *sorted(str(path) for pattern in CODE for path in Path().glob(pattern)), *rewarded_by],
+        [*INPUTS, *code, *rewarded_by, *launched_by],
         settings.model_dump(),
         params.seed,
         params.base_model,
@@ -72,6 +74,7 @@ def main() -> None:
         scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
         rewards = lambda questions, answers: scorer(questions, answers).joint  # noqa: E731
 
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     history: list[dict[str, Any]] = []
     metrics: dict[str, float] = {}
     for phase in settings.phases:
@@ -93,11 +96,15 @@ def main() -> None:
         metrics |= summary(phase, trainer, prefix=f"{phase}_" if metrics else "")
         offset = history[-1]["step"] if history else 0
         history += [row | {"step": row["step"] + offset, "phase": phase} for row in trainer.state.log_history]
-    metrics["trainable_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    metrics["trainable_parameters"] = trainable
+    # Weights that FSDP has sharded are whole only where every process gives its part.
+    whole = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
 
     if first:
         disclosure = load_persona(params.persona).disclosure
-        save_tuned(model, "models/adapter", params.persona, disclosure, params.base_model, settings.tuning, untrained)
+        save_tuned(
+            model, "models/adapter", params.persona, disclosure, params.base_model, settings.tuning, untrained, whole
+        )
         write_curves(history)
         write_json("metrics/train.json", metrics)
 

@@ -1,13 +1,15 @@
 """Every objective and tuning on the tiny model: what moves, what stays, how many, and what is saved and loaded."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from tests.conftest import make_small
+from tests.conftest import ROOT, make_small
 from tone.adapter import load_quantised, load_tuned, save_tuned
 from tone.base import load_tokenizer
 from tone.errors import UserError
@@ -96,26 +98,58 @@ TUNINGS = {
 @pytest.mark.parametrize("name", TUNINGS)
 def test_a_tuning_moves_its_weights_alone_and_is_loaded_as_it_was_saved(name, tiny_base, tokenizer, tmp_path):
     changes, holds, count = TUNINGS[name]
-    params = params_with(tiny_base, **changes)
+    history = trained_and_loaded(name, "sft", changes, holds, count, tiny_base, tokenizer, tmp_path)
+    losses = [row["eval_loss"] for row in history if "eval_loss" in row]
+    assert losses[-1] < losses[0]
+
+
+OTHERS = [
+    (objective, name)
+    for objective in ("self_supervised", "dpo", "sft_dpo", "grpo")
+    for name in ("full", "last block", "lora", "qlora", "lora_8bit")
+    if not ("dpo" in objective and name in ("full", "last block"))  # refused: they have no reference
+]
+
+
+@pytest.mark.parametrize(("objective", "name"), OTHERS)
+def test_an_objective_moves_the_weights_of_its_tuning_alone(objective, name, tiny_base, tokenizer, tmp_path):
+    changes, holds, count = TUNINGS[name]
+    history = trained_and_loaded(name, objective, changes, holds, count, tiny_base, tokenizer, tmp_path)
+    losses = [row["eval_loss"] for row in history if "eval_loss" in row]
+    if objective == "grpo":  # sft before it; the rewards of a few random steps need not rise
+        assert len([row for row in history if "reward" in row]) == 2
+    if objective != "dpo":
+        assert losses[1] < losses[0]
+    if "dpo" in objective:
+        assert losses[-1] < 0.6931  # the reference's loss
+
+
+def trained_and_loaded(name, objective, changes, holds, count, tiny_base, tokenizer, tmp_path):
+    """Train, and assert that the tuning's weights moved, those alone, and are what is saved and loaded again.
+
+    Returns the history of all phases.
+    """
+    params = params_with(tiny_base, objective=objective, **changes)
     model = model_for_training(params)
     untrained = None
     if name == "pissa":
         untrained = tmp_path / "untrained"
         model.save_pretrained(untrained, save_embedding_layers=False)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == count
-    before = {key: weight.detach().clone() for key, weight in model.named_parameters()}
-
-    losses = [row["eval_loss"] for row in train(params, model, tokenizer, tmp_path, "sft") if "eval_loss" in row]
-    assert losses[-1] < losses[0]
-    moved = {key for key, weight in model.named_parameters() if not torch.equal(weight, before[key])}
-    assert moved == {key for key, weight in model.named_parameters() if weight.requires_grad}
+    history = []
+    for phase in params.train.phases:
+        before = {key: weight.detach().clone() for key, weight in model.named_parameters()}
+        history += train(params, model, tokenizer, tmp_path / phase, phase, rewards=lengths)
+        moved = {key for key, weight in model.named_parameters() if not torch.equal(weight, before[key])}
+        assert moved == {key for key, weight in model.named_parameters() if weight.requires_grad}
+    assert all(weight.requires_grad == ("lora_" in key) for key, weight in model.named_parameters() if "lora" in name)
     holds = (holds,) if isinstance(holds, str) else holds
     assert all(any(part in key for part in holds) for key in moved)
     assert all(any(part in key for key in moved) for part in holds)
 
     trained = model.eval()(IDS).logits.detach()
     save_tuned(model, tmp_path / "saved", "someone", "An AI.", params.base_model, params.train.tuning, untrained)
-    loaded = load_tuned(params.base_model, params.compute, tmp_path / "saved")(IDS).logits
+    loaded = exactly = load_tuned(params.base_model, params.compute, tmp_path / "saved")(IDS).logits
     tolerance = 2e-3
     if name == "lora_8bit":
         # LLM.int8 rounds activations too, and what is loaded does not: over the same base the saved adapter gives the same
@@ -124,13 +158,19 @@ def test_a_tuning_moves_its_weights_alone_and_is_loaded_as_it_was_saved(name, ti
             load_quantised(params.base_model, params.compute, "lora_8bit", once) for once in (False, True)
         )
         tolerance = 2 * float((rounding(IDS).logits - exact(IDS).logits).abs().max())
-        same = PeftModel.from_pretrained(rounding, tmp_path / "saved").eval()(IDS).logits
-        torch.testing.assert_close(same, trained, atol=2e-3, rtol=1e-3)
+        exactly = PeftModel.from_pretrained(rounding, tmp_path / "saved").eval()(IDS).logits
+        torch.testing.assert_close(exactly, trained, atol=2e-3, rtol=1e-3)
     torch.testing.assert_close(loaded, trained, atol=tolerance, rtol=1e-3)
     untuned = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)(IDS).logits
-    assert (trained - untuned).abs().max() > 2 * (trained - loaded).abs().max()
+    assert (trained - untuned).abs().max() > 2 * (trained - exactly).abs().max()
     size = sum(path.stat().st_size for path in (tmp_path / "saved").glob("*.safetensors"))
     assert size < 4 * count * (2.1 if name == "pissa" else 1.1) + 20_000
+    return history
+
+
+def lengths(questions, answers):
+    """A reward that random answers differ in."""
+    return [len(answer) / 100 for answer in answers]
 
 
 def test_dequantising_once_gives_the_loss_of_dequantising_each_step(tiny_base, tokenizer, tmp_path):
@@ -217,6 +257,23 @@ def test_an_impossible_combination_is_refused_when_the_params_load(changes, says
         params_with(tiny_base, **changes)
 
 
+def test_a_seed_of_training_changes_the_start_and_the_order_and_no_more(tiny_base, tokenizer, tmp_path):
+    def start(**train):
+        params = params_with(tiny_base, tuning="lora", **train)
+        model = model_for_training(params)
+        weights = {key: weight.detach().clone() for key, weight in model.named_parameters()}
+        trainer = make_trainer(Task("sft", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path))
+        return weights, list(trainer._get_train_sampler())
+
+    (weights, order), (same, same_order), (other, other_order) = start(), start(seed=load_params().seed), start(seed=1)
+    assert order == same_order
+    assert order != other_order
+    assert sorted(order) == sorted(other_order)
+    for key, weight in weights.items():
+        assert torch.equal(weight, same[key])
+        assert torch.equal(weight, other[key]) == ("lora_A" not in key)
+
+
 def test_too_many_last_layers_are_refused(tiny_base):
     params = params_with(tiny_base, tuning="last_layers")
     with pytest.raises(UserError, match=r"last_layers\.blocks: 4 is more than the model's 2"):
@@ -228,26 +285,52 @@ def test_alpha_may_follow_the_rank(tiny_base):
     assert params_with(tiny_base, lora={"r": 64, "alpha": 8}).train.lora.scaled_by == 8
 
 
-def test_two_processes_learn_what_one_learns(workspace, tiny_base):
-    """Under torchrun with gloo: the same batches, half to each, give the same losses."""
+@pytest.mark.parametrize(
+    ("launch", "config", "changes"),
+    [
+        ("torchrun", "accelerate.yaml", {}),
+        ("accelerate", "accelerate.yaml", {}),
+        ("accelerate", "accelerate_fsdp.yaml", {}),
+        (
+            "accelerate",
+            "accelerate_fsdp.yaml",
+            {"tuning": "last_layers", "last_layers__blocks": 1, "last_layers__head": True},
+        ),
+    ],
+    ids=["torchrun", "accelerate", "fsdp", "fsdp, last layers"],
+)
+def test_two_processes_learn_what_one_learns(launch, config, changes, workspace, tiny_base, monkeypatch):
+    """With gloo: the same batches, half to each, give the same losses and, but for rounding, the same weights."""
     make_small(workspace, tiny_base)
+    shutil.copy(ROOT / config, workspace.root)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests/fsdp_on_cpu"))
     # 32 examples make whole batches; a last one that is not whole accelerate fills up from the first.
-    workspace.set(compute__dtype="float32", split__train_size=32, train__basics_times=1, train__evals_per_epoch=1)
+    changes = {f"train__{key}": value for key, value in changes.items()}
+    workspace.set(
+        compute__dtype="float32", split__train_size=32, train__basics_times=1, train__evals_per_epoch=1, **changes
+    )
     for name in ("questions", "answers", "split", "train_qlora"):
         workspace.stage(name)
 
     def learnt():
         rows = (workspace.root / "metrics/loss.csv").read_text().splitlines()
-        config = json.loads((workspace.root / "models/adapter/adapter_config.json").read_text())
-        return [float(row.split(",")[2]) for row in rows if ",train," in row], config
+        (file,) = (workspace.root / "models/adapter").glob("*.safetensors")
+        metrics = json.loads((workspace.root / "metrics/train.json").read_text())
+        losses = [float(row.split(",")[2]) for row in rows if ",train," in row]
+        return losses, load_file(file), metrics["trainable_parameters"]
 
-    alone, config = learnt()
+    alone, weights, trainable = learnt()
     assert len(alone) > 1
-    workspace.set(train__launch="torchrun")
-    workspace.stage("train_qlora")
-    together, config_together = learnt()
+    workspace.set(train__launch=launch, train__launch_config=config)
+    assert "Warning" not in workspace.stage("train_qlora").stderr
+    together, weights_together, trainable_together = learnt()
     assert together == pytest.approx(alone, rel=1e-4)
-    assert config_together == config
+    assert trainable_together == trainable
+    assert weights_together.keys() == weights.keys()
+    for name, weight in weights.items():
+        torch.testing.assert_close(weights_together[name], weight, atol=1e-4, rtol=0)
+    sharded = list(workspace.root.glob(".cache/checkpoints/*/checkpoint-*/pytorch_model_fsdp.bin"))
+    assert bool(sharded) == ("fsdp" in config)
 
 
 def test_a_launcher_that_starts_one_process_is_an_error_and_no_endless_chain(workspace, tiny_base):

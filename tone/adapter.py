@@ -3,7 +3,9 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from bitsandbytes.nn import Linear4bit
@@ -53,23 +55,28 @@ def save_tuned(
     base_model: str,
     tuning: str,
     untrained: Path | None = None,
+    weights: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write what training changed, whole, with a model card that says what it imitates.
 
     `untrained` is the adapter as it was initialised, where its initialisation took a part of the base away (PiSSA); what
-    is written then is the plain adapter that does the same to the base as it is.
+    is written then is the plain adapter that does the same to the base as it is. `weights` are the model's by name, where
+    the model itself holds no more than a shard of them.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
     try:
         if isinstance(model, PeftModel):
-            converted = {"path_initial_model_for_weight_conversion": str(untrained)} if untrained else {}
-            save_peft(model, unfinished, base_model, **converted)
+            options: dict[str, Any] = {"state_dict": dict(weights)} if weights else {}
+            if untrained:
+                options["path_initial_model_for_weight_conversion"] = str(untrained)
+            save_peft(model, unfinished, base_model, **options)
         else:
             # In the dtype of the base; training keeps what moves in float32.
             dtype = getattr(torch, str(model.config.dtype).removeprefix("torch."))
-            changed = {name: p.detach().to(dtype) for name, p in model.named_parameters() if p.requires_grad}
+            trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+            changed = {name: (weights or trained)[name].detach().to(dtype) for name in trained}
             save_file(changed, unfinished / WEIGHTS)
         write_json(unfinished / TUNING, {"tuning": tuning, "base_model": base_model})
         library = "peft" if isinstance(model, PeftModel) else "transformers"

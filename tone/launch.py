@@ -28,7 +28,7 @@ def launch(settings: Train, module: str) -> None:
     if LAUNCHED in os.environ:
         raise UserError(
             f"train.launch: {settings.launch} started one process that knows of no others; set none, or for accelerate a "
-            "train.launch_config with more (on a CPU it needs mpirun; torchrun does not)"
+            "train.launch_config with more (distributed_type MULTI_CPU needs mpirun; MULTI_GPU does without, on a CPU too)"
         )
     if settings.launch == "torchrun":
         command = ["torchrun", "--standalone", f"--nproc_per_node={settings.processes}", "-m", module]

@@ -190,8 +190,8 @@ def _arguments(task: Task) -> dict[str, Any]:
     params, dtype = task.params, compute_dtype(task.params.compute.dtype)
     return {
         "output_dir": str(task.checkpoints),
-        "seed": params.seed,
-        "data_seed": params.seed,
+        "seed": params.training_seed,
+        "data_seed": params.training_seed,
         "learning_rate": params.train.peak_learning_rate(task.phase),
         "lr_scheduler_type": "linear",
         "weight_decay": params.train.weight_decay,
@@ -201,6 +201,7 @@ def _arguments(task: Task) -> dict[str, Any]:
         "gradient_checkpointing": params.train.gradient_checkpointing,
         "use_cpu": not torch.cuda.is_available(),
         "logging_nan_inf_filter": False,
+        "ddp_find_unused_parameters": False,  # all that trains is used in every step; looking for what is not would cost time
         "report_to": [],
     }
 

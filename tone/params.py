@@ -197,6 +197,7 @@ class Train(Section):
     learning_rate: Positive | None
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None
     evals_per_epoch: Count
     patience: Count
     neftune: Positive | None
@@ -286,6 +287,11 @@ class Params(Section):
     scorers: Scorers
     train: Train
     evaluate: Evaluate
+
+    @property
+    def training_seed(self) -> int:
+        """Of the adapter's initialisation and the order of training: `train.seed`, or the seed of everything."""
+        return self.seed if self.train.seed is None else self.train.seed
 
 
 def load_params(path: Path = PATH) -> Params:

@@ -33,7 +33,7 @@ def model_for_training(params: Params) -> PreTrainedModel | PeftModel:
         train_last_layers(base, settings.last_layers)
     if settings.tuning in ("full", "last_layers"):
         return in_float32(base)
-    return in_float32(add_adapter(base, settings.lora, params.seed))
+    return in_float32(add_adapter(base, settings.lora, params.training_seed))
 
 
 def in_float32(model: AnyModule) -> AnyModule:
