@@ -43,6 +43,7 @@ RULES = (
     Rule("train.json:best_step", relative=1.0, why="which of two validation losses is lower may turn"),
     Rule("train.json:steps", relative=1.0, why="stops earlier when the best step is earlier"),
     Rule("train.json:trainable_parameters"),
+    Rule("baselines.json:*.prompt", absolute=9, why="which wording is the best on sampled answers may turn"),
     Rule("*loss*", relative=0.03),
     Rule("*perplexity*", relative=0.05),
     Rule("*bits_per_byte*", relative=0.03),
