@@ -170,7 +170,7 @@ def page(outcomes: dict[str, Outcome], seed: int) -> str:
         "",
         f"Written by `make compare`: {len(outcomes)} of {len(METHODS)} methods, each one training run of the default base on "
         "the same data, at the learning rate that suits its tuning. In brackets: 95 % bootstrap intervals over the test "
-        "questions. They hold the sampling of questions, not that of training. Speed and memory are those of "
+        "questions. They cover the sampling of questions, not the luck of training. Speed and memory are those of "
         "eight steps of training on the machine that wrote this page (of sft_dpo: of its dpo).",
         "",
         "| method | params | trained weights | on disk, MB | peak GiB | tokens/s | joint | tone | relevance | fluency | "
@@ -202,7 +202,7 @@ def luck(outcomes: dict[str, Outcome]) -> str:
         return ""
     spread = float(np.std(same, ddof=1))
     return (
-        f" Nor do they hold the luck of training: with three seeds of it {SAME[0]} has joint "
+        f" Nor do they cover the luck of training: with three seeds of it {SAME[0]} has joint "
         f"{', '.join(f'{joint:.3f}' for joint in same)}, a standard deviation of {spread:.3f}, so that two methods whose joint "
         f"differs by less than {2 * 2**0.5 * spread:.2f} (two standard deviations of a difference) may differ by luck."
     )

@@ -1,4 +1,4 @@
-"""Runs every command of README.md, CONTRIBUTING.md and docs/ in a fresh clone, on a tiny model: `python -m tests.commands`.
+"""Runs the console blocks of README.md, CONTRIBUTING.md and docs/ in a fresh clone, on a tiny model: `python -m tests.commands`.
 
 A command is a line that starts with `$ ` in a block marked console. Those of one document run in their order in one clone, each in
 the document's shell state as far as its environment is the activated .venv.
@@ -20,7 +20,6 @@ SKIPPED = {
     r"https://example\.org|s3://|gs://": "somebody's server; tests/test_remotes.py runs the same against a real one",
     r"OPENAI_API_KEY|base_url=|mode=live": "needs a key or a server; the teacher's tests run a real one",
     r"verify": "the run here is a tiny one, not the committed one",
-    r"hub:": "needs the model hub",
     r"dvc (pull|push|exp push|exp pull)": "needs the remote; tests/test_remotes.py",
     r"python -m tone\.chat *(#.*)?$": "waits for a person",
 }

@@ -15,7 +15,7 @@ DATA_STAGES = ("questions", "answers", "split", "tone_classifier")
 
 
 def imported(path: Path) -> set[Path]:
-    """The modules of tone/ that a file imports."""
+    """The modules of tone/ and stages/ that a file imports."""
     names = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -25,9 +25,8 @@ def imported(path: Path) -> set[Path]:
     files = set()
     for name in names:
         place = ROOT / str(name).replace(".", "/")
-        files |= {
-            p for p in (place.with_suffix(".py"), place / "__init__.py") if str(name).startswith("tone.") and p.exists()
-        }
+        if str(name).startswith(("tone.", "stages.")):
+            files |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()}
     return files
 
 

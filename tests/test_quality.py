@@ -92,9 +92,7 @@ def failed(checks: dict[str, Check]) -> set[str]:
     return {name for name, check in checks.items() if check.failed}
 
 
-def ask(
-    questions: list[Question], answers: Answers, text: str, category: str = "funny", after: str | None = None
-) -> None:
+def ask(questions: list[Question], answers: Answers, text: str, after: str | None = None) -> None:
     """Add a question, with answers unlike all others."""
     questions.append(Question(id="new", category="funny", text=text, after=after))
     answers["new", "persona"] = (

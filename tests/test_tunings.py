@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -272,6 +273,19 @@ def test_a_seed_of_training_changes_the_start_and_the_order_and_no_more(tiny_bas
     for key, weight in weights.items():
         assert torch.equal(weight, same[key])
         assert torch.equal(weight, other[key]) == ("lora_A" not in key)
+
+
+def test_the_settings_of_lora_reach_its_layers_and_the_noise_the_trainer(tiny_base, tokenizer, tmp_path):
+    def layers(**lora):
+        model = model_for_training(params_with(tiny_base, tuning="lora", lora=lora))
+        return [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
+
+    for scaled, expected in (({}, 2), ({"rslora": True}, 4), ({"alpha": 1}, 0.25), ({"alpha": "0.25r"}, 0.25)):
+        assert {layer.scaling["default"] for layer in layers(**scaled)} == {expected}  # alpha / 4, or alpha / 2
+    assert {layer.lora_dropout["default"].p for layer in layers(dropout=0.1)} == {0.1}
+    params = params_with(tiny_base, tuning="lora", neftune=1.0)
+    task = Task("sft", model_for_training(params), tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path)
+    assert make_trainer(task).args.neftune_noise_alpha == 1.0
 
 
 def test_too_many_last_layers_are_refused(tiny_base):
