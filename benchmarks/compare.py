@@ -94,7 +94,6 @@ CLAIMS: dict[str, tuple[str, Pairs]] = {
 QUESTIONS: dict[str, Pairs] = {
     "How far is the training of the last layers from LoRA?": (("last_layers", "lora"), ("last_layers_head", "lora")),
     "Do the variants of LoRA add anything?": tuple((name, "lora") for name in ("rslora", "dora", "pissa", "neftune")),
-    "What does another seed of training change?": tuple((name, SAME[0]) for name in SAME[1:]),
     "What do other objectives add?": tuple((name, "lora") for name in ("self_supervised", "dpo", "sft_dpo", "grpo")),
 }
 

@@ -203,6 +203,9 @@ def test_the_splits_that_datasets_reads_are_the_rows_and_a_bad_one_is_named(tiny
         path.write_text("".join([*lines[: number - 1], bad, *lines[number:]]))
         with pytest.raises(UserError, match=rf"data/validation\.jsonl, line {number}: "):
             load_splits(sides)
+    path.write_text("")
+    with pytest.raises(UserError, match=r"data/validation\.jsonl: no rows"):
+        load_splits(sides)
 
 
 def trained(root):

@@ -96,40 +96,22 @@ TUNINGS = {
 }
 
 
-@pytest.mark.parametrize("name", TUNINGS)
-def test_a_tuning_moves_its_weights_alone_and_is_loaded_as_it_was_saved(name, tiny_base, tokenizer, tmp_path):
-    changes, holds, count = TUNINGS[name]
-    history = trained_and_loaded(name, "sft", changes, holds, count, tiny_base, tokenizer, tmp_path)
-    losses = [row["eval_loss"] for row in history if "eval_loss" in row]
-    assert losses[-1] < losses[0]
-
-
-OTHERS = [
-    (objective, name)
-    for objective in ("self_supervised", "dpo", "sft_dpo", "grpo")
-    for name in ("full", "last block", "lora", "qlora", "lora_8bit")
-    if not ("dpo" in objective and name in ("full", "last block"))  # refused: they have no reference
+WAYS = [
+    *(("sft", name) for name in TUNINGS),
+    *(
+        (objective, name)
+        for objective in ("self_supervised", "dpo", "sft_dpo", "grpo")
+        for name in ("full", "last block", "lora", "qlora", "lora_8bit")
+        if not ("dpo" in objective and name in ("full", "last block"))  # refused: they have no reference
+    ),
 ]
 
 
-@pytest.mark.parametrize(("objective", "name"), OTHERS)
-def test_an_objective_moves_the_weights_of_its_tuning_alone(objective, name, tiny_base, tokenizer, tmp_path):
+@pytest.mark.parametrize(("objective", "name"), WAYS)
+def test_a_tuning_moves_its_weights_alone_and_is_loaded_as_it_was_saved(
+    objective, name, tiny_base, tokenizer, tmp_path
+):
     changes, holds, count = TUNINGS[name]
-    history = trained_and_loaded(name, objective, changes, holds, count, tiny_base, tokenizer, tmp_path)
-    losses = [row["eval_loss"] for row in history if "eval_loss" in row]
-    if objective == "grpo":  # sft before it; the rewards of a few random steps need not rise
-        assert len([row for row in history if "reward" in row]) == 2
-    if objective != "dpo":
-        assert losses[1] < losses[0]
-    if "dpo" in objective:
-        assert losses[-1] < 0.6931  # the reference's loss
-
-
-def trained_and_loaded(name, objective, changes, holds, count, tiny_base, tokenizer, tmp_path):
-    """Train, and assert that the tuning's weights moved, those alone, and are what is saved and loaded again.
-
-    Returns the history of all phases.
-    """
     params = params_with(tiny_base, objective=objective, **changes)
     model = model_for_training(params)
     untrained = None
@@ -137,16 +119,18 @@ def trained_and_loaded(name, objective, changes, holds, count, tiny_base, tokeni
         untrained = tmp_path / "untrained"
         model.save_pretrained(untrained, save_embedding_layers=False)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == count
-    history = []
+    losses, holds = {}, (holds,) if isinstance(holds, str) else holds
     for phase in params.train.phases:
         before = {key: weight.detach().clone() for key, weight in model.named_parameters()}
-        history += train(params, model, tokenizer, tmp_path / phase, phase, rewards=lengths)
+        history = train(params, model, tokenizer, tmp_path / phase, phase, lengths)
+        losses[phase] = [row["eval_loss"] for row in history if "eval_loss" in row]
         moved = {key for key, weight in model.named_parameters() if not torch.equal(weight, before[key])}
         assert moved == {key for key, weight in model.named_parameters() if weight.requires_grad}
-    assert all(weight.requires_grad == ("lora_" in key) for key, weight in model.named_parameters() if "lora" in name)
-    holds = (holds,) if isinstance(holds, str) else holds
-    assert all(any(part in key for part in holds) for key in moved)
-    assert all(any(part in key for key in moved) for part in holds)
+        assert all(any(part in key for part in holds) for key in moved)
+        assert all(any(part in key for key in moved) for part in holds)
+    assert losses.pop("grpo", []) == []  # it has no validation, and the rewards of a few random steps need not rise
+    assert all(falling[-1] < falling[0] for falling in losses.values())
+    assert losses.get("dpo", [0])[-1] < 0.6931  # the reference's
 
     trained = model.eval()(IDS).logits.detach()
     save_tuned(model, tmp_path / "saved", "someone", "An AI.", params.base_model, params.train.tuning, untrained)
@@ -166,7 +150,6 @@ def trained_and_loaded(name, objective, changes, holds, count, tiny_base, tokeni
     assert (trained - untuned).abs().max() > 2 * (trained - exactly).abs().max()
     size = sum(path.stat().st_size for path in (tmp_path / "saved").glob("*.safetensors"))
     assert size < 4 * count * (2.1 if name == "pissa" else 1.1) + 20_000
-    return history
 
 
 def lengths(questions, answers):
@@ -190,16 +173,12 @@ def test_self_supervised_learns_the_answers_as_plain_text(tiny_base, tokenizer, 
     row = trainer.train_dataset[0]
     assert tokenizer.decode(row["input_ids"]) == EXAMPLES[0].answer + tokenizer.eos_token
     assert row["labels"] == row["input_ids"]
-    trainer.train()
-    losses = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
-    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("tuning", ["lora", "qlora"])
 def test_dpo_prefers_the_persona_with_the_base_as_reference(tuning, tiny_base, tokenizer, tmp_path):
     params = params_with(tiny_base, objective="dpo", tuning=tuning)
     model = model_for_training(params)
-    base = {key: weight.clone() for key, weight in model.named_parameters() if "lora_" not in key}
     fresh = make_trainer(Task("dpo", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path / "a"))
     assert fresh.evaluate()["eval_loss"] == pytest.approx(0.6931, abs=1e-3)  # the adapter does nothing yet
     pair = fresh.train_dataset[0]
@@ -212,21 +191,17 @@ def test_dpo_prefers_the_persona_with_the_base_as_reference(tuning, tiny_base, t
     again = make_trainer(Task("dpo", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path / "b"))
     assert again.evaluate()["eval_loss"] == pytest.approx(losses[-1], rel=0.05)
     assert list(model.peft_config) == ["default"]
-    for key, weight in base.items():
-        assert torch.equal(model.get_parameter(key), weight)
 
 
-def test_grpo_asks_for_the_reward_of_each_answer_and_moves_the_adapter_alone(tiny_base, tokenizer, tmp_path):
+def test_grpo_asks_for_the_reward_of_each_answer(tiny_base, tokenizer, tmp_path):
     params = params_with(tiny_base, objective="grpo", tuning="lora")
-    model = model_for_training(params)
-    before = {key: weight.clone() for key, weight in model.named_parameters()}
     asked = []
 
     def rewards(questions, answers):
         asked.append((list(questions), list(answers)))
-        return [len(answer) / 100 for answer in answers]
+        return lengths(questions, answers)
 
-    history = train(params, model, tokenizer, tmp_path, "grpo", rewards)
+    history = train(params, model_for_training(params), tokenizer, tmp_path, "grpo", rewards)
     assert [len(answers) for _, answers in asked] == [4, 4]
     assert all(
         len(set(questions)) == 1 and questions[0] in {row.question for row in EXAMPLES} for questions, _ in asked
@@ -234,9 +209,6 @@ def test_grpo_asks_for_the_reward_of_each_answer_and_moves_the_adapter_alone(tin
     assert [row["reward"] for row in history if "reward" in row] == pytest.approx(
         [sum(map(len, answers)) / 400 for _, answers in asked], abs=1e-4
     )
-    moved = {key for key, weight in model.named_parameters() if not torch.equal(weight, before[key])}
-    assert moved
-    assert all("lora_" in key for key in moved)
 
 
 @pytest.mark.parametrize(

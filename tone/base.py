@@ -84,7 +84,8 @@ def _dequantise(gguf: Path, folder: Path) -> None:
 
 
 def compute_dtype(name: str) -> torch.dtype:
-    """The dtype of activations: `auto` is bfloat16 where the device multiplies it natively, else float32.
+    """The dtype of activations: `auto` is bfloat16 where the device multiplies it natively, else float32, on a GPU
+    float16.
 
     A CPU without bfloat16 instructions (AVX512-BF16 or AMX) emulates them, at an eighth of float32's speed.
     """

@@ -3,11 +3,10 @@
 import logging
 import tempfile
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 from datasets import DatasetDict, disable_progress_bars, load_dataset
 from datasets.exceptions import DatasetGenerationError
-from pydantic import ValidationError
 
 from tone.rows import Example, read_examples
 
@@ -24,7 +23,7 @@ def load_splits(sides: Sequence[str]) -> dict[str, list[Example]]:
     try:
         with tempfile.TemporaryDirectory() as cache:
             splits = cast(DatasetDict, load_dataset("json", data_files=files, cache_dir=cache, keep_in_memory=True))
-        rows: dict[str, list[Any]] = {side: list(splits[side]) for side in sides}
-        return {side: [Example.model_validate(row) for row in rows[side]] for side in sides}
-    except (DatasetGenerationError, FileNotFoundError, ValidationError, KeyError, ValueError):
-        return {side: read_examples(side) for side in sides}  # which says what is wrong, and where
+        rows = {side: [Example.model_validate(row) for row in splits[side]] for side in sides}
+    except (DatasetGenerationError, FileNotFoundError, ValueError):
+        rows = {}
+    return {side: rows.get(side) or read_examples(side) for side in sides}  # which says what is wrong, and where

@@ -13,16 +13,9 @@ from tone.params import Evaluate, Params
 from tone.rows import Example, Message, Row
 from tone.scoring import MEASURES, Scorer
 
-HEADLINE = (
-    "joint",
-    "tone",
-    "relevance",
-    "fluency",
-    "perplexity_persona",
-    "perplexity_plain",
-    "bits_per_byte_persona",
-    "bits_per_byte_plain",
-)
+# The headline metrics: of what a system answers, and of how well it predicts what the teacher answered.
+ANSWERED = ("joint", "tone", "relevance", "fluency")
+PREDICTED = ("perplexity_persona", "perplexity_plain", "bits_per_byte_persona", "bits_per_byte_plain")
 
 
 class Generation(Row):
@@ -123,7 +116,7 @@ def run_system(
 
 def mean_scores(generations: Sequence[Generation]) -> dict[str, float]:
     """The mean of each score over the answers, under the headline's names."""
-    return {key: round(float(np.mean([getattr(g, key) for g in generations])), 6) for key in HEADLINE[:4]}
+    return {key: round(float(np.mean([getattr(g, key) for g in generations])), 6) for key in ANSWERED}
 
 
 def best_prompt(
@@ -195,4 +188,4 @@ def predict_teacher(
         metrics[f"bits_per_byte_{style}"] = round(result["bits_per_byte"], 6)
         for example, nats, tokens in zip(examples, result["nats"], result["tokens"], strict=True):
             likelihoods[example.question_id] |= {f"{style}_nats": round(nats, 6), f"{style}_tokens": tokens}
-    return {name: metrics[name] for name in HEADLINE[4:]}, likelihoods
+    return {name: metrics[name] for name in PREDICTED}, likelihoods
