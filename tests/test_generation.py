@@ -13,7 +13,7 @@ from tone.chat_format import answer_ids, end_of_turn, stop_ids
 from tone.errors import UserError
 from tone.generation import Sampling, batches, draw, generate, generate_ids, likelihood
 from tone.hidden_states import HiddenStates
-from tone.roomy_cache import RoomyLayer, roomy_cache
+from tone.roomy_cache import RoomyLayer, WholeLayer, roomy_cache
 from tone.shared_prefix import ARCHITECTURES, shares
 
 PROMPTS = ["Why?", "What would you do on a rainy day in a town without a library?", "Tell me about rockets."]
@@ -112,10 +112,11 @@ def test_prompts_without_a_shared_prefix(tiny, ids):
     assert generate_ids(model, tokenizer, prompts, GREEDY, [0] * 3) == one_at_a_time(model, prompts, 12)
 
 
-def test_the_roomy_cache_holds_what_a_dynamic_cache_holds(tiny):
+@pytest.mark.parametrize("layer", [RoomyLayer, WholeLayer])
+def test_the_roomy_cache_holds_what_a_dynamic_cache_holds(tiny, layer):
     config = tiny[0].config
-    roomy, plain = roomy_cache(config), DynamicCache(config=config)
-    assert {type(layer) for layer in roomy.layers} == {RoomyLayer}
+    roomy, plain = roomy_cache(config, layer), DynamicCache(config=config)
+    assert {type(layer) for layer in roomy.layers} == {layer}
     generator = torch.Generator().manual_seed(0)
 
     def both(act):
@@ -128,7 +129,14 @@ def test_the_roomy_cache_holds_what_a_dynamic_cache_holds(tiny):
 
     def append(rows, tokens):
         states = [torch.randn(rows, 2, tokens, 16, generator=generator) for _ in range(2)]
+        places = roomy.layers[0].get_mask_sizes(tokens)[0]
         both(lambda cache: [cache.update(*states, layer) for layer in range(2)])
+        held = roomy.get_seq_length()
+        handed_out = roomy.layers[0].update(*(part[:, :, :0] for part in states))
+        for found, expected in zip(handed_out, (plain.layers[0].keys, plain.layers[0].values), strict=True):
+            assert found.shape[2] == places
+            assert torch.equal(found[:, :, :held], expected)
+            assert found.isfinite().all()
 
     append(1, 5)
     both(lambda cache: cache.batch_repeat_interleave(6))
@@ -164,6 +172,15 @@ def test_sampling_depends_on_the_row_seed_and_not_on_the_batch(tiny, ids):
     alone = [generate(model, tokenizer, [ids[i]], sampling, [i + 1])[0] for i in range(3)]
     assert together == alone
     assert generate(model, tokenizer, ids, sampling, [4, 5, 6]) != together
+
+
+def test_a_prompt_with_several_seeds_gets_what_each_seed_draws_alone(tiny, ids):
+    model, tokenizer = tiny
+    sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=40, batch_tokens=1000)  # past the cache's room
+    prompts = [ids[0], ids[1], ids[0], ids[2], ids[1]]
+    together = generate(model, tokenizer, prompts, sampling, [1, 2, 3, 4, 5])
+    assert together == [generate(model, tokenizer, [prompts[i]], sampling, [i + 1])[0] for i in range(5)]
+    assert together[0] != together[2]
 
 
 def test_the_nucleus_holds_no_token_beyond_top_p():

@@ -15,10 +15,11 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from tone.chat_format import stop_ids
 from tone.errors import UserError
 from tone.params import Evaluate
-from tone.roomy_cache import roomy_cache
+from tone.roomy_cache import RoomyLayer, WholeLayer, roomy_cache
 from tone.shared_prefix import Prefix, shares, sharing
 
 LOGITS_AT_ONCE = 256
+ROWS_AT_ONCE = 16  # of next-token probabilities: a few megabytes stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ def generate_ids(
     """The token ids of each answer, without the end of turn; `seeds[i]` alone decides the i-th answer's draws.
 
     Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; a row that has ended
-    leaves the batch. What all prompts begin with is run through the model once and, where the model can attend to it so,
-    held once. The draws come from one generator a row, so an answer does not depend on what else is in its batch.
+    leaves the batch. A prompt that is given several times is run through the model once, and so is what all prompts begin
+    with, which is held once where the model can attend to it so. The draws come from one generator a row, so an answer does not depend on what else is in its batch.
     """
     answers: list[list[int]] = [[] for _ in prompts]
     beginning = _Beginning(model, prompts)
@@ -123,7 +124,7 @@ class _Beginning:
 
     def cache(self, rows: int) -> DynamicCache:
         """A cache for so many rows, with what is not held apart."""
-        cache = roomy_cache(self.model.config)
+        cache = roomy_cache(self.model.config, WholeLayer if self.keywords else RoomyLayer)
         if self.columns:
             ids = torch.tensor([self.tokens], device=self.model.device)
             self.model.model(input_ids=ids, past_key_values=cache, use_cache=True)
@@ -150,17 +151,18 @@ class _Batch:
         self.device = model.device
         self.stops = stop_ids(tokenizer, model)
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        width = max(map(len, tails))
-        padding = [width - len(tail) for tail in tails]
-        self.ids = torch.tensor(
-            [[0] * pad + tail for pad, tail in zip(padding, tails, strict=True)], device=self.device
-        )
+        # What is asked with several seeds runs through the model once: `rows` are the places of the tails among these.
+        places = {tail: place for place, tail in enumerate(dict.fromkeys(map(tuple, tails)))}
+        self.rows = torch.tensor([places[tuple(tail)] for tail in tails], device=self.device)
+        width = max(map(len, places))
+        padding = [width - len(tail) for tail in places]
+        self.ids = torch.tensor([[0] * (width - len(tail)) + list(tail) for tail in places], device=self.device)
         # Columns of the mask: what all begin with, unless it is held apart; the padding between it and the tails; the tails.
         columns = beginning.columns
         self.mask = torch.tensor(
             [[1] * columns + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
         )
-        self.cache = beginning.cache(len(tails))
+        self.cache = beginning.cache(len(places))
         self.keywords = beginning.keywords
         self.before = beginning.length - columns
 
@@ -179,6 +181,9 @@ class _Batch:
                 use_cache=True,
                 **self.keywords,
             ).last_hidden_state[:, -1]
+            if step == 0:
+                hidden, positions, self.mask = hidden[self.rows], positions[self.rows], self.mask[self.rows]
+                self.cache.batch_select_indices(self.rows)
             drawn = draw(self.model.lm_head(hidden), sampling, [self.generators[row] for row in alive])
             bar.update(len(alive))
             ended = set()
@@ -213,15 +218,24 @@ def draw(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.Ge
     """The next token of each row of `logits` (rows, vocabulary): nucleus sampling, or the likeliest at temperature 0."""
     if sampling.temperature == 0:
         return logits.argmax(-1).cpu()
-    every = logits.float().div(sampling.temperature).softmax(-1).cpu()
-    # The nucleus lies within the likeliest tokens: sorting 256 of 49,152 is enough but for near-uniform rows.
-    probabilities, ids = every.topk(min(256, every.shape[-1]), dim=-1)
+    likeliest = [_likeliest(some, sampling.temperature) for some in logits.split(ROWS_AT_ONCE)]
+    probabilities, ids = (torch.cat(parts).cpu() for parts in zip(*likeliest, strict=True))
     before = probabilities.cumsum(-1) - probabilities
     probabilities = probabilities.masked_fill(before > sampling.top_p, 0)
     cumulative = probabilities.cumsum(-1)
     uniform = torch.stack([torch.rand(1, generator=generator) for generator in generators])
     places = (cumulative < uniform * cumulative[:, -1:]).sum(-1, keepdim=True).clamp(max=ids.shape[-1] - 1)
     return ids.gather(-1, places).squeeze(-1)
+
+
+def _likeliest(logits: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities and ids of the likeliest tokens of each row, which its nucleus lies within.
+
+    Sorting 256 of 49,152 is enough but for near-uniform rows.
+    """
+    every = (logits.float() / temperature).softmax(-1)
+    probabilities, ids = every.topk(min(256, every.shape[-1]), dim=-1)
+    return probabilities, ids
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -41,7 +42,7 @@ class Probes(BaseModel):
 
     drop_the_act: list[Text] = Field(min_length=1)
     asked_what_it_is: list[Text] = Field(min_length=1)
-    three_turns: list[list[Text]] = Field(min_length=1)
+    three_turns: list[Annotated[list[Text], Field(min_length=1)]] = Field(min_length=1)
     email: list[Text] = Field(min_length=1)
     lists: list[Text] = Field(min_length=1)
 
@@ -82,20 +83,21 @@ def ask_probes(name: str, contestant: Contestant, system: str, seed: int) -> dic
     def asked(questions: Sequence[str]) -> list[list[Message]]:
         return [[start, Message(role="user", content=question)] for question in questions]
 
-    # All single questions in one batch, then the talks turn by turn.
+    # All single questions and what the talks begin with in one batch, then the talks turn by turn.
     kinds = {kind: getattr(probes, kind) for kind in ("drop_the_act", "asked_what_it_is", "email", "lists")}
+    kinds["turn_1"] = [questions[0] for questions in probes.three_turns]
     every = [question for questions in kinds.values() for question in questions]
     texts = dict(zip(every, answers(asked(every)), strict=True))
     said = {kind: [texts[question] for question in questions] for kind, questions in kinds.items()}
-    talks: list[list[Message]] = [[start] for _ in probes.three_turns]
-    for turn in range(max(map(len, probes.three_turns))):
-        live = [i for i, questions in enumerate(probes.three_turns) if turn < len(questions)]
+    talks = asked(kinds["turn_1"])
+    live = list(range(len(talks)))
+    for turn in range(1, max(map(len, probes.three_turns))):
+        for i, reply in zip(live, said[f"turn_{turn}"], strict=True):
+            talks[i].append(Message(role="assistant", content=reply))
+        live = [i for i in live if turn < len(probes.three_turns[i])]
         for i in live:
             talks[i].append(Message(role="user", content=probes.three_turns[i][turn]))
-        replies = answers([talks[i] for i in live])
-        for i, reply in zip(live, replies, strict=True):
-            talks[i].append(Message(role="assistant", content=reply))
-        said[f"turn_{turn + 1}"] = replies
+        said[f"turn_{turn + 1}"] = answers([talks[i] for i in live])
     return said
 
 
