@@ -14,7 +14,7 @@ repro: .venv/ready
 	@dvc repro
 
 test: .venv/ready
-	@python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/ready
 	@python -m benchmarks

@@ -27,6 +27,19 @@ PARTS = (
     ".dvcignore",
 )
 
+# They take minutes: begun last, one worker would be left with them alone.
+FIRST = (
+    "test_served_model.py",
+    "test_real_model.py",
+    "test_experiments.py",
+    "test_interruptions.py",
+    "test_pipeline.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers side by side: threads that spin while they wait for work would take the cores from each other.

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -79,7 +80,8 @@ def generate_ids(
     bar = tqdm(total=len(prompts) * sampling.max_new_tokens, desc=label, unit="token")
     with bar, beginning.attended():
         for rows in batches(lengths, sampling.batch_tokens):
-            batch = _Batch(model, tokenizer, beginning, [tails[i] for i in rows], [seeds[i] for i in rows])
+            asked, own_seeds = [tails[i] for i in rows], [seeds[i] for i in rows]
+            batch = _Batch(model, tokenizer, beginning, asked, own_seeds, sampling.max_new_tokens)
             for position, tokens in batch.run(sampling, bar):
                 answers[rows[position]] = tokens
     return answers
@@ -118,13 +120,13 @@ class _Beginning:
         self.keywords: dict[str, Prefix] = {}
         """What the model has to be called with besides."""
         if self.length and shares(model):
-            layers: list[Any] = self.cache(1).layers
+            layers: list[Any] = self.cache(1, self.length).layers
             self.keywords = {"prefix": [(layer.keys[0], layer.values[0]) for layer in layers]}
             self.columns = 0
 
-    def cache(self, rows: int) -> DynamicCache:
-        """A cache for so many rows, with what is not held apart."""
-        cache = roomy_cache(self.model.config, WholeLayer if self.keywords else RoomyLayer)
+    def cache(self, rows: int, most: int) -> DynamicCache:
+        """A cache for so many rows of at most so many tokens each, with what is not held apart."""
+        cache = roomy_cache(self.model.config, partial(WholeLayer, most) if self.keywords else RoomyLayer)
         if self.columns:
             ids = torch.tensor([self.tokens], device=self.model.device)
             self.model.model(input_ids=ids, past_key_values=cache, use_cache=True)
@@ -146,6 +148,7 @@ class _Batch:
         beginning: _Beginning,
         tails: list[list[int]],
         seeds: list[int],
+        max_new_tokens: int,
     ):
         self.model = model
         self.device = model.device
@@ -162,7 +165,7 @@ class _Batch:
         self.mask = torch.tensor(
             [[1] * columns + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
         )
-        self.cache = beginning.cache(len(places))
+        self.cache = beginning.cache(len(places), columns + width + max_new_tokens)
         self.keywords = beginning.keywords
         self.before = beginning.length - columns
 
@@ -287,7 +290,7 @@ def likelihood(
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=(place + beginning.length).expand_as(ids),
-                past_key_values=beginning.cache(len(rows)),
+                past_key_values=beginning.cache(len(rows), beginning.columns + width),
                 use_cache=True,
                 **beginning.keywords,
             )
