@@ -28,12 +28,8 @@ PARTS = (
 )
 
 # They take minutes: begun last, one worker would be left with them alone.
-FIRST = (
-    "test_served_model.py",
-    "test_real_model.py",
-    "test_experiments.py",
-    "test_interruptions.py",
-    "test_pipeline.py",
+FIRST = tuple(
+    f"test_{name}.py" for name in ("served_model", "tunings", "experiments", "systems", "pipeline", "interruptions")
 )
 
 
