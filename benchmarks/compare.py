@@ -170,7 +170,8 @@ def page(outcomes: dict[str, Outcome], seed: int) -> str:
         f"Written by `make compare`: {len(outcomes)} of {len(METHODS)} methods, each one training run of the default base on "
         "the same data, at the learning rate that suits its tuning. In brackets: 95 % bootstrap intervals over the test "
         "questions. They cover the sampling of questions, not the luck of training. Speed and memory are those of "
-        "eight steps of training on the machine that wrote this page (of sft_dpo: of its dpo).",
+        "eight steps of training on the machine that wrote this page (of sft_dpo: of its dpo): lora and rslora do the same "
+        "work, and differ in speed by what else the machine did.",
         "",
         "| method | params | trained weights | on disk, MB | peak GiB | tokens/s | joint | tone | relevance | fluency | "
         "reporting tone | perplexity, persona | perplexity, plain |",
@@ -258,7 +259,8 @@ def claim_figures(outcomes: dict[str, Outcome]) -> dict[str, str]:
         "C1": f"{tuned}; {larger}.",
         "C7": f"Told who to be, the untuned base has joint {listed(prompted)}; {tuned}.",
         "C8": f"MB on disk: {listed(sizes)}. Peak GiB in training: {listed(memory)}. Tokens a second: {listed(speed)}. On a CPU "
-        "qlora turns its 4-bit weights to 16 bits once, so its memory is LoRA's; `train.dequantize: step` keeps them small.",
+        "qlora turns its 4-bit weights to 16 bits once, so its memory is LoRA's; qlora_step keeps them and turns each back "
+        "when it is used.",
     }
 
 
