@@ -70,7 +70,8 @@ def generate_ids(
 
     Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; a row that has ended
     leaves the batch. A prompt that is given several times is run through the model once, and so is what all prompts begin
-    with, which is held once where the model can attend to it so. The draws come from one generator a row, so an answer does not depend on what else is in its batch.
+    with, which is held once where the model can attend to it so. The draws come from one generator a row, so an answer
+    does not depend on what else is in its batch.
     """
     answers: list[list[int]] = [[] for _ in prompts]
     beginning = _Beginning(model, prompts)
@@ -159,7 +160,8 @@ class _Batch:
         self.rows = torch.tensor([places[tuple(tail)] for tail in tails], device=self.device)
         width = max(map(len, places))
         padding = [width - len(tail) for tail in places]
-        self.ids = torch.tensor([[0] * (width - len(tail)) + list(tail) for tail in places], device=self.device)
+        padded = [[0] * pad + list(tail) for pad, tail in zip(padding, places, strict=True)]
+        self.ids = torch.tensor(padded, device=self.device)
         # Columns of the mask: what all begin with, unless it is held apart; the padding between it and the tails; the tails.
         columns = beginning.columns
         self.mask = torch.tensor(
@@ -237,8 +239,8 @@ def _likeliest(logits: torch.Tensor, temperature: float) -> tuple[torch.Tensor, 
     Sorting 256 of 49,152 is enough but for near-uniform rows.
     """
     every = (logits.float() / temperature).softmax(-1)
-    probabilities, ids = every.topk(min(256, every.shape[-1]), dim=-1)
-    return probabilities, ids
+    likeliest = every.topk(min(256, every.shape[-1]), dim=-1)
+    return likeliest.values, likeliest.indices
 
 
 @dataclass(frozen=True)
