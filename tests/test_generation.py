@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, DynamicCache
 
 from tone.base import load_tokenizer
+from tone.beginnings import families
 from tone.chat_format import answer_ids, end_of_turn, stop_ids
 from tone.errors import UserError
 from tone.generation import Sampling, batches, draw, generate, generate_ids, likelihood
@@ -43,7 +44,7 @@ def one_at_a_time(model, prompts, most):
 
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_a_prefix_that_is_held_once_gives_the_tokens_of_one_at_a_time(family, tiny):
-    """Three query heads to a key head, a long prefix, tails of different lengths, rows that leave the batch."""
+    """Three query heads to a key head, long prefixes of several families, tails of many lengths, rows that leave the batch."""
     config = AutoConfig.for_model(
         family,
         vocab_size=50,
@@ -59,15 +60,43 @@ def test_a_prefix_that_is_held_once_gives_the_tokens_of_one_at_a_time(family, ti
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
     assert shares(model)
-    prefix = torch.randint(3, 50, (40,)).tolist()
-    prompts = [prefix + torch.randint(3, 50, (length,)).tolist() for length in (3, 9, 5, 1, 7, 4)]
+
+    def drawn(length):
+        return torch.randint(3, 50, (length,)).tolist()
+
+    start, one, other = drawn(5), drawn(40), drawn(25)
+    prompts = [start + prefix + drawn(length) for length in (3, 9, 5, 1, 7, 4) for prefix in (one, other, [])]
+    assert [(length, len(found)) for length, found in families(list(map(tuple, prompts)))] == [(5, 6), (45, 6), (30, 6)]
     expected = one_at_a_time(model, prompts, 40)
-    assert len({len(answer) for answer in expected}) > 2
-    assert one_at_a_time(model, [prompt[40:] for prompt in prompts], 40) != expected
-    for batch_tokens in (100, 10_000):
+    assert len({len(answer) for answer in expected}) > 4
+    assert one_at_a_time(model, [prompt[5:] for prompt in prompts], 40) != expected
+    for batch_tokens in (100, 400, 10_000):
         sampling = replace(GREEDY, max_new_tokens=40, batch_tokens=batch_tokens)
-        assert generate_ids(model, tiny[1], prompts, sampling, [0] * 6) == expected
+        assert generate_ids(model, tiny[1], prompts, sampling, [0] * 18) == expected
+        assert generate_ids(model, tiny[1], prompts[::3] * 2, sampling, [0] * 12) == expected[::3] * 2
     assert model.config._attn_implementation == "sdpa"
+
+    answers = [[*answer[:8], 2] for answer in expected]
+    alone = [likelihood(model, [p], [a], ["abc"], 1) for p, a in zip(prompts, answers, strict=True)]
+    together = likelihood(model, prompts, answers, ["abc"] * 18, 10_000)
+    assert together.nats == pytest.approx([nats for each in alone for nats in each.nats], rel=1e-4)
+
+
+def test_families_are_of_enough_prompts_that_share_enough_more_than_all_do():
+    def prompt(*parts):
+        return tuple(token for start, count in parts for token in range(start, start + count))
+
+    few = [prompt((0, 10), (100, 30), (200 + i, 1)) for i in range(3)]
+    short = [prompt((0, 10), (300, 15), (400 + i, 1)) for i in range(5)]
+    many = [prompt((0, 10), (500, 16), (600 + i, 2)) for i in range(4)]
+    within = [prompt((0, 10), (500, 16), (700, 40), (800 + i, 2)) for i in range(4)]
+    found = {length: set(alike) for length, alike in families([*few, *short, *many, *within])}
+    assert found == {10: {*few, *short}, 26: set(many), 66: set(within)}
+    # One of each prompt is left over, and what is not shared is no beginning.
+    assert families([(1, 2, 3), (1, 2)]) == [(1, [(1, 2, 3), (1, 2)])]
+    assert families([(1, 2, 3)]) == [(2, [(1, 2, 3)])]
+    assert families([(1, 2), (3, 4)]) == [(0, [(1, 2), (3, 4)])]
+    assert families([]) == []
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 70, 1000])  # one, two and all at once

@@ -3,21 +3,18 @@
 import hashlib
 import math
 from collections.abc import Iterator, Sequence, Set
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from itertools import groupby
 
 import torch
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tone.beginnings import Beginnings, Ids
 from tone.chat_format import stop_ids
 from tone.errors import UserError
 from tone.params import Evaluate
-from tone.roomy_cache import RoomyLayer, WholeLayer, roomy_cache
-from tone.shared_prefix import Prefix, shares, sharing
 
 LOGITS_AT_ONCE = 256
 ROWS_AT_ONCE = 16  # of next-token probabilities: a few megabytes stay in the processor's cache
@@ -69,22 +66,21 @@ def generate_ids(
     """The token ids of each answer, without the end of turn; `seeds[i]` alone decides the i-th answer's draws.
 
     Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; a row that has ended
-    leaves the batch. A prompt that is given several times is run through the model once, and so is what all prompts begin
+    leaves the batch. A prompt that is given several times is run through the model once, and so is what many prompts begin
     with, which is held once where the model can attend to it so. The draws come from one generator a row, so an answer
     does not depend on what else is in its batch.
     """
     answers: list[list[int]] = [[] for _ in prompts]
-    beginning = _Beginning(model, prompts)
-    tails = [list(prompt[beginning.length :]) for prompt in prompts]
-    lengths = [beginning.columns + len(tail) + sampling.max_new_tokens for tail in tails]
+    beginnings = Beginnings(model, prompts)
+    lengths = [beginnings.columns + len(tail) + sampling.max_new_tokens for tail in beginnings.tails]
     # The bar counts tokens: all that there may be, less what an answer leaves unused when it ends.
     bar = tqdm(total=len(prompts) * sampling.max_new_tokens, desc=label, unit="token")
-    with bar, beginning.attended():
-        for rows in batches(lengths, sampling.batch_tokens):
-            asked, own_seeds = [tails[i] for i in rows], [seeds[i] for i in rows]
-            batch = _Batch(model, tokenizer, beginning, asked, own_seeds, sampling.max_new_tokens)
-            for position, tokens in batch.run(sampling, bar):
-                answers[rows[position]] = tokens
+    with bar, beginnings.attended():
+        for places in batches(lengths, sampling.batch_tokens):
+            places.sort(key=beginnings.family.__getitem__)
+            batch = _Batch(model, tokenizer, beginnings, places, [seeds[i] for i in places], sampling.max_new_tokens)
+            for place, tokens in batch.run(sampling, bar):
+                answers[place] = tokens
     return answers
 
 
@@ -100,45 +96,6 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with; at least one of each is left over."""
-    if not prompts:
-        return 0
-    first, last = min(map(list, prompts)), max(map(list, prompts))  # in the order of a dictionary
-    limit = min(len(prompt) for prompt in prompts) - 1
-    return next((i for i in range(limit) if first[i] != last[i]), limit)
-
-
-class _Beginning:
-    """What all prompts begin with: held once where the model can attend to it so, else in the cache of each row."""
-
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
-        self.model = model
-        self.length = _common_prefix(prompts)
-        self.tokens = list(prompts[0][: self.length]) if self.length else []
-        self.columns = self.length
-        """How many columns it takes in the mask of each row."""
-        self.keywords: dict[str, Prefix] = {}
-        """What the model has to be called with besides."""
-        if self.length and shares(model):
-            layers: list[Any] = self.cache(1, self.length).layers
-            self.keywords = {"prefix": [(layer.keys[0], layer.values[0]) for layer in layers]}
-            self.columns = 0
-
-    def cache(self, rows: int, most: int) -> DynamicCache:
-        """A cache for so many rows of at most so many tokens each, with what is not held apart."""
-        cache = roomy_cache(self.model.config, partial(WholeLayer, most) if self.keywords else RoomyLayer)
-        if self.columns:
-            ids = torch.tensor([self.tokens], device=self.model.device)
-            self.model.model(input_ids=ids, past_key_values=cache, use_cache=True)
-            cache.batch_repeat_interleave(rows)
-        return cache
-
-    def attended(self) -> AbstractContextManager[None]:
-        """Within it the model can be called with `keywords`."""
-        return sharing(self.model) if self.keywords else nullcontext()
-
-
 class _Batch:
     """Rows that are generated together until each has ended."""
 
@@ -146,37 +103,41 @@ class _Batch:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        beginning: _Beginning,
-        tails: list[list[int]],
+        beginnings: Beginnings,
+        places: list[int],
         seeds: list[int],
         max_new_tokens: int,
     ):
         self.model = model
         self.device = model.device
         self.stops = stop_ids(tokenizer, model)
+        self.beginnings = beginnings
+        self.places = places
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        # What is asked with several seeds runs through the model once: `rows` are the places of the tails among these.
-        places = {tail: place for place, tail in enumerate(dict.fromkeys(map(tuple, tails)))}
-        self.rows = torch.tensor([places[tuple(tail)] for tail in tails], device=self.device)
-        width = max(map(len, places))
-        padding = [width - len(tail) for tail in places]
-        padded = [[0] * pad + list(tail) for pad, tail in zip(padding, places, strict=True)]
+        # What is asked with several seeds runs through the model once: `rows` are the places of all among the distinct ones.
+        first: dict[Ids, int] = {}
+        alike = [first.setdefault(beginnings.prompts[place], place) for place in places]
+        self.distinct = list(first.values())
+        self.rows = torch.tensor([self.distinct.index(place) for place in alike], device=self.device)
+        tails = [beginnings.tails[place] for place in self.distinct]
+        width = max(map(len, tails))
+        padding = [width - len(tail) for tail in tails]
+        padded = [[0] * pad + tail for pad, tail in zip(padding, tails, strict=True)]
         self.ids = torch.tensor(padded, device=self.device)
-        # Columns of the mask: what all begin with, unless it is held apart; the padding between it and the tails; the tails.
-        columns = beginning.columns
+        # Columns of the mask: the beginning, unless it is held apart; the padding between it and the tails; the tails.
+        columns = beginnings.columns
         self.mask = torch.tensor(
             [[1] * columns + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
         )
-        self.cache = beginning.cache(len(places), columns + width + max_new_tokens)
-        self.keywords = beginning.keywords
-        self.before = beginning.length - columns
+        self.cache = beginnings.cache(len(tails), columns + width + max_new_tokens)
+        apart = [[beginnings.lengths[place] - columns] for place in self.distinct]
+        self.positions = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -width:] + torch.tensor(apart, device=self.device)
 
     def run(self, sampling: Sampling, bar: tqdm) -> Iterator[tuple[int, list[int]]]:
-        """Yield (row, token ids) of each answer as it ends."""
-        alive = list(range(len(self.generators)))
+        """Yield (place, token ids) of each answer as it ends."""
+        alive = list(range(len(self.places)))
         tokens: list[list[int]] = [[] for _ in alive]
-        positions = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -self.ids.shape[1] :] + self.before
-        ids = self.ids
+        ids, positions, asked = self.ids, self.positions, self.distinct
         for step in range(sampling.max_new_tokens):
             hidden = self.model.model(
                 input_ids=ids,
@@ -184,7 +145,7 @@ class _Batch:
                 position_ids=positions,
                 past_key_values=self.cache,
                 use_cache=True,
-                **self.keywords,
+                **self.beginnings.keywords(asked),
             ).last_hidden_state[:, -1]
             if step == 0:
                 hidden, positions, self.mask = hidden[self.rows], positions[self.rows], self.mask[self.rows]
@@ -197,26 +158,32 @@ class _Batch:
                     tokens[row].append(token)
                 if token in self.stops or step == sampling.max_new_tokens - 1:
                     bar.total -= sampling.max_new_tokens - 1 - step
-                    yield row, tokens[row]
+                    yield self.places[row], tokens[row]
                     ended.add(place)
             if len(ended) == len(alive):
                 return
             positions = positions[:, -1:] + 1
             if ended:
-                places = _closed_ranks(len(alive), ended)
-                alive = [alive[place] for place in places]
-                kept = torch.tensor(places, device=self.device)
-                drawn, positions, self.mask = drawn[places], positions[kept], self.mask[kept]
+                ranks = _closed_ranks([self.beginnings.family[self.places[row]] for row in alive], ended)
+                alive = [alive[rank] for rank in ranks]
+                kept = torch.tensor(ranks, device=self.device)
+                drawn, positions, self.mask = drawn[ranks], positions[kept], self.mask[kept]
                 self.cache.batch_select_indices(kept)
+            asked = [self.places[row] for row in alive]
             ids = drawn[:, None].to(self.device)
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(alive), 1)], dim=1)
 
 
-def _closed_ranks(rows: int, ended: Set[int]) -> list[int]:
-    """The places of the rows that go on: the last ones move up to where one has ended, the others stay."""
-    going_on = [place for place in range(rows) if place not in ended]
-    last = reversed(going_on)
-    return [next(last) if place in ended else place for place in range(len(going_on))]
+def _closed_ranks(families: Sequence[int], ended: Set[int]) -> list[int]:
+    """The ranks of the rows that go on, those of a family side by side as they were, and as few moved as can be."""
+    ranks: list[int] = []
+    for _, rows in groupby(range(len(families)), key=families.__getitem__):
+        going_on = [rank for rank in rows if rank not in ended]
+        taken = range(len(ranks), len(ranks) + len(going_on))
+        staying = set(going_on).intersection(taken)
+        moving = reversed([rank for rank in going_on if rank not in staying])
+        ranks += [rank if rank in staying else next(moving) for rank in taken]
+    return ranks
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> torch.Tensor:
@@ -277,24 +244,27 @@ def likelihood(
     the answers as text, for the count of bytes.
     """
     nats, counts = [0.0] * len(prompts), [len(answer) for answer in answers]
-    beginning = _Beginning(model, prompts)
-    tails = [[*prompt[beginning.length :], *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    with tqdm(total=len(prompts), desc=label, unit="answer") as bar, beginning.attended():
-        for rows in batches([beginning.columns + len(tail) for tail in tails], batch_tokens):
+    beginnings = Beginnings(model, prompts)
+    columns = beginnings.columns
+    tails = [[*tail, *answer] for tail, answer in zip(beginnings.tails, answers, strict=True)]
+    with tqdm(total=len(prompts), desc=label, unit="answer") as bar, beginnings.attended():
+        for rows in batches([columns + len(tail) for tail in tails], batch_tokens):
+            rows.sort(key=beginnings.family.__getitem__)
             width = max(len(tails[i]) for i in rows)
             ids = torch.tensor([tails[i] + [0] * (width - len(tails[i])) for i in rows], device=model.device)
             length = torch.tensor([[len(tails[i])] for i in rows], device=model.device)
             answer = torch.tensor([[counts[i]] for i in rows], device=model.device)
             place = torch.arange(width, device=model.device)
             supervised = ((place >= length - answer) & (place < length))[:, 1:]
-            mask = torch.cat([ids.new_ones(len(rows), beginning.columns), (place < length).long()], dim=1)
+            mask = torch.cat([ids.new_ones(len(rows), columns), (place < length).long()], dim=1)
+            before = torch.tensor([[beginnings.lengths[i]] for i in rows], device=model.device)
             hidden = model.model(
                 input_ids=ids,
                 attention_mask=mask,
-                position_ids=(place + beginning.length).expand_as(ids),
-                past_key_values=beginning.cache(len(rows), beginning.columns + width),
+                position_ids=place + before,
+                past_key_values=beginnings.cache(len(rows), columns + width),
                 use_cache=True,
-                **beginning.keywords,
+                **beginnings.keywords(rows),
             )
             # A share of the tokens at a time: the logits of all would take half a gigabyte.
             states = hidden.last_hidden_state[:, :-1][supervised].split(LOGITS_AT_ONCE)
