@@ -18,6 +18,7 @@ from tone.params import load_params
 from tone.persona import load_persona
 from tone.probes import predict_neutral, run_probes
 from tone.rivals import rival
+from tone.rounds import Asking, in_rounds
 from tone.rows import Example, Message, read_examples, write_rows
 from tone.scoring import Scorer
 from tone.splitting import BASICS
@@ -48,25 +49,31 @@ def main() -> None:
 
     shown = partial(with_shots, shots=shots)
 
-    def prompted(name: str, contestant: Contestant, ask: Callable[[Example, str], list[Message]]) -> dict[str, float]:
+    def prompted(
+        name: str, contestant: Contestant, ask: Callable[[Example, str], list[Message]]
+    ) -> Asking[dict[str, float]]:
         """The contestant told who to be, in the wording that scores best on validation questions."""
         questions = validation[: settings.prompt_questions]
         candidates = [[ask(example, wording) for example in questions] for wording in wordings]
-        best = best_prompt(name, contestant.answer, questions, candidates, scorer, params.seed)
+        best = yield from best_prompt(questions, candidates, scorer, params.seed)
         chats = [ask(example, wordings[best]) for example in test]
-        return contest.enter(name, contestant, chats) | {"prompt": best + 1}
+        entered = yield from contest.enter(name, contestant, chats)
+        return entered | {"prompt": best + 1}
 
-    # The base as it is, told who to be, and told with examples as a dialogue.
+    # The base as it is, told who to be, and told with examples as a dialogue; with what tuning may cost it.
     base = local_contestant(model, tokenizer, settings)
-    metrics: dict[str, Any] = {
+    askings = {
         "base": contest.enter("base", base, [example.prompt for example in test]),
         "base_prompted": prompted("base_prompted", base, as_told),
         "base_fewshot": prompted("base_fewshot", base, shown),
     }
-    retention = {
-        name: run_probes(name, base, scorer, system, params.seed)
+    probes = {
+        name: run_probes(scorer, system, params.seed)
         for name, system in (("base", params.system_prompt), ("base_prompted", persona.system))
     }
+    results = in_rounds(base.answer, [*askings.values(), *probes.values()], "base")
+    metrics: dict[str, Any] = dict(zip(askings, results, strict=False))
+    retention = dict(zip(probes, results[len(askings) :], strict=True))
     retention["base"] |= predict_neutral(model, tokenizer, settings.forward_tokens)
 
     # Other models, prompted in the same two ways.
@@ -74,10 +81,11 @@ def main() -> None:
         before = len(contest.generations)
         try:
             contestant, is_teacher = rival(label, params)
-            entered = {
-                "prompted": prompted(f"{label} prompted", contestant, as_told),
-                "fewshot": prompted(f"{label} fewshot", contestant, shown),
-            }
+            both = [
+                prompted(f"{label} prompted", contestant, as_told),
+                prompted(f"{label} fewshot", contestant, shown),
+            ]
+            entered = dict(zip(("prompted", "fewshot"), in_rounds(contestant.answer, both, label), strict=True))
             metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = entered
         except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
             del contest.generations[before:]

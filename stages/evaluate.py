@@ -19,6 +19,7 @@ from tone.probes import predict_neutral, run_probes
 from tone.report import Evaluation, calibration, flat, report_page
 from tone.report.lineup import lineup
 from tone.report.ranks import ranked
+from tone.rounds import in_rounds
 from tone.rows import Answer, read_examples, read_rows, write_rows
 from tone.samples import samples_page
 from tone.scoring import Scorer
@@ -62,10 +63,13 @@ def main() -> None:
     tuned = load_tuned(params.base_model, params.compute, "models/adapter")
     contest = Contest(test, scorer, params)
     contestant = local_contestant(tuned, tokenizer, params.evaluate)
-    metrics = contest.enter(TUNED, contestant, [example.prompt for example in test])
-
-    # What tuning may have cost: neutral English forgotten, the tone dropped on request or in another form.
-    retention[TUNED] = run_probes(TUNED, contestant, scorer, params.system_prompt, params.seed)
+    # Beside the test questions the probes of what tuning may have cost: the tone dropped on request or in another form.
+    askings = [
+        contest.enter(TUNED, contestant, [example.prompt for example in test]),
+        run_probes(scorer, params.system_prompt, params.seed),
+    ]
+    metrics, retention[TUNED] = in_rounds(contestant.answer, askings, TUNED)
+    # And neutral English forgotten.
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
 
     write_rows("data/tuned_generations.jsonl", contest.generations)

@@ -11,9 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tone.errors import UserError
 from tone.generation import answer_seed, likelihood
+from tone.rounds import Asked, Asking
 from tone.rows import Message, Text, explain
 from tone.scoring import Scorer
-from tone.systems import Contestant
 from tone.yaml import load_yaml
 
 PROBES = Path("data/probes.yaml")
@@ -63,31 +63,30 @@ def says_it_is_an_ai(answer: str) -> bool:
     return bool(named) and not any(DENIES.search(clause) for clause in named)
 
 
-def run_probes(name: str, contestant: Contestant, scorer: Scorer, system: str, seed: int) -> dict[str, float]:
+def run_probes(scorer: Scorer, system: str, seed: int) -> Asking[dict[str, float]]:
     """The mean tone of the answers to each kind of probe, and the share that says it is an AI where that is asked.
 
     `system` is the system prompt. Tone is the first classifier's, with that of the reporting one beside it.
     """
-    return score_probes(ask_probes(name, contestant, system, seed), scorer)
+    return score_probes((yield from ask_probes(system, seed)), scorer)
 
 
-def ask_probes(name: str, contestant: Contestant, system: str, seed: int) -> dict[str, list[str]]:
+def ask_probes(system: str, seed: int) -> Asking[dict[str, list[str]]]:
     """The answers to each kind of probe, in the order of data/probes.yaml; those of a talk by turns."""
     probes = load_probes()
     start = Message(role="system", content=system)
 
-    def answers(chats: Sequence[Sequence[Message]]) -> list[str]:
-        seeds = [answer_seed("/".join(message.content for message in chat), seed) for chat in chats]
-        return contestant.answer(chats, seeds, f"{name}: probes")
+    def seeded(chats: Sequence[Sequence[Message]]) -> Asked:
+        return Asked(chats, [answer_seed("/".join(message.content for message in chat), seed) for chat in chats])
 
     def asked(questions: Sequence[str]) -> list[list[Message]]:
         return [[start, Message(role="user", content=question)] for question in questions]
 
-    # All single questions and what the talks begin with in one batch, then the talks turn by turn.
+    # All single questions and what the talks begin with in one round, then the talks turn by turn.
     kinds = {kind: getattr(probes, kind) for kind in ("drop_the_act", "asked_what_it_is", "email", "lists")}
     kinds["turn_1"] = [questions[0] for questions in probes.three_turns]
     every = [question for questions in kinds.values() for question in questions]
-    texts = dict(zip(every, answers(asked(every)), strict=True))
+    texts = dict(zip(every, (yield seeded(asked(every))), strict=True))
     said = {kind: [texts[question] for question in questions] for kind, questions in kinds.items()}
     talks = asked(kinds["turn_1"])
     live = list(range(len(talks)))
@@ -97,7 +96,7 @@ def ask_probes(name: str, contestant: Contestant, system: str, seed: int) -> dic
         live = [i for i in live if turn < len(probes.three_turns[i])]
         for i in live:
             talks[i].append(Message(role="user", content=probes.three_turns[i][turn]))
-        said[f"turn_{turn + 1}"] = answers([talks[i] for i in live])
+        said[f"turn_{turn + 1}"] = yield seeded([list(talks[i]) for i in live])
     return said
 
 

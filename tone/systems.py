@@ -1,6 +1,6 @@
 """The systems that are compared: a model and the chat it is given. All answer the same questions with the same seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import evaluate
@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tone.chat_format import prompt_ids
 from tone.generation import Sampling, answer_seed, generate
 from tone.params import Evaluate, Params
+from tone.rounds import Answerer, Asked, Asking
 from tone.rows import Example, Message, Row
 from tone.scoring import MEASURES, Scorer
 
@@ -36,10 +37,6 @@ class Generation(Row):
     plain_nats: float | None = None
     """The same of its plain answer."""
     plain_tokens: int | None = None
-
-
-Answerer = Callable[[Sequence[Sequence[Message]], Sequence[int], str], list[str]]
-"""Answers chats, each with its seed; the last argument labels the progress bar."""
 
 
 def as_told(example: Example, told: str) -> list[Message]:
@@ -82,9 +79,9 @@ class Contest:
         self.forward_tokens = params.evaluate.forward_tokens
         self.generations: list[Generation] = []
 
-    def enter(self, name: str, contestant: Contestant, chats: Sequence[Sequence[Message]]) -> dict[str, float]:
-        """The system's headline metrics when it is asked `chats`, one for each example."""
-        rows = run_system(name, contestant.answer, self.examples, chats, self.scorer, self.seeds)
+    def enter(self, name: str, contestant: Contestant, chats: Sequence[Sequence[Message]]) -> Asking[dict[str, float]]:
+        """Ask the system `chats`, one for each example; its headline metrics."""
+        rows = yield from run_system(name, self.examples, chats, self.scorer, self.seeds)
         metrics = mean_scores(rows)
         if contestant.model is not None and contestant.tokenizer is not None:
             predicted, likelihoods = predict_teacher(
@@ -98,18 +95,15 @@ class Contest:
 
 def run_system(
     name: str,
-    answer: Answerer,
     examples: Sequence[Example],
     chats: Sequence[Sequence[Message]],
     scorer: Scorer,
     seeds: Sequence[int],
-) -> list[Generation]:
-    """Answer every example once for each sampling seed, and score the answers."""
+) -> Asking[list[Generation]]:
+    """Ask every example's chat once for each sampling seed, and score the answers."""
     asked = [(example, chat, seed) for seed in seeds for example, chat in zip(examples, chats, strict=True)]
-    texts = answer(
-        [chat for _, chat, _ in asked],
-        [answer_seed(example.question_id, seed) for example, _, seed in asked],
-        f"{name}: answers",
+    texts = yield Asked(
+        [chat for _, chat, _ in asked], [answer_seed(example.question_id, seed) for example, _, seed in asked]
     )
     return score_answers(name, [example for example, _, _ in asked], [seed for _, _, seed in asked], texts, scorer)
 
@@ -120,24 +114,18 @@ def mean_scores(generations: Sequence[Generation]) -> dict[str, float]:
 
 
 def best_prompt(
-    name: str,
-    answer: Answerer,
-    examples: Sequence[Example],
-    candidates: Sequence[Sequence[Sequence[Message]]],
-    scorer: Scorer,
-    seed: int,
-) -> int:
+    examples: Sequence[Example], candidates: Sequence[Sequence[Sequence[Message]]], scorer: Scorer, seed: int
+) -> Asking[int]:
     """Which of the `candidates` (each the chats for all examples) gets the highest joint score; ties go to the first.
 
     The examples are validation questions, so that the test questions choose nothing.
     """
     if len(candidates) == 1:
         return 0
-    joints = [
-        mean_scores(run_system(f"{name}: prompt {i + 1}", answer, examples, chats, scorer, [seed]))["joint"]
-        for i, chats in enumerate(candidates)
-    ]
-    return int(np.argmax(joints))
+    every = [chat for chats in candidates for chat in chats]
+    rows = yield from run_system("candidates", [*examples] * len(candidates), every, scorer, [seed])
+    joints = np.array([row.joint for row in rows]).reshape(len(candidates), len(examples)).mean(1)
+    return int(joints.round(6).argmax())
 
 
 def score_answers(
