@@ -90,8 +90,11 @@ def test_families_are_of_enough_prompts_that_share_enough_more_than_all_do():
     short = [prompt((0, 10), (300, 15), (400 + i, 1)) for i in range(5)]
     many = [prompt((0, 10), (500, 16), (600 + i, 2)) for i in range(4)]
     within = [prompt((0, 10), (500, 16), (700, 40), (800 + i, 2)) for i in range(4)]
-    found = {length: set(alike) for length, alike in families([*few, *short, *many, *within])}
-    assert found == {10: {*few, *short}, 26: set(many), 66: set(within)}
+    # A few tokens further on, a branch that is too short itself parts into one that is long enough and one that is not.
+    late = [prompt((0, 10), (900, 5), (950, 20), (1000 + i, 1)) for i in range(4)]
+    none = [prompt((0, 10), (900, 5), (1100 + i, 1)) for i in range(4)]
+    found = {length: set(alike) for length, alike in families([*few, *short, *many, *within, *late, *none])}
+    assert found == {10: {*few, *short, *none}, 26: set(many), 66: set(within), 35: set(late)}
     # One of each prompt is left over, and what is not shared is no beginning.
     assert families([(1, 2, 3), (1, 2)]) == [(1, [(1, 2, 3), (1, 2)])]
     assert families([(1, 2, 3)]) == [(2, [(1, 2, 3)])]

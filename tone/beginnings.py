@@ -95,10 +95,14 @@ def families(prompts: Sequence[Ids]) -> list[tuple[int, list[Ids]]]:
     branches: dict[int, list[Ids]] = {}
     for prompt in prompts:
         branches.setdefault(prompt[shared], []).append(prompt)
-    rest, apart = [], []
+    rest: list[Ids] = []
+    apart = []
     for branch in branches.values():
-        if len(branch) >= LEAST_PROMPTS and common_prefix(branch) >= shared + LEAST_TOKENS:
-            apart += families(branch)
-        else:
-            rest += branch
+        # A branch of all is what is left where a prompt is no longer than what is shared.
+        within = families(branch) if LEAST_PROMPTS <= len(branch) < len(prompts) else [(shared, branch)]
+        for length, alike in within:
+            if len(alike) >= LEAST_PROMPTS and length >= shared + LEAST_TOKENS:
+                apart.append((length, alike))
+            else:
+                rest += alike
     return ([(shared, rest)] if rest else []) + apart

@@ -81,6 +81,7 @@ def generate_ids(
             batch = _Batch(model, tokenizer, beginnings, places, [seeds[i] for i in places], sampling.max_new_tokens)
             for place, tokens in batch.run(sampling, bar):
                 answers[place] = tokens
+            del batch  # and its cache, before there is another
     return answers
 
 

@@ -1,5 +1,6 @@
 """A sentence-transformers model that embeds questions and answers, tuned to bring together those that belong together."""
 
+import copy
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.losses import MultipleNegativesSymmetricRankingLoss
 
+from tone.attention import GROUPED
 from tone.errors import UserError
+from tone.fused_lora import fuse
 from tone.locate import locate
 from tone.peft_files import save_peft
 from tone.progress import name_bar
@@ -36,9 +39,13 @@ class Embedder:
         except (ValueError, OSError, KeyError) as error:
             raise UserError(f"scorers.sentence_model: {model!r}: not loaded ({str(error).splitlines()[0]})") from None
         if adapter is not None:
-            transformer: Any = self.model[0]
-            transformer.auto_model = PeftModel.from_pretrained(transformer.auto_model, adapter).merge_and_unload()
+            self.merge(adapter)
         self.known: dict[str, np.ndarray] = {}
+
+    def merge(self, adapter: Path) -> None:
+        """Merge an adapter of the transformer into it."""
+        transformer: Any = self.model[0]
+        transformer.model = PeftModel.from_pretrained(transformer.model, adapter).merge_and_unload()
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors, (texts, dimension)."""
@@ -90,15 +97,20 @@ def tune(
 ) -> None:
     """Train a LoRA adapter in which a question is nearest to its own two answers, save it to `folder` and merge it.
 
-    With `dtype` bfloat16 the matrix products are computed in it, under autocast.
+    The frozen weights and the activations are of `dtype` while it trains; what it is merged into is as it was loaded.
     The loss sets each answer against all others of its batch (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748),
     and each question likewise: what is asked of it later is to which of many questions an answer belongs.
     As they come, sentence embeddings are also near where the register is: the tuned ones have to go by the matter.
     """
     transformer: Any = embed.model[0]
+    plain = transformer.model
     torch.manual_seed(seed)
+    narrow = copy.deepcopy(plain).to(dtype)
+    if narrow._supports_attention_backend:
+        narrow.set_attn_implementation(GROUPED)
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
-    transformer.auto_model = tuned = get_peft_model(transformer.auto_model, config)
+    transformer.model = tuned = get_peft_model(narrow, config)
+    fuse(tuned)
     pairs = Dataset.from_dict(
         {
             "anchor": [example.question for example in examples] * 2,
@@ -113,7 +125,6 @@ def tune(
             learning_rate=LEARNING_RATE,
             warmup_steps=0.1,
             batch_sampler=ByLength,
-            bf16=dtype == torch.bfloat16,
             seed=seed,
             use_cpu=True,
             save_strategy="no",
@@ -126,5 +137,6 @@ def tune(
         trainer.train()
     embed.model.eval()
     save_peft(tuned, folder, base_model=None)
-    transformer.auto_model = tuned.merge_and_unload()
+    transformer.model = plain
+    embed.merge(folder)
     embed.known.clear()
