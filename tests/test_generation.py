@@ -131,12 +131,14 @@ def test_rows_that_end_at_different_times_change_nobody(tiny, ids):
         tokenizer.eos_token_id = 2
 
 
-def test_batches_hold_as_many_as_fit_in_order_of_length():
+def test_batches_are_few_and_alike_in_order_of_length():
     lengths = [50, 10, 30, 10, 200, 20]
-    found = list(batches(lengths, 90))
-    assert found == [[1, 3, 5], [2], [0], [4]]  # 4 x 30 and 2 x 50 are more than 90; one alone may be
-    assert list(batches(lengths, 10_000)) == [[1, 3, 5, 2, 0, 4]]
-    assert list(batches([], 90)) == []
+    assert batches(lengths, 90) == [[1, 3, 5], [2], [0], [4]]  # 4 x 30 and 2 x 50 are more than 90; one alone may be
+    assert batches(lengths, 10_000) == [[1, 3, 5, 2, 0, 4]]
+    assert [len(batch) for batch in batches([10] * 11, 100)] == [6, 5]  # and not ten and one
+    assert [len(batch) for batch in batches([10] * 20, 100)] == [10, 10]
+    assert batches([5, 6], 1) == [[0], [1]]
+    assert batches([], 90) == []
 
 
 def test_prompts_without_a_shared_prefix(tiny, ids):

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
@@ -85,16 +86,23 @@ def generate_ids(
     return answers
 
 
-def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Places in order of length, as many at once as come to `batch_tokens` with their padding; at least one."""
-    batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if batch and (len(batch) + 1) * lengths[i] > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
+def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Places in order of length, in as few batches as `batch_tokens` allows, with their padding, and at least one in each.
+
+    They are of about the same size: the last one would take nearly as long if it were what is left over.
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+
+    def filled(most: int) -> list[list[int]]:
+        found: list[list[int]] = []
+        for i in order:
+            if not found or (len(found[-1]) + 1) * lengths[i] > most:
+                found.append([])
+            found[-1].append(i)
+        return found
+
+    fewest = len(filled(batch_tokens))
+    return filled(bisect_left(range(batch_tokens), True, key=lambda most: len(filled(most)) <= fewest))
 
 
 class _Batch:
