@@ -147,7 +147,7 @@ def test_prompts_without_a_shared_prefix(tiny, ids):
     assert generate_ids(model, tokenizer, prompts, GREEDY, [0] * 3) == one_at_a_time(model, prompts, 12)
 
 
-@pytest.mark.parametrize("layer", [RoomyLayer, partial(WholeLayer, 100), partial(WholeLayer, 300)])
+@pytest.mark.parametrize("layer", [RoomyLayer, partial(WholeLayer, 1, 100), partial(WholeLayer, 6, 300)])
 def test_the_roomy_cache_holds_what_a_dynamic_cache_holds(tiny, layer):
     config = tiny[0].config
     roomy, plain = roomy_cache(config, layer), DynamicCache(config=config)

@@ -56,9 +56,10 @@ class Beginnings:
         """How many columns the beginning takes in the mask of each row."""
         return len(self.in_rows)
 
-    def cache(self, rows: int, most: int) -> DynamicCache:
-        """A cache for so many rows of at most so many tokens each, with what is not held apart."""
-        cache = roomy_cache(self.model.config, partial(WholeLayer, most) if self.held_once else RoomyLayer)
+    def cache(self, rows: int, most: int, later: int | None = None) -> DynamicCache:
+        """A cache for so many rows of at most so many tokens each, with what is not held apart; `later` for more rows."""
+        layer = partial(WholeLayer, later or rows, most) if self.held_once else RoomyLayer
+        cache = roomy_cache(self.model.config, layer)
         if self.in_rows:
             ids = self._batch_of_one(self.in_rows)
             self.model.model(input_ids=ids, past_key_values=cache, use_cache=True)

@@ -138,7 +138,7 @@ class _Batch:
         self.mask = torch.tensor(
             [[1] * columns + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
         )
-        self.cache = beginnings.cache(len(tails), columns + width + max_new_tokens)
+        self.cache = beginnings.cache(len(tails), columns + width + max_new_tokens, len(places))
         apart = [[beginnings.lengths[place] - columns] for place in self.distinct]
         self.positions = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -width:] + torch.tensor(apart, device=self.device)
 

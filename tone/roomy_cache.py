@@ -83,13 +83,13 @@ class RoomyLayer(DynamicLayer):
 class WholeLayer(RoomyLayer):
     """A `RoomyLayer` that hands out its buffers whole; the mask hides the places that are not taken yet, which are zero.
 
-    On a CPU a batched matrix product copies a view with gaps between its rows before it begins. The buffers grow within
-    memory for `most` tokens a row: given back and taken anew each time, it would be in too small pieces to be used again.
+    On a CPU a batched matrix product copies a view with gaps between its rows before it begins. The buffers lie in memory for
+    `rows` of `most` tokens that is taken once: given back and taken anew, it would be in pieces too small to be used again.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, rows: int, most: int) -> None:
         super().__init__()
-        self.most = most
+        self.rows, self.most = rows, most
         self.memory: dict[int, torch.Tensor] = {}
 
     def update(
@@ -107,7 +107,8 @@ class WholeLayer(RoomyLayer):
         kept = None if kept is None else kept.clone()
         size = rows * heads * room * width
         if part not in self.memory or self.memory[part].numel() < size:
-            self.memory[part] = states.new_empty(rows * heads * max(room, whole_rooms(self.most)) * width)
+            whole = max(rows, self.rows) * heads * max(room, whole_rooms(self.most)) * width
+            self.memory[part] = states.new_empty(whole)
         buffer = self.memory[part][:size].view(rows, heads, room, width)
         buffer[:, :, held:] = 0
         if kept is not None:
