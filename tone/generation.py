@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tone.beginnings import Beginnings, Ids
 from tone.chat_format import stop_ids
 from tone.errors import UserError
+from tone.memory import give_back
 from tone.params import Evaluate
 
 LOGITS_AT_ONCE = 256
@@ -83,6 +84,7 @@ def generate_ids(
             for place, tokens in batch.run(sampling, bar):
                 answers[place] = tokens
             del batch  # and its cache, before there is another
+            give_back()
     return answers
 
 
