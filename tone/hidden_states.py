@@ -48,9 +48,10 @@ class HiddenStates:
             rows = order[start : start + BATCH]
             width = max(len(encoded[i]) for i in rows)
             ids = torch.tensor([encoded[i] + [0] * (width - len(encoded[i])) for i in rows], device=device)
-            mask = torch.tensor([[1] * len(encoded[i]) + [0] * (width - len(encoded[i])) for i in rows], device=device)
-            states = self.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state.float()
-            weights = mask.unsqueeze(-1).float()
+            own = torch.tensor([[1] * len(encoded[i]) + [0] * (width - len(encoded[i])) for i in rows], device=device)
+            # Padded on the right, no token sees the padding: the attention needs no mask.
+            states = self.model(input_ids=ids, use_cache=False).last_hidden_state.float()
+            weights = own.unsqueeze(-1).float()
             vectors[rows] = ((states * weights).sum(1) / weights.sum(1)).cpu().numpy()
         if not np.isfinite(vectors).all():
             raise UserError(
