@@ -3,6 +3,7 @@
 import random
 import sys
 
+import numpy as np
 import torch
 from datasets import Dataset
 
@@ -44,9 +45,8 @@ def test_the_seed_and_the_epoch_decide_the_order():
     assert list(ByLength(pairs(), batch_size=BATCH, drop_last=False, seed=18)) != first
 
 
-def test_tuning_writes_the_same_bytes_whatever_was_drawn_before_and_names_no_folder(tmp_path):
-    model = load_params(ROOT / "params.yaml").scorers.sentence_model
-    examples = [
+def numbered(count: int) -> list[Example]:
+    return [
         Example(
             question_id=f"q{i}",
             category="c",
@@ -54,13 +54,33 @@ def test_tuning_writes_the_same_bytes_whatever_was_drawn_before_and_names_no_fol
             completion=[Message(role="assistant", content=f"The one after {i - 1}.")],
             plain=f"It is {i}.",
         )
-        for i in range(16)
+        for i in range(count)
     ]
+
+
+def test_what_was_tuned_embeds_as_what_its_adapter_is_loaded_into_and_not_as_before(tmp_path):
+    model = load_params(ROOT / "params.yaml").scorers.sentence_model
+    texts = ["What is number 3?", "It is 3.", "Something else altogether, and longer."]
+    vectors = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        embed = Embedder(model)
+        before = embed(texts)
+        tune(embed, numbered(64), epochs=1, seed=17, folder=tmp_path / str(dtype), dtype=dtype)
+        vectors[dtype] = embed(texts)
+        assert np.array_equal(vectors[dtype], Embedder(model, tmp_path / str(dtype))(texts))
+        assert np.abs(vectors[dtype] - before).max() > 0.01
+        assert {weight.dtype for weight in embed.model.parameters()} == {torch.float32}
+    # What is trained in bfloat16 is what is trained in float32, but for its rounding.
+    assert (vectors[torch.float32] * vectors[torch.bfloat16]).sum(1).min() > 0.98
+
+
+def test_tuning_writes_the_same_bytes_whatever_was_drawn_before_and_names_no_folder(tmp_path):
+    model = load_params(ROOT / "params.yaml").scorers.sentence_model
     written = []
     for turn in range(2):
         torch.rand(turn + 1)  # the state that an earlier part of a stage would leave behind
         folder = tmp_path / str(turn)
-        tune(Embedder(model), examples, epochs=1, seed=17, folder=folder, dtype=torch.float32)
+        tune(Embedder(model), numbered(16), epochs=1, seed=17, folder=folder, dtype=torch.float32)
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert written[0] == written[1]
     assert set(written[0]) == {"adapter_config.json", "adapter_model.safetensors"}

@@ -19,6 +19,7 @@ from tone.memory import give_back
 from tone.params import Evaluate
 
 LOGITS_AT_ONCE = 256
+LEAVE_TOGETHER = 8  # rows that have ended: for every new number of rows oneDNN compiles its matrix products anew
 ROWS_AT_ONCE = 16  # of next-token probabilities: a few megabytes stay in the processor's cache
 
 
@@ -67,8 +68,8 @@ def generate_ids(
 ) -> list[list[int]]:
     """The token ids of each answer, without the end of turn; `seeds[i]` alone decides the i-th answer's draws.
 
-    Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; a row that has ended
-    leaves the batch. A prompt that is given several times is run through the model once, and so is what many prompts begin
+    Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; rows that have ended
+    leave the batch, a few at a time. A prompt that is given several times is run through the model once, and so is what many prompts begin
     with, which is held once where the model can attend to it so. The draws come from one generator a row, so an answer
     does not depend on what else is in its batch.
     """
@@ -148,6 +149,7 @@ class _Batch:
         """Yield (place, token ids) of each answer as it ends."""
         alive = list(range(len(self.places)))
         tokens: list[list[int]] = [[] for _ in alive]
+        ended: set[int] = set()
         ids, positions, asked = self.ids, self.positions, self.distinct
         for step in range(sampling.max_new_tokens):
             hidden = self.model.model(
@@ -162,24 +164,26 @@ class _Batch:
                 hidden, positions, self.mask = hidden[self.rows], positions[self.rows], self.mask[self.rows]
                 self.cache.batch_select_indices(self.rows)
             drawn = draw(self.model.lm_head(hidden), sampling, [self.generators[row] for row in alive])
-            bar.update(len(alive))
-            ended = set()
-            for place, (row, token) in enumerate(zip(alive, drawn.tolist(), strict=True)):
+            bar.update(len(alive) - len(ended))
+            for rank, (row, token) in enumerate(zip(alive, drawn.tolist(), strict=True)):
+                if rank in ended:
+                    continue
                 if token not in self.stops:
                     tokens[row].append(token)
                 if token in self.stops or step == sampling.max_new_tokens - 1:
                     bar.total -= sampling.max_new_tokens - 1 - step
                     yield self.places[row], tokens[row]
-                    ended.add(place)
+                    ended.add(rank)
             if len(ended) == len(alive):
                 return
             positions = positions[:, -1:] + 1
-            if ended:
+            if len(ended) >= min(LEAVE_TOGETHER, len(alive) / 2):
                 ranks = _closed_ranks([self.beginnings.family[self.places[row]] for row in alive], ended)
                 alive = [alive[rank] for rank in ranks]
                 kept = torch.tensor(ranks, device=self.device)
                 drawn, positions, self.mask = drawn[ranks], positions[kept], self.mask[kept]
                 self.cache.batch_select_indices(kept)
+                ended = set()
             asked = [self.places[row] for row in alive]
             ids = drawn[:, None].to(self.device)
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(alive), 1)], dim=1)
