@@ -110,6 +110,7 @@ def _supervised(task: Task) -> Trainer:
             **_arguments(task),
             **_validated(task.params, len(train), settings.epochs),
             max_length=settings.max_length,
+            pad_to_multiple_of=8,  # few shapes: oneDNN compiles the matrix products of each, and keeps them
             neftune_noise_alpha=settings.neftune,
             dataset_kwargs={"skip_prepare_dataset": True},  # the examples come as token ids with labels
         ),
