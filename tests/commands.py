@@ -1,4 +1,6 @@
-"""Runs the console blocks of README.md, CONTRIBUTING.md and docs/ in a fresh clone, on a tiny model: `python -m tests.commands`.
+"""Runs the console blocks of README.md, CONTRIBUTING.md and docs/ in a fresh clone, on a tiny model.
+
+    python -m tests.commands [docs/experiments.md ...]
 
 A command is a line that starts with `$ ` in a block marked console. Those of one document run in their order in one clone, each in
 the document's shell state as far as its environment is the activated .venv.
@@ -52,7 +54,8 @@ def main() -> None:
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder) / "base")
-        for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        every = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+        for document in [ROOT / name for name in sys.argv[1:]] or every:
             space = None
             for command in commands(document):
                 why = skipped(command)
