@@ -30,7 +30,7 @@ def repo(tiny_repo, tmp_path):
 @pytest.mark.parametrize("stage", KILLED)
 def test_a_stage_killed_at_any_moment_and_run_again_writes_the_same_bytes(stage, space):
     """A few moments; `python -m tests.kill_nine` does thirty in each stage."""
-    assert kill_and_rerun(space, stage, KILLED[stage], random.Random(stage)) > 0
+    kill_and_rerun(space, stage, KILLED[stage], random.Random(stage))  # asserts
 
 
 def test_dvc_repro_killed_with_all_that_it_started_goes_on(repo):
