@@ -60,21 +60,19 @@ def main() -> None:
         entered = yield from contest.enter(name, contestant, chats)
         return entered | {"prompt": best + 1}
 
-    # The base as it is, told who to be, and told with examples as a dialogue; with what tuning may cost it.
+    # The base as it is, told who to be, and told with examples as a dialogue; with the probes of what tuning may cost.
     base = local_contestant(model, tokenizer, settings)
-    askings = {
-        "base": contest.enter("base", base, [example.prompt for example in test]),
-        "base_prompted": prompted("base_prompted", base, as_told),
-        "base_fewshot": prompted("base_fewshot", base, shown),
-    }
-    probes = {
-        name: run_probes(scorer, system, params.seed)
-        for name, system in (("base", params.system_prompt), ("base_prompted", persona.system))
-    }
-    results = in_rounds(base.answer, [*askings.values(), *probes.values()], "base")
-    metrics: dict[str, Any] = dict(zip(askings, results, strict=False))
-    retention = dict(zip(probes, results[len(askings) :], strict=True))
-    retention["base"] |= predict_neutral(model, tokenizer, settings.forward_tokens)
+    askings = [
+        contest.enter("base", base, [example.prompt for example in test]),
+        prompted("base_prompted", base, as_told),
+        prompted("base_fewshot", base, shown),
+        run_probes(scorer, params.system_prompt, params.seed),
+        run_probes(scorer, persona.system, params.seed),
+    ]
+    *entered, probed, probed_told = in_rounds(base.answer, askings, "base")
+    metrics: dict[str, Any] = dict(zip(("base", "base_prompted", "base_fewshot"), entered, strict=True))
+    neutral = predict_neutral(model, tokenizer, settings.forward_tokens)
+    retention = {"base": probed | neutral, "base_prompted": probed_told}
 
     # Other models, prompted in the same two ways.
     for label in settings.rivals:
@@ -85,8 +83,8 @@ def main() -> None:
                 prompted(f"{label} prompted", contestant, as_told),
                 prompted(f"{label} fewshot", contestant, shown),
             ]
-            entered = dict(zip(("prompted", "fewshot"), in_rounds(contestant.answer, both, label), strict=True))
-            metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = entered
+            named = dict(zip(("prompted", "fewshot"), in_rounds(contestant.answer, both, label), strict=True))
+            metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = named
         except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
             del contest.generations[before:]
             told = str(error).strip().partition("\n")[0][:300]

@@ -68,10 +68,10 @@ def generate_ids(
 ) -> list[list[int]]:
     """The token ids of each answer, without the end of turn; `seeds[i]` alone decides the i-th answer's draws.
 
-    Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; rows that have ended
-    leave the batch, a few at a time. A prompt that is given several times is run through the model once, and so is what many prompts begin
-    with, which is held once where the model can attend to it so. The draws come from one generator a row, so an answer
-    does not depend on what else is in its batch.
+    Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; rows that have ended leave
+    the batch, a few at a time. A prompt that is given several times is run through the model once, and so is what many
+    prompts begin with, which is held once where the model can attend to it so. The draws come from one generator a row, so
+    an answer does not depend on what else is in its batch.
     """
     answers: list[list[int]] = [[] for _ in prompts]
     beginnings = Beginnings(model, prompts)
@@ -163,6 +163,7 @@ class _Batch:
             if step == 0:
                 hidden, positions, self.mask = hidden[self.rows], positions[self.rows], self.mask[self.rows]
                 self.cache.batch_select_indices(self.rows)
+                asked = self.places
             drawn = draw(self.model.lm_head(hidden), sampling, [self.generators[row] for row in alive])
             bar.update(len(alive) - len(ended))
             for rank, (row, token) in enumerate(zip(alive, drawn.tolist(), strict=True)):
@@ -172,19 +173,18 @@ class _Batch:
                     tokens[row].append(token)
                 if token in self.stops or step == sampling.max_new_tokens - 1:
                     bar.total -= sampling.max_new_tokens - 1 - step
-                    yield self.places[row], tokens[row]
+                    yield asked[rank], tokens[row]
                     ended.add(rank)
             if len(ended) == len(alive):
                 return
             positions = positions[:, -1:] + 1
             if len(ended) >= min(LEAVE_TOGETHER, len(alive) / 2):
-                ranks = _closed_ranks([self.beginnings.family[self.places[row]] for row in alive], ended)
-                alive = [alive[rank] for rank in ranks]
+                ranks = _closed_ranks([self.beginnings.family[place] for place in asked], ended)
+                alive, asked = [alive[rank] for rank in ranks], [asked[rank] for rank in ranks]
                 kept = torch.tensor(ranks, device=self.device)
                 drawn, positions, self.mask = drawn[ranks], positions[kept], self.mask[kept]
                 self.cache.batch_select_indices(kept)
                 ended = set()
-            asked = [self.places[row] for row in alive]
             ids = drawn[:, None].to(self.device)
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(alive), 1)], dim=1)
 

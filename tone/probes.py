@@ -96,7 +96,7 @@ def ask_probes(system: str, seed: int) -> Asking[dict[str, list[str]]]:
         live = [i for i in live if turn < len(probes.three_turns[i])]
         for i in live:
             talks[i].append(Message(role="user", content=probes.three_turns[i][turn]))
-        said[f"turn_{turn + 1}"] = yield seeded([list(talks[i]) for i in live])
+        said[f"turn_{turn + 1}"] = yield seeded([talks[i] for i in live])
     return said
 
 
