@@ -7,16 +7,18 @@ from functools import partial
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, DynamicCache
 
 from tone.base import load_tokenizer
 from tone.beginnings import families
 from tone.chat_format import answer_ids, end_of_turn, stop_ids
 from tone.errors import UserError
+from tone.fused_layer import fusable, fused
 from tone.generation import Sampling, batches, draw, generate, generate_ids, likelihood
 from tone.hidden_states import HiddenStates
 from tone.roomy_cache import RoomyLayer, WholeLayer, roomy_cache
-from tone.shared_prefix import ARCHITECTURES, shares
+from tone.shared_prefix import ARCHITECTURES, shares, sharing
 
 PROMPTS = ["Why?", "What would you do on a rainy day in a town without a library?", "Tell me about rockets."]
 GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=12, batch_tokens=1000)
@@ -80,6 +82,64 @@ def test_a_prefix_that_is_held_once_gives_the_tokens_of_one_at_a_time(family, ti
     alone = [likelihood(model, [p], [a], ["abc"], 1) for p, a in zip(prompts, answers, strict=True)]
     together = likelihood(model, prompts, answers, ["abc"] * 18, 10_000)
     assert together.nats == pytest.approx([nats for each in alone for nats in each.nats], rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("family", ARCHITECTURES)
+def test_fused_layers_compute_what_transformers_layers_do(family, dtype):
+    """All weights are drawn, those of norms and biases too; the rotation is scaled; one token and several are new."""
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=50,
+        hidden_size=96,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0},
+        max_position_embeddings=64,
+        **({"attention_bias": True, "mlp_bias": True} if family == "llama" else {}),
+    )
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa", dtype=dtype).eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, 0.1, 0.3)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    prefix = [tuple(torch.randn(2, 2, 7, 16, dtype=dtype)) for _ in range(2)]
+    turns = torch.randint(50, (3, 4)), torch.randint(50, (3, 1))
+
+    def states(how):
+        cache = roomy_cache(config, partial(WholeLayer, 3, 20))
+        with how(model), torch.inference_mode():
+            return [
+                model.model(turn, position_ids=place + torch.arange(7, 7 + turn.shape[1])[None], past_key_values=cache,
+                            prefixes=[(3, prefix)]).last_hidden_state
+                for place, turn in zip((0, 4), turns, strict=True)
+            ]  # fmt: skip
+
+    assert fusable(model)
+    for found, expected in zip(states(fused), states(sharing), strict=True):
+        if dtype == torch.float32:
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        else:  # another rounding anywhere would change most of them
+            assert (found != expected).float().mean() < 0.1
+    with pytest.raises(KeyboardInterrupt), fused(model):
+        raise KeyboardInterrupt
+    assert model.config._attn_implementation == "sdpa"
+    assert not [module for module in model.modules() if "forward" in vars(module)]
+    after = model.state_dict()
+    assert all(torch.equal(after[name], weight) for name, weight in before.items())
+
+
+def test_a_model_with_an_unmerged_adapter_keeps_its_own_layers(tiny, ids):
+    model = copy.deepcopy(tiny[0])
+    torch.manual_seed(0)
+    get_peft_model(model, LoraConfig(r=4, target_modules=["v_proj", "up_proj"], init_lora_weights=False))
+    assert shares(model)
+    assert not fusable(model)
+    answers = one_at_a_time(model, ids, 12)
+    assert answers != one_at_a_time(tiny[0], ids, 12)
+    assert generate_ids(model, tiny[1], ids, GREEDY, [0] * 3) == answers
 
 
 def test_families_are_of_enough_prompts_that_share_enough_more_than_all_do():

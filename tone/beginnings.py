@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from tone.fused_layer import fusable, fused
 from tone.roomy_cache import RoomyLayer, WholeLayer, roomy_cache
 from tone.shared_prefix import Prefix, shares, sharing
 
@@ -75,7 +76,9 @@ class Beginnings:
 
     def attended(self) -> AbstractContextManager[None]:
         """Within it the model can be called with `keywords`."""
-        return sharing(self.model) if self.held_once else nullcontext()
+        if not self.held_once:
+            return nullcontext()
+        return fused(self.model) if fusable(self.model) else sharing(self.model)
 
 
 def common_prefix(prompts: Sequence[Ids]) -> int:

@@ -1,0 +1,124 @@
+"""Decoder layers of Llama and Qwen2 for generation on a CPU: transformers' own arithmetic in fewer calls.
+
+With one new token a row, what surrounds the matrix products of a layer takes nearly as long as they do. Here query, key and
+value are one product, gate and up another, query and key are rotated together, and sums are in place. Every number is rounded
+where transformers rounds it; only a product may add up in another order, as it does for another number of rows.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+from transformers import PreTrainedModel
+
+from tone.shared_prefix import Prefix, shared_prefix_attention, sharing
+
+Rotation = tuple[torch.Tensor, torch.Tensor]
+"""The cosine and the sine, that of the first half negative, for each token: (rows, new tokens, 1, head size)."""
+
+
+class Together:
+    """Linear layers of one input as one matrix product; their weights become parts of its matrix, so none is held twice."""
+
+    def __init__(self, *layers: nn.Linear):
+        self.weight = _joined([layer.weight for layer in layers])
+        biases = [layer.bias for layer in layers if layer.bias is not None]
+        self.bias = _joined(biases) if biases else None
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The outputs of all, side by side in the last dimension."""
+        return linear(hidden, self.weight, self.bias)
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    whole = torch.cat([part.detach() for part in parts])
+    for part, rows in zip(parts, whole.split([len(part) for part in parts]), strict=True):
+        part.data = rows
+    return whole
+
+
+class FusedLayer:
+    """The forward pass of a decoder layer whose attention has `prefixes`; a call takes and returns what the layer's does."""
+
+    def __init__(self, layer: Any):
+        attention, mlp = layer.self_attn, layer.mlp
+        self.attention, self.mlp = attention, mlp
+        self.before_attention, self.before_mlp = layer.input_layernorm, layer.post_attention_layernorm
+        self.query_key_value = Together(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.gate_up = Together(mlp.gate_proj, mlp.up_proj)
+        self.key_heads = attention.k_proj.out_features // attention.head_dim
+
+    def __call__(
+        self,
+        hidden: torch.Tensor,
+        *,
+        attention_mask: torch.Tensor,
+        position_embeddings: Rotation,
+        past_key_values: Any,
+        prefixes: Sequence[tuple[int, Prefix]],
+        **_: object,
+    ) -> torch.Tensor:
+        """The layer's output for `hidden`, both (rows, new tokens, width of the model)."""
+        heads = self.query_key_value(_normed(hidden, self.before_attention)).unflatten(
+            -1, (-1, self.attention.head_dim)
+        )
+        rotated = _rotated(heads[:, :, : -self.key_heads], position_embeddings)
+        key, value = past_key_values.update(
+            rotated[:, :, -self.key_heads :].transpose(1, 2),
+            heads[:, :, -self.key_heads :].transpose(1, 2),
+            self.attention.layer_idx,
+        )
+        query = rotated[:, :, : -self.key_heads].transpose(1, 2)
+        attended, _weights = shared_prefix_attention(
+            self.attention, query, key, value, attention_mask, self.attention.scaling, prefixes=prefixes
+        )
+        hidden = self.attention.o_proj(attended.flatten(2)).add_(hidden)
+        gate, up = self.gate_up(_normed(hidden, self.before_mlp)).chunk(2, -1)
+        return self.mlp.down_proj(self.mlp.act_fn(gate).mul_(up)).add_(hidden)
+
+
+def _normed(hidden: torch.Tensor, norm: Any) -> torch.Tensor:
+    """`norm` of it, the layer's root mean square norm, which is taken in float32."""
+    states = hidden.float()
+    scale = states.square().mean(-1, keepdim=True).add_(norm.variance_epsilon).rsqrt_()
+    return (states * scale).to(hidden.dtype).mul_(norm.weight)
+
+
+def _rotated(heads: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+    """Heads (rows, new tokens, heads, head size) turned by their positions."""
+    cosine, sine = rotation
+    return (heads * cosine).add_(heads.roll(heads.shape[-1] // 2, -1).mul_(sine))
+
+
+def _signed(rotary: nn.Module) -> Callable[..., Rotation]:
+    """`rotary`'s forward pass with results that `_rotated` takes."""
+    usual = rotary.forward
+
+    def forward(*args: Any, **keywords: Any) -> Rotation:
+        cosine, sine = usual(*args, **keywords)
+        sine[..., : sine.shape[-1] // 2].neg_()
+        return cosine[:, :, None], sine[:, :, None]
+
+    return forward
+
+
+def fusable(model: PreTrainedModel) -> bool:
+    """Whether the layers of a model that `shares` are plain: without quantised weights and unmerged adapters."""
+    layers: Any = model.model.layers  # type: ignore[union-attr]
+    linear_layers = [part for layer in layers for name, part in layer.named_modules() if name.endswith("_proj")]
+    return all(type(part) is nn.Linear for part in linear_layers)
+
+
+@contextmanager
+def fused(model: PreTrainedModel) -> Iterator[None]:
+    """`sharing` with `FusedLayer`s: within it the model can only be called with `prefixes`."""
+    body: Any = model.model
+    passes = {layer: FusedLayer(layer) for layer in body.layers} | {body.rotary_emb: _signed(body.rotary_emb)}
+    with sharing(model), ExitStack() as undo:
+        for module, forward in passes.items():
+            module.forward = forward
+            undo.callback(delattr, module, "forward")
+        yield
