@@ -31,7 +31,12 @@ remote: .venv/ready
 verify: .venv/ready
 	@python -m tone.verify
 
-# uv takes a quarter of pip's time; where it can't install, as it reads no pip.conf (a mirror, a certificate), pip does.
+# uv takes a quarter of pip's time. What PIP_* say it is told; what pip.conf says (a mirror, a certificate) it doesn't know, and
+# where it fails pip installs.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+export UV_INDEX_STRATEGY ?= unsafe-best-match
 install = .venv/bin/uv pip install --quiet --python .venv/bin/python $(1) || .venv/bin/pip install --quiet --progress-bar on --no-compile $(1)
 # Of what is installed, most that is never imported; the rest is compiled on all cores, before the first stage.
 UNCOMPILED := '/(tests?|testing|_inductor|pip|mypy|setuptools)/|transformers/models/(?!auto/|bert/|llama/)'
