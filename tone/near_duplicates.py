@@ -28,7 +28,11 @@ def near_pairs(texts: Sequence[str], threshold: float) -> list[tuple[int, int, f
         sketch = empty.copy()  # drawing the permutations anew costs more than using them
         sketch.update_batch([item.encode() for item in items])
         for i in sorted(index.query(sketch)):
-            similarity = len(sets[i] & items) / len(sets[i] | items)
+            fewer, more = sorted((sets[i], items), key=len)
+            if len(fewer) < threshold * len(more):  # no overlap is enough
+                continue
+            shared = len(fewer & more)
+            similarity = shared / (len(fewer) + len(more) - shared)
             if similarity >= threshold:
                 pairs.append((i, j, similarity))
         index.insert(j, sketch)
