@@ -39,7 +39,7 @@ export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
 export UV_INDEX_STRATEGY ?= unsafe-best-match
 install = .venv/bin/uv pip install --quiet --python .venv/bin/python $(1) || .venv/bin/pip install --quiet --progress-bar on --no-compile $(1)
 # Of what is installed, most that is never imported; the rest is compiled on all cores, before the first stage.
-UNCOMPILED := '/(tests?|testing|_inductor|pip|mypy|setuptools)/|transformers/models/(?!auto/|bert/|llama/)'
+UNCOMPILED := '/(tests|pip|mypy|setuptools)/|transformers/models/(?!auto/|bert/|llama/)'
 
 .venv/ready: requirements.lock requirements-models.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; set PYTHON=<newer>" >&2; exit 1; }

@@ -3,9 +3,10 @@
 `python -m benchmarks.generation` (three minutes on 2 cores) needs `data/`, which `dvc repro split` writes.
 """
 
-from tone.quiet import silence_libraries
+from tone.quiet import import_bitsandbytes, silence_libraries
 
 silence_libraries()
+import_bitsandbytes()
 
 import resource
 import time

@@ -3,9 +3,10 @@
 `python -m benchmarks.merging` needs `models/adapter`, an adapter in peft's format, and takes half a minute on 2 cores.
 """
 
-from tone.quiet import silence_libraries
+from tone.quiet import import_bitsandbytes, silence_libraries
 
 silence_libraries()
+import_bitsandbytes()
 
 from pathlib import Path
 

@@ -3,9 +3,10 @@
 `python -m benchmarks.training` needs data/train.jsonl. Each run is a process of its own, so that its peak memory is its own.
 """
 
-from tone.quiet import silence_libraries
+from tone.quiet import import_bitsandbytes, silence_libraries
 
 silence_libraries()
+import_bitsandbytes()
 
 import argparse
 import json

@@ -1,8 +1,9 @@
 """Answer the test questions with every system but the tuned one, and score the controls whose scores are known beforehand."""
 
-from tone.quiet import silence_libraries
+from tone.quiet import import_bitsandbytes, silence_libraries
 
 silence_libraries()
+import_bitsandbytes()
 
 import sys
 from collections.abc import Callable

@@ -1,8 +1,9 @@
 """Answer the test questions with the tuned model, score the answers, and set them beside the baselines'."""
 
-from tone.quiet import silence_libraries
+from tone.quiet import import_bitsandbytes, silence_libraries
 
 silence_libraries()
+import_bitsandbytes()
 
 from tone.adapter import load_tuned
 from tone.base import load_base, load_tokenizer

@@ -1,8 +1,9 @@
 """Fit what the scores need: relevance, fluency and the reporting tone classifier. Evaluation only applies them."""
 
-from tone.quiet import silence_libraries
+from tone.quiet import import_bitsandbytes, silence_libraries
 
 silence_libraries()
+import_bitsandbytes()
 
 import tempfile
 from pathlib import Path

@@ -1,8 +1,9 @@
 """Fine-tune the base model on the training split; keep what validates best."""
 
-from tone.quiet import silence_libraries
+from tone.quiet import import_bitsandbytes, silence_libraries
 
 silence_libraries()
+import_bitsandbytes()
 
 import math
 import os

@@ -1,6 +1,6 @@
 """Talk to the tuned model: `python -m tone.chat "question"`, or without a question a conversation."""
 
-from tone.quiet import silence_libraries
+from tone.quiet import import_bitsandbytes, silence_libraries
 
 silence_libraries()
 
@@ -187,6 +187,7 @@ def load(params: Params, adapter: Path | None) -> Conversation:
     if adapter is None:
         model = load_base(params.base_model, params.compute)
     else:
+        import_bitsandbytes()
         from tone.adapter import load_tuned
 
         model = load_tuned(params.base_model, params.compute, adapter)

@@ -21,6 +21,19 @@ def silence_libraries() -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
+def import_bitsandbytes() -> None:
+    """Call it before what imports peft. At its import bitsandbytes hands four functions to `torch.compile`, which loads
+    torch's compiler for each of them, over a second at every start; none of the four runs here.
+    """
+    import torch
+
+    torch.compiler.set_default_backend("eager")
+    try:
+        import bitsandbytes  # noqa: F401
+    finally:
+        torch.compiler.set_default_backend(None)
+
+
 @contextmanager
 def progress_bars_off() -> Iterator[None]:
     """Without the bars of loading and saving, which take less than a second here."""
