@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import dataclass, field
 
+import gguf
 import pytest
 
 from tests.conftest import copied
@@ -244,6 +245,8 @@ def test_a_broken_gguf_file_is_named(tmp_path):
     from tone.base import dequantised
     from tone.errors import UserError
 
+    reader = gguf.GGUFReader
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(64))
     with pytest.raises(UserError, match=r"broken\.gguf"):
         dequantised(tmp_path / "broken.gguf")
+    assert gguf.GGUFReader is reader

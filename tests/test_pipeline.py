@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def test_data_stages_import_no_torch(stage, tiny_workspace, tmp_path):
     )
     space = copied(tiny_workspace, tmp_path / "repo")
     assert space.run(sys.executable, "-c", code, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("stage", ["train_qlora", "evaluate"])
+def test_a_stage_starts_without_torchs_compiler(stage):
+    code = f"import sys, stages.{stage}; print({{'bitsandbytes', 'torch._inductor.compile_fx'}} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "{'bitsandbytes'}"
 
 
 def test_every_output_is_ignored_by_git_and_every_metric_is_not():
