@@ -35,6 +35,13 @@ def ids(tiny):
     return [tiny[1].encode(f"<|im_start|>user\n{text}") for text in PROMPTS]
 
 
+def grouped_config(family, **settings):
+    """Two layers with three query heads to a key head."""
+    return AutoConfig.for_model(
+        family, vocab_size=50, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, **settings
+    )
+
+
 def one_at_a_time(model, prompts, most):
     """What transformers' own greedy `generate` answers to each prompt alone, up to the end of turn."""
     outs = [
@@ -47,17 +54,8 @@ def one_at_a_time(model, prompts, most):
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_a_prefix_that_is_held_once_gives_the_tokens_of_one_at_a_time(family, tiny):
     """Three query heads to a key head, long prefixes of several families, tails of many lengths, rows that leave the batch."""
-    config = AutoConfig.for_model(
-        family,
-        vocab_size=50,
-        hidden_size=48,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        initializer_range=0.5,
-        eos_token_id=2,
-        pad_token_id=2,
+    config = grouped_config(
+        family, hidden_size=48, intermediate_size=64, initializer_range=0.5, eos_token_id=2, pad_token_id=2
     )
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
@@ -88,14 +86,10 @@ def test_a_prefix_that_is_held_once_gives_the_tokens_of_one_at_a_time(family, ti
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_fused_layers_compute_what_transformers_layers_do(family, dtype):
     """All weights are drawn, those of norms and biases too; the rotation is scaled; one token and several are new."""
-    config = AutoConfig.for_model(
+    config = grouped_config(
         family,
-        vocab_size=50,
         hidden_size=96,
         intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=6,
-        num_key_value_heads=2,
         rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0},
         max_position_embeddings=64,
         **({"attention_bias": True, "mlp_bias": True} if family == "llama" else {}),
