@@ -1,4 +1,4 @@
-# make repro: the pipeline, from nothing to metrics.  make test: the tests.  Both build .venv first if need be.
+# make repro: the pipeline, from nothing to metrics.  make test: the tests (make test-gpu: those of a GPU).  All build .venv first.
 # make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
 # `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
 # make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
@@ -7,7 +7,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test bench sweep compare remote verify clean
+.PHONY: repro test test-gpu bench sweep compare remote verify clean
 RANKS ?= 2 4 8 16
 
 repro: .venv/ready
@@ -15,6 +15,9 @@ repro: .venv/ready
 
 test: .venv/ready
 	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test-gpu: .venv/ready
+	@CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES:-0} python -m pytest tests/test_gpu.py
 
 bench: .venv/ready
 	@python -m benchmarks
@@ -43,7 +46,7 @@ UNCOMPILED := '/(tests|pip|mypy|setuptools)/|transformers/models/(?!auto/|bert/|
 
 .venv/ready: requirements.lock requirements-models.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; set PYTHON=<newer>" >&2; exit 1; }
-	@echo "building .venv (a few minutes, once)"
+	@echo "building .venv (a minute or a few, once)"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install --quiet --no-compile --constraint requirements.lock uv
 	@$(call install,-r requirements.lock)

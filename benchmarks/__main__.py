@@ -20,7 +20,7 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
-from benchmarks import generation, merging, startup, training
+from benchmarks import device, generation, merging, startup, training
 from tone.errors import run
 from tone.files import replacing
 from tone.params import load_params
@@ -70,7 +70,7 @@ def stages() -> dict[str, float]:
 
 def write(results: dict[str, float]) -> None:
     """The figures as JSON, as a table and as a picture, with the machine that they are of."""
-    machine = f"{processor()}, {os.cpu_count()} cores, torch {version('torch')}"
+    machine = f"{device.name(processor())}, {os.cpu_count()} cores, torch {version('torch')}"
     with replacing(FOLDER / "results.json") as file:
         file.write(json.dumps({"machine": machine, **results}, indent=2) + "\n")
     rows = "\n".join(f"| `{name}` | {value:g} |" for name, value in results.items())

@@ -8,14 +8,13 @@ from tone.quiet import import_bitsandbytes, silence_libraries
 silence_libraries()
 import_bitsandbytes()
 
-import resource
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from transformers import PreTrainedModel
 
+from benchmarks.device import now, peak_gib
 from tone.base import load_base, load_tokenizer
 from tone.chat import Conversation
 from tone.chat_format import answer_ids, prompt_ids
@@ -32,9 +31,9 @@ SINGLE = 4  # prompts that are answered one at a time
 
 @contextmanager
 def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
+    start = now()
     yield
-    seconds[name] = time.perf_counter() - start
+    seconds[name] = now() - start
 
 
 def single(model: PreTrainedModel, prompts: list[list[int]], sampling: Sampling) -> int:
@@ -86,8 +85,7 @@ def measure() -> dict[str, float]:
 
     rates = {f"{name}_tokens_per_second": tokens[name] / seconds[name] for name in tokens}
     ratio = rates["generate_tokens_per_second"] / rates["single_tokens_per_second"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {**rates, "generate_ratio_to_single": ratio, "generate_peak_megabytes": peak}
+    return {**rates, "generate_ratio_to_single": ratio, "generate_peak_megabytes": peak_gib() * 1024}
 
 
 def main() -> None:

@@ -10,11 +10,9 @@ import_bitsandbytes()
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from peft import LoraConfig
 from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from benchmarks.device import now, peak_gib
 from tone.adapter import load_quantised
 from tone.base import compute_dtype, load_base, load_tokenizer
 from tone.chat_format import IGNORED, supervised
@@ -52,8 +51,9 @@ class Clock(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.steps += 1
         if self.steps == WARM_UP:
-            self.started = time.perf_counter()
-        self.seconds = time.perf_counter() - self.started
+            self.started = now()
+        if self.steps > WARM_UP:
+            self.seconds = now() - self.started
 
     @property
     def tokens_per_second(self) -> float:
@@ -120,8 +120,7 @@ def measure(params: Params, which: str, steps: int, examples: Sequence[Example],
         trainer.data_collator = clock = Clock(trainer.data_collator)
         trainer.add_callback(clock)
         trainer.train()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    measured = {"tokens_per_second": round(clock.tokens_per_second, 1), "peak_gib": round(peak, 2)}
+    measured = {"tokens_per_second": round(clock.tokens_per_second, 1), "peak_gib": round(peak_gib(), 2)}
     if "labels" in trainer.train_dataset.column_names:
         labels = [label for row in trainer.train_dataset for label in row["labels"]]
         share = sum(label != IGNORED for label in labels) / len(labels)
@@ -160,9 +159,9 @@ def matmul_rate(params: Params) -> float:
         for left, right in ((x, weight.t()), (gradient, weight)):
             times = []
             for _ in range(12):
-                start = time.perf_counter()
+                start = now()
                 left @ right
-                times.append(time.perf_counter() - start)
+                times.append(now() - start)
             seconds += count * sorted(times)[len(times) // 2]
             operations += count * 2 * rows * outputs * inputs
     return operations / seconds / 1e9
