@@ -102,6 +102,18 @@ def make_base(folder: Path) -> Path:
     return folder
 
 
+# What Python runs at its start: hosts that are looked up go into a file.
+WATCH = """
+import socket
+lookup = socket.getaddrinfo
+def noted(host, *args, **keywords):
+    with open("hosts.log", "a") as file:
+        print(host, file=file)
+    return lookup(host, *args, **keywords)
+socket.getaddrinfo = noted
+"""
+
+
 class Workspace:
     """A copy of the repo with small params, on the tiny model."""
 
@@ -159,8 +171,13 @@ def tiny_workspace(tmp_path_factory, tiny_base):
     def build(root: Path) -> None:
         space = copy_repo(root)
         make_small(space, tiny_base)
-        for name in STAGES:
-            space.stage(name)
+        watch = root.with_name("watch")
+        watch.mkdir(exist_ok=True)
+        (watch / "sitecustomize.py").write_text(WATCH)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(watch))
+            for name in STAGES:
+                space.stage(name)
 
     return Workspace(once(tmp_path_factory, "tiny_workspace", build))
 

@@ -44,6 +44,12 @@ def test_a_stage_depends_on_every_module_it_runs_and_on_no_other(stage):
     assert not [path for path in imported(ROOT / "stages" / f"{stage}.py") if "stages" in path.parts]
 
 
+def test_no_stage_of_the_default_looks_for_a_host(tiny_workspace):
+    """Nor tells anybody of what it loads: where there is no network, a lookup may take a minute."""
+    log = tiny_workspace.root / "hosts.log"
+    assert not log.exists(), log.read_text()
+
+
 @pytest.mark.parametrize("stage", DATA_STAGES)
 def test_data_stages_import_no_torch(stage, tiny_workspace, tmp_path):
     code = (
