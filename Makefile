@@ -17,7 +17,7 @@ test: .venv/ready
 	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-gpu: .venv/ready
-	@CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES:-0} python -m pytest tests/test_gpu.py
+	@TEST_GPU=1 python -m pytest tests/test_gpu.py
 
 bench: .venv/ready
 	@python -m benchmarks

@@ -10,7 +10,6 @@ silence_libraries()
 
 import json
 import os
-import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -70,7 +69,7 @@ def stages() -> dict[str, float]:
 
 def write(results: dict[str, float]) -> None:
     """The figures as JSON, as a table and as a picture, with the machine that they are of."""
-    machine = f"{device.name(processor())}, {os.cpu_count()} cores, torch {version('torch')}"
+    machine = f"{device.name()}, {os.cpu_count()} cores, torch {version('torch')}"
     with replacing(FOLDER / "results.json") as file:
         file.write(json.dumps({"machine": machine, **results}, indent=2) + "\n")
     rows = "\n".join(f"| `{name}` | {value:g} |" for name, value in results.items())
@@ -84,15 +83,6 @@ def write(results: dict[str, float]) -> None:
         axes.margins(x=0.25)
     figure.savefig(FOLDER / "results.png", dpi=120, metadata={"Software": None})
     print(f"\n{FOLDER}/results.json, results.md and results.png written")
-
-
-def processor() -> str:
-    """The CPU's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

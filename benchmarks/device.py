@@ -1,7 +1,9 @@
-"""Time and memory of the device that runs the model."""
+"""Name, time and memory of the device that runs the model."""
 
+import platform
 import resource
 import time
+from pathlib import Path
 
 import torch
 
@@ -20,6 +22,12 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def name(cpu: str) -> str:
-    """The GPU's name, or the CPU's, which is given."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
+def name() -> str:
+    """The GPU's name, or the CPU's where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -37,8 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
-# The tests say the same on every machine: a GPU is hidden from all but those of test_gpu.py, where it is asked for.
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+# The tests say the same on every machine: a GPU is hidden, but where `make test-gpu` asks for it.
+if "TEST_GPU" not in os.environ:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers side by side: threads that spin while they wait for work would take the cores from each other.

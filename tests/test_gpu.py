@@ -23,14 +23,13 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is
 def devices(tiny_base):
     """What tests.on_device finds on the GPU and on the CPU."""
 
-    def found(visible):
+    def found(**variables):
         command = [sys.executable, "-m", "tests.on_device", str(tiny_base)]
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": visible}
-        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        result = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout.splitlines()[-1])
 
-    gpu, cpu = found(os.environ["CUDA_VISIBLE_DEVICES"]), found("")
+    gpu, cpu = found(), found(CUDA_VISIBLE_DEVICES="")
     assert (gpu["device"], cpu["device"]) == ("cuda", "cpu")
     return gpu, cpu
 
@@ -48,7 +47,7 @@ def test_a_gpu_learns_what_a_cpu_does(devices):
 
 
 def test_a_gpu_answers_what_a_cpu_does(devices):
-    """Over weights that are a hundredth apart at most: nearly all answers are the same, and batches change none."""
+    """Of models whose likelihoods are a hundredth apart at most: nearly all answers are the same, and batches change none."""
     gpu, cpu = devices
     assert gpu["greedy"] == gpu["alone"]
     for kind in ("greedy", "drawn"):

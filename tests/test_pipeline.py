@@ -45,7 +45,7 @@ def test_a_stage_depends_on_every_module_it_runs_and_on_no_other(stage):
 
 
 def test_no_stage_of_the_default_looks_for_a_host(tiny_workspace):
-    """Nor tells anybody of what it loads: where there is no network, a lookup may take a minute."""
+    """Nor tells anybody of what it loads: where there is no network, it would wait for the lookup."""
     log = tiny_workspace.root / "hosts.log"
     assert not log.exists(), log.read_text()
 
