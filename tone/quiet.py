@@ -13,7 +13,7 @@ def silence_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
-    # datasets and evaluate tell S3 of each local file that they load
+    # datasets tells S3 of each load of local files
     os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
     # bitsandbytes asks the hub for an optional CPU kernel and warns when it cannot have it
     for name in ("bitsandbytes", "kernels", "torch.distributed.elastic"):
