@@ -1,4 +1,4 @@
-"""Training speed: the stage's trainer beside a stock SFTTrainer, and both beside what the machine multiplies.
+"""Training speed: the stage's trainer beside a stock SFTTrainer, and both beside what the machine multiplies meanwhile.
 
 `python -m benchmarks.training` needs data/train.jsonl. Each run is a process of its own, so that its peak memory is its own.
 """
@@ -13,7 +13,9 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from trl import SFTConfig, SFTTrainer
 
 from benchmarks.device import now, peak_gib
 from tone.adapter import load_quantised
-from tone.base import compute_dtype, load_base, load_tokenizer
+from tone.base import compute_dtype, load_tokenizer
 from tone.chat_format import IGNORED, supervised
 from tone.experiments import changed
 from tone.objectives import Task, make_trainer
@@ -34,14 +36,49 @@ from tone.rows import Example, Message, read_examples
 from tone.tuning import model_for_training
 
 TUNINGS = ("lora", "qlora")
+TRAINERS = {"stock": "stock", "kept": "stock without gradient checkpointing", "ours": "ours"}
 WARM_UP = 2  # steps before the clock starts
+TOKENS = 130  # of an example, about
+
+
+class Products:
+    """The base's own matrix products, forward and to the input, of one batch of tokens, as torch multiplies them."""
+
+    def __init__(self, model: torch.nn.Module, params: Params):
+        dtype, rows = compute_dtype(params.compute.dtype), params.train.batch_size * TOKENS
+        shapes = Counter((layer.out_features, layer.in_features) for layer in frozen_layers(model))
+        self.pairs: list[tuple[torch.Tensor, torch.Tensor, int]] = []
+        self.operations = self.seconds = 0.0
+        for (outputs, inputs), count in sorted(shapes.items()):
+            weight, x, gradient = (
+                torch.randn(size, dtype=dtype, device="cuda" if torch.cuda.is_available() else "cpu")
+                for size in ((outputs, inputs), (rows, inputs), (rows, outputs))
+            )
+            self.pairs += [(x, weight.t(), count), (gradient, weight, count)]
+
+    def sample(self) -> None:
+        """Multiply each once."""
+        for left, right, count in self.pairs:
+            start = now()
+            left @ right
+            self.seconds += count * (now() - start)
+            self.operations += count * 2 * left.numel() * right.shape[1]
+
+    @property
+    def rate(self) -> float:
+        """GFLOP a second."""
+        return self.operations / self.seconds / 1e9
 
 
 class Clock(TrainerCallback):
-    """Counts the tokens, padding excluded, of the steps after the first few, and the seconds they take."""
+    """Counts the tokens, padding excluded, of the steps after the first few, and the seconds they take.
 
-    def __init__(self, collate: Any):
-        self.collate, self.lengths, self.started, self.seconds, self.steps = collate, [], 0.0, 0.0, 0
+    After each of these steps it samples the `products`, off the clock: a machine's speed changes from minute to minute.
+    """
+
+    def __init__(self, collate: Any, products: Products):
+        self.collate, self.products, self.lengths = collate, products, []
+        self.started, self.sampling, self.seconds, self.steps = 0.0, 0.0, 0.0, 0
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         batch = self.collate(examples)
@@ -50,21 +87,30 @@ class Clock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.steps += 1
+        end = now()
         if self.steps == WARM_UP:
-            self.started = now()
+            self.started = end
         if self.steps > WARM_UP:
-            self.seconds = now() - self.started
+            self.seconds = end - self.started - self.sampling
+            self.products.sample()
+            self.sampling += now() - end
 
     @property
     def tokens_per_second(self) -> float:
         return sum(self.lengths[WARM_UP : self.steps]) / self.seconds
 
 
-def stock_trainer(params: Params, examples: Sequence[Example], tokenizer: Any, steps: int, folder: Path) -> SFTTrainer:
-    """SFTTrainer as it comes, but for model, data, rank, batch, precision and quantisation, which are the stage's."""
+def stock_trainer(
+    params: Params, examples: Sequence[Example], tokenizer: Any, steps: int, folder: Path, **arguments: Any
+) -> SFTTrainer:
+    """SFTTrainer as it comes, but for model, data, rank, batch, precision and quantisation, which are the stage's.
+
+    As it comes it computes activations again in the backward pass: `gradient_checkpointing=False` among the `arguments`
+    makes it keep them.
+    """
     settings, dtype = params.train, compute_dtype(params.compute.dtype)
     encoded = [supervised(tokenizer, example, settings.max_length) for example in examples]
-    arguments = SFTConfig(
+    config = SFTConfig(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=settings.batch_size,
@@ -75,11 +121,12 @@ def stock_trainer(params: Params, examples: Sequence[Example], tokenizer: Any, s
         use_cpu=not torch.cuda.is_available(),
         report_to=[],
         save_strategy="no",
+        **arguments,
     )
     lora = settings.lora
     return SFTTrainer(
         model=load_quantised(params.base_model, params.compute, settings.tuning, dequantize=False),
-        args=arguments,
+        args=config,
         train_dataset=Dataset.from_list(encoded),
         processing_class=tokenizer,
         peft_config=LoraConfig(r=lora.r, lora_alpha=lora.scaled_by, target_modules="all-linear", task_type="CAUSAL_LM"),
@@ -115,12 +162,17 @@ def measure(params: Params, which: str, steps: int, examples: Sequence[Example],
     tokenizer = load_tokenizer(params.base_model)
     examples = joined(examples, answers)
     with tempfile.TemporaryDirectory() as folder:
-        build = stage_trainer if which == "ours" else stock_trainer
+        kept = {"gradient_checkpointing": False} if which == "kept" else {}
+        build = stage_trainer if which == "ours" else partial(stock_trainer, **kept)
         trainer = build(params, examples, tokenizer, steps, Path(folder))
-        trainer.data_collator = clock = Clock(trainer.data_collator)
+        trainer.data_collator = clock = Clock(trainer.data_collator, Products(trainer.model, params))
         trainer.add_callback(clock)
         trainer.train()
-    measured = {"tokens_per_second": round(clock.tokens_per_second, 1), "peak_gib": round(peak_gib(), 2)}
+    measured = {
+        "tokens_per_second": round(clock.tokens_per_second, 1),
+        "peak_gib": round(peak_gib(), 2),
+        "gflop_per_second": round(clock.products.rate, 1),
+    }
     if "labels" in trainer.train_dataset.column_names:
         labels = [label for row in trainer.train_dataset for label in row["labels"]]
         share = sum(label != IGNORED for label in labels) / len(labels)
@@ -136,35 +188,14 @@ def gflop_per_token(model: torch.nn.Module, supervised_share: float) -> float:
     config = model.config
     head = config.vocab_size * config.hidden_size
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    layers = [m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
-    frozen = sum(layer.in_features * layer.out_features for layer in layers) - head
+    frozen = sum(layer.in_features * layer.out_features for layer in frozen_layers(model))
     return (4 * frozen + 6 * trained + 4 * head * supervised_share) / 1e9
 
 
-def matmul_rate(params: Params) -> float:
-    """GFLOP/s of this machine on the base's own matrix products, forward and to the input, of one batch of tokens."""
-    model = load_base(params.base_model, params.compute)
-    dtype = compute_dtype(params.compute.dtype)
-    rows = params.train.batch_size * 130
-    shapes = {tuple(m.weight.shape) for m in model.model.modules() if isinstance(m, torch.nn.Linear)}
-    operations = seconds = 0.0
-    for outputs, inputs in sorted(shapes):
-        count = sum(
-            tuple(m.weight.shape) == (outputs, inputs) for m in model.model.modules() if isinstance(m, torch.nn.Linear)
-        )
-        weight, x, gradient = (
-            torch.randn(size, dtype=dtype, device=model.device)
-            for size in ((outputs, inputs), (rows, inputs), (rows, outputs))
-        )
-        for left, right in ((x, weight.t()), (gradient, weight)):
-            times = []
-            for _ in range(12):
-                start = now()
-                left @ right
-                times.append(now() - start)
-            seconds += count * sorted(times)[len(times) // 2]
-            operations += count * 2 * rows * outputs * inputs
-    return operations / seconds / 1e9
+def frozen_layers(model: torch.nn.Module) -> list[torch.nn.Linear]:
+    """The linear layers of the base but the head."""
+    layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
+    return [layer for name, layer in layers if "lora_" not in name and not name.endswith("lm_head")]
 
 
 def growth(steps: int) -> dict[str, float]:
@@ -194,34 +225,38 @@ def report(tunings: Sequence[str], steps: int) -> dict[str, float]:
     """Run all measurements, print a table, and return them under the names of benchmarks/results.json."""
     results: dict[str, float] = {}
     print("| tuning | trainer | tokens/s | to stock | share of the matmul rate | peak GiB |\n|---|---|---|---|---|---|")
-    rate = in_its_own_process("--measure", "matmul")["gflop_per_second"]
+    rates = []
     for tuning in tunings:
-        stock, ours = (
-            in_its_own_process("--measure", which, "-S", f"train.tuning={tuning}", "--steps", str(steps))
-            for which in ("stock", "ours")
-        )
-        for which, run in (("stock", stock), ("ours", ours)):
-            ratio = run["tokens_per_second"] / stock["tokens_per_second"]
-            share = run["tokens_per_second"] * ours["gflop_per_token"] / rate
+        runs = {
+            which: in_its_own_process("--measure", which, "-S", f"train.tuning={tuning}", "--steps", str(count))
+            for which, count in (("stock", steps), ("kept", steps), ("ours", 3 * steps))
+        }
+        operations = runs["ours"]["gflop_per_token"]
+        for which, run in runs.items():
+            run["ratio"] = run["tokens_per_second"] / runs["stock"]["tokens_per_second"]
+            run["share"] = run["tokens_per_second"] * operations / run["gflop_per_second"]
+            rates.append(run["gflop_per_second"])
             print(
-                f"| {tuning} | {which} | {run['tokens_per_second']} | {ratio:.2f} | {share:.0%} | {run['peak_gib']} |",
+                f"| {tuning} | {TRAINERS[which]} | {run['tokens_per_second']} | {run['ratio']:.2f} | {run['share']:.0%} "
+                f"| {run['peak_gib']} |",
                 flush=True,
             )
         results |= {
-            f"train_{tuning}_tokens_per_second": ours["tokens_per_second"],
-            f"train_{tuning}_ratio_to_stock": round(ratio, 3),
-            f"train_{tuning}_share_of_matmul_rate": round(share, 3),
-            f"train_{tuning}_peak_gib": ours["peak_gib"],
+            f"train_{tuning}_tokens_per_second": runs["ours"]["tokens_per_second"],
+            f"train_{tuning}_ratio_to_stock": round(runs["ours"]["ratio"], 3),
+            f"train_{tuning}_ratio_to_stock_without_checkpointing": round(
+                runs["ours"]["ratio"] / runs["kept"]["ratio"], 3
+            ),
+            f"train_{tuning}_share_of_matmul_rate": round(runs["ours"]["share"], 3),
+            f"train_{tuning}_peak_gib": runs["ours"]["peak_gib"],
         }
-    print(f"\nmatrix products: {rate:.0f} GFLOP/s; a token: {ours['gflop_per_token']} GFLOP")
-    return results | {"matmul_gflop_per_second": round(rate, 1)}
+    print(f"\nmatrix products: {min(rates):.0f} to {max(rates):.0f} GFLOP/s; a token: {operations} GFLOP")
+    return results | {"matmul_gflop_per_second": round(sum(rates) / len(rates), 1)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description="Training speed.")
-    parser.add_argument(
-        "--measure", choices=["stock", "ours", "matmul"], help="one run, as JSON; default: all, as a table"
-    )
+    parser.add_argument("--measure", choices=list(TRAINERS), help="one run, as JSON; default: all, as a table")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--examples", type=int, help="train on the first so many; default: all")
     parser.add_argument("--answers", type=int, default=1, help="so many answers in one example")
@@ -230,9 +265,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     params = Params.model_validate(changed(load_params().model_dump(), options.changes))
-    if options.measure == "matmul":
-        print(json.dumps({"gflop_per_second": matmul_rate(params)}))
-    elif options.measure:
+    if options.measure:
         examples = read_examples("train")[: options.examples]
         print(json.dumps(measure(params, options.measure, options.steps, examples, options.answers)))
     else:

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
+from tone.products import linear
 from tone.shared_prefix import Prefix, shared_prefix_attention, sharing
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
@@ -75,9 +75,11 @@ class FusedLayer:
         attended, _weights = shared_prefix_attention(
             self.attention, query, key, value, attention_mask, self.attention.scaling, prefixes=prefixes
         )
-        hidden = self.attention.o_proj(attended.flatten(2)).add_(hidden)
+        output = self.attention.o_proj
+        hidden = linear(attended.flatten(2), output.weight, output.bias).add_(hidden)
         gate, up = self.gate_up(_normed(hidden, self.before_mlp)).chunk(2, -1)
-        return self.mlp.down_proj(self.mlp.act_fn(gate).mul_(up)).add_(hidden)
+        down = self.mlp.down_proj
+        return linear(self.mlp.act_fn(gate).mul_(up), down.weight, down.bias).add_(hidden)
 
 
 def _normed(hidden: torch.Tensor, norm: Any) -> torch.Tensor:

@@ -8,7 +8,8 @@ from transformers import PreTrainedModel
 
 from tone.chat_format import IGNORED
 
-ROWS = 128  # positions whose logits are in memory at a time: 25 MB of float32 with SmolLM2's vocabulary
+ROWS = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
+CACHED = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
 
 
 class _FrozenHeadLoss(torch.autograd.Function):
@@ -22,14 +23,16 @@ class _FrozenHeadLoss(torch.autograd.Function):
         gradient = torch.empty_like(hidden)
         total = torch.zeros((), device=hidden.device)
         for place in range(0, len(hidden), ROWS):
-            rows, target = slice(place, place + ROWS), targets[place : place + ROWS, None]
-            logits = linear(hidden[rows], weight).float()
-            normaliser = logits.logsumexp(-1, keepdim=True)
-            total += (normaliser - logits.gather(1, target)).sum()
+            rows = slice(place, place + ROWS)
+            logits = linear(hidden[rows], weight)
+            for part, target in zip(logits.split(CACHED), targets[rows, None].split(CACHED), strict=True):
+                likelihoods = part.log_softmax(-1, dtype=torch.float32)
+                total -= likelihoods.gather(1, target).sum()
+                if ctx.needs_input_grad[0]:
+                    errors = likelihoods.exp_()
+                    part.copy_(errors.scatter_add_(1, target, errors.new_full(target.shape, -1.0)))
             if ctx.needs_input_grad[0]:
-                errors = logits.sub_(normaliser).exp_()
-                errors.scatter_add_(1, target, errors.new_full(target.shape, -1.0))
-                gradient[rows] = errors.to(weight.dtype) @ weight
+                gradient[rows] = logits @ weight
         ctx.save_for_backward(gradient)
         return total
 

@@ -1,15 +1,30 @@
-"""Memory that is free, given back to the system."""
+"""What glibc does with memory that is free; elsewhere nothing is done."""
 
 import ctypes
 import sys
+from typing import Any
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt(3)
 
 
 def give_back() -> None:
-    """Have glibc give back the memory that it keeps for later use; elsewhere nothing.
+    """Give the memory that glibc keeps for later use back to the system.
 
     What batches of different sizes leave behind is in pieces that the next one finds too small, and lies there unused.
     """
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    if (trim := _glibc("malloc_trim")) is not None:
+        trim(0)
+
+
+def keep() -> None:
+    """Have glibc keep what is freed from now on.
+
+    It is needed again in the next step; each page that comes from the system anew takes as long as to fill it once more.
+    """
+    if (tell := _glibc("mallopt")) is not None:
+        tell(MMAP_THRESHOLD, 32 << 20)  # the highest
+        tell(TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def _glibc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

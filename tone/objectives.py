@@ -18,6 +18,7 @@ from tone.checkpoints import SealCheckpoints
 from tone.errors import UserError
 from tone.launch import processes
 from tone.loss import answer_loss
+from tone.memory import keep
 from tone.params import Params, Train
 from tone.progress import name_bar
 from tone.rows import Example
@@ -89,6 +90,7 @@ class Task:
 
 def make_trainer(task: Task) -> Trainer:
     """The trainer of one objective; the best checkpoint is loaded at the end."""
+    keep()
     build = {"sft": _supervised, "self_supervised": _supervised, "dpo": _preferred, "grpo": _rewarded}[task.phase]
     trained = [(parameter, parameter.data) for parameter in task.model.parameters() if parameter.requires_grad]
     trainer = build(task)

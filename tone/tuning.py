@@ -11,6 +11,7 @@ from tone.adapter import load_quantised, untie_head
 from tone.attention import GROUPED
 from tone.errors import UserError
 from tone.fused_lora import fuse
+from tone.fused_training import fuse_layers
 from tone.params import LastLayers, LoRA, Params
 
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
@@ -76,6 +77,7 @@ def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
     adapted = get_peft_model(model, config)
     if model.device.type == "cpu":
         fuse(adapted)
+        fuse_layers(adapted.get_base_model().model)
     return adapted
 
 
