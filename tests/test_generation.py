@@ -281,6 +281,20 @@ def test_the_nucleus_holds_no_token_beyond_top_p():
     assert 0.6 < (drawn == 0).float().mean() < 0.85
 
 
+def test_a_wide_nucleus_is_drawn_from_whole_and_a_narrow_one_beside_it_is_not_changed():
+    """Of 200 equal tokens, a row's draws reach beyond the few likeliest; a row in its batch draws what it does alone."""
+    flat, peaked = torch.zeros(1, 200), torch.linspace(0, 40, 200)[None]
+    sampling = Sampling(temperature=1.0, top_p=0.9, max_new_tokens=1, batch_tokens=1)
+
+    def drawn(logits):
+        return draw(logits, sampling, [torch.Generator().manual_seed(i) for i in range(len(logits))])
+
+    assert 170 < len(set(drawn(flat.repeat(2000, 1)).tolist())) < 190
+    alone = drawn(peaked.repeat(12, 1))
+    assert len(set(alone.tolist())) > 3
+    assert torch.equal(drawn(torch.cat([peaked.repeat(12, 1), flat]))[:12], alone)
+
+
 def test_a_turn_ends_where_the_chat_template_ends_it(tiny):
     """As with Gemma, whose turns end in another token than its texts do: generation stops at either."""
     model, tokenizer = tiny[0], copy.deepcopy(tiny[1])

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from tone.products import linear
+from tone.products import product
 from tone.shared_prefix import Prefix, shared_prefix_attention, sharing
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
@@ -30,7 +30,7 @@ class Together:
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         """The outputs of all, side by side in the last dimension."""
-        return linear(hidden, self.weight, self.bias)
+        return _linear(hidden, self.weight, self.bias)
 
 
 def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -76,10 +76,15 @@ class FusedLayer:
             self.attention, query, key, value, attention_mask, self.attention.scaling, prefixes=prefixes
         )
         output = self.attention.o_proj
-        hidden = linear(attended.flatten(2), output.weight, output.bias).add_(hidden)
+        hidden = _linear(attended.flatten(2), output.weight, output.bias).add_(hidden)
         gate, up = self.gate_up(_normed(hidden, self.before_mlp)).chunk(2, -1)
         down = self.mlp.down_proj
-        return linear(self.mlp.act_fn(gate).mul_(up), down.weight, down.bias).add_(hidden)
+        return _linear(self.mlp.act_fn(gate).mul_(up), down.weight, down.bias).add_(hidden)
+
+
+def _linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """The linear layer's output for `x` (rows, new tokens, inputs)."""
+    return product(x.flatten(0, 1), weight.t(), bias).unflatten(0, x.shape[:2])
 
 
 def _normed(hidden: torch.Tensor, norm: Any) -> torch.Tensor:

@@ -81,8 +81,7 @@ class Joined:
         """The outputs of all layers, (rows, outputs)."""
         if self.parts:
             torch.mm(room[:, : self.inputs], self.a.t(), out=room[:, self.inputs :])
-        output = product(room, self.forth)
-        return output if self.bias is None else output.add_(self.bias)
+        return product(room, self.forth, self.bias)
 
     def backward(self, gradient: torch.Tensor, room: torch.Tensor) -> list[torch.Tensor]:
         """The gradients of `parameters`; `room` is that of the forward pass, `gradient` that of `room_for_gradient`."""

@@ -3,6 +3,7 @@
 from functools import cache
 
 import torch
+from torch.nn.functional import linear
 
 FEWEST = 384  # rows from which on it matters
 WIDEST = 320  # columns of the result that oneDNN shares between two threads whatever the other sizes
@@ -10,29 +11,25 @@ WHOLE = 1536  # columns from which on it always does
 TILE = 32
 
 
-def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """`left` (rows, inner) times `right` (inner, columns), both of one dtype.
+def product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """`left` (rows, inner) times `right` (inner, columns), both of one dtype, plus `bias` (columns).
 
     With AMX, oneDNN 3.12 has one of two threads do many a product of a model this small, as its estimate of memory traffic
     finds best; in pieces of some 300 columns both work on it, in up to half the time.
     """
     rows, columns = len(left), right.shape[1]
     if rows < FEWEST or not WIDEST < columns < WHOLE or left.dtype != torch.bfloat16 or not _splits():
-        return left @ right
+        return linear(left, right.t(), bias)
     pieces = -(-columns // WIDEST)
     width = -(-columns // pieces // TILE) * TILE
     output = left.new_empty(rows, columns)
-    for piece, place in zip(right.split(width, 1), output.split(width, 1), strict=True):
-        torch.mm(left, piece, out=place)
+    for place in range(0, columns, width):
+        some = slice(place, place + width)
+        if bias is None:
+            torch.mm(left, right[:, some], out=output[:, some])
+        else:
+            torch.addmm(bias[some], left, right[:, some], out=output[:, some])
     return output
-
-
-def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """What torch's `linear` returns for `x` (..., inputs)."""
-    output = product(x.flatten(0, -2), weight.t())
-    if bias is not None:
-        output += bias
-    return output.view(*x.shape[:-1], len(weight))
 
 
 @cache
