@@ -13,31 +13,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from tone.products import product
+from tone.joined import Joined
+from tone.norms import write_norm
 from tone.shared_prefix import Prefix, shared_prefix_attention, sharing
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
 """The cosine and the sine, that of the first half negative, for each token: (rows, new tokens, 1, head size)."""
-
-
-class Together:
-    """Linear layers of one input as one matrix product; their weights become parts of its matrix, so none is held twice."""
-
-    def __init__(self, *layers: nn.Linear):
-        self.weight = _joined([layer.weight for layer in layers])
-        biases = [layer.bias for layer in layers if layer.bias is not None]
-        self.bias = _joined(biases) if biases else None
-
-    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The outputs of all, side by side in the last dimension."""
-        return _linear(hidden, self.weight, self.bias)
-
-
-def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    whole = torch.cat([part.detach() for part in parts])
-    for part, rows in zip(parts, whole.split([len(part) for part in parts]), strict=True):
-        part.data = rows
-    return whole
 
 
 class FusedLayer:
@@ -47,8 +28,10 @@ class FusedLayer:
         attention, mlp = layer.self_attn, layer.mlp
         self.attention, self.mlp = attention, mlp
         self.before_attention, self.before_mlp = layer.input_layernorm, layer.post_attention_layernorm
-        self.query_key_value = Together(attention.q_proj, attention.k_proj, attention.v_proj)
-        self.gate_up = Together(mlp.gate_proj, mlp.up_proj)
+        self.query_key_value = Joined(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.output = Joined(attention.o_proj)
+        self.gate_up = Joined(mlp.gate_proj, mlp.up_proj)
+        self.down = Joined(mlp.down_proj)
         self.key_heads = attention.k_proj.out_features // attention.head_dim
 
     def __call__(
@@ -62,9 +45,9 @@ class FusedLayer:
         **_: object,
     ) -> torch.Tensor:
         """The layer's output for `hidden`, both (rows, new tokens, width of the model)."""
-        heads = self.query_key_value(_normed(hidden, self.before_attention)).unflatten(
-            -1, (-1, self.attention.head_dim)
-        )
+        rows = hidden.shape[:2]
+        together = self.query_key_value.forward(_normed(hidden, self.before_attention))
+        heads = together.view(*rows, -1, self.attention.head_dim)
         rotated = _rotated(heads[:, :, : -self.key_heads], position_embeddings)
         key, value = past_key_values.update(
             rotated[:, :, -self.key_heads :].transpose(1, 2),
@@ -75,23 +58,17 @@ class FusedLayer:
         attended, _weights = shared_prefix_attention(
             self.attention, query, key, value, attention_mask, self.attention.scaling, prefixes=prefixes
         )
-        output = self.attention.o_proj
-        hidden = _linear(attended.flatten(2), output.weight, output.bias).add_(hidden)
-        gate, up = self.gate_up(_normed(hidden, self.before_mlp)).chunk(2, -1)
-        down = self.mlp.down_proj
-        return _linear(self.mlp.act_fn(gate).mul_(up), down.weight, down.bias).add_(hidden)
-
-
-def _linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """The linear layer's output for `x` (rows, new tokens, inputs)."""
-    return product(x.flatten(0, 1), weight.t(), bias).unflatten(0, x.shape[:2])
+        hidden = self.output.forward(attended.flatten(2).flatten(0, 1)).view_as(hidden).add_(hidden)
+        gate, up = self.gate_up.forward(_normed(hidden, self.before_mlp)).chunk(2, -1)
+        return self.down.forward(self.mlp.act_fn(gate).mul_(up)).view_as(hidden).add_(hidden)
 
 
 def _normed(hidden: torch.Tensor, norm: Any) -> torch.Tensor:
-    """`norm` of it, the layer's root mean square norm, which is taken in float32."""
-    states = hidden.float()
-    scale = states.square().mean(-1, keepdim=True).add_(norm.variance_epsilon).rsqrt_()
-    return (states * scale).to(hidden.dtype).mul_(norm.weight)
+    """`norm` of it, the layer's root mean square norm, (rows x new tokens, width)."""
+    rows = hidden.flatten(0, 1)
+    output = torch.empty_like(rows)
+    write_norm(rows, norm, output)
+    return output
 
 
 def _rotated(heads: torch.Tensor, rotation: Rotation) -> torch.Tensor:

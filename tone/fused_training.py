@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import batch_norm, silu
+from torch.nn.functional import silu
 
 from tone.attention import GROUPED, grouped_mask
 from tone.fused_lora import FusedLinear
 from tone.joined import Joined
+from tone.norms import write_norm, write_norm_gradient
 from tone.shared_prefix import ARCHITECTURES
 
 aten = torch.ops.aten
@@ -77,7 +78,7 @@ class _Layer(torch.autograd.Function):
         rotation = cosine[:, :, None], sine[:, :, None]
 
         attention_in, place = layer.query_key_value.room_for_input(x)
-        square = _norm(x, layer.before_attention, place)
+        square = write_norm(x, layer.before_attention, place)
         query, key, value = _heads(layer.query_key_value.forward(attention_in), hidden, layer)
         shared = key.shape[2]
         query, key, value = (
@@ -91,7 +92,7 @@ class _Layer(torch.autograd.Function):
         middle = layer.output.forward(output_in).add_(x)
 
         mlp_in, place = layer.gate_up.room_for_input(x)
-        middle_square = _norm(middle, layer.before_mlp, place)
+        middle_square = write_norm(middle, layer.before_mlp, place)
         gate_up = layer.gate_up.forward(mlp_in)
         gate, up = gate_up.chunk(2, -1)
         down_in, place = layer.down.room_for_input(x)
@@ -128,7 +129,7 @@ class _Layer(torch.autograd.Function):
         of_normed = layer.gate_up.of_input(room)
 
         room, of_middle = layer.output.room_for_gradient(x)
-        _norm_backward(of_normed, middle, middle_square, layer.before_mlp, of_output, of_middle)
+        write_norm_gradient(of_normed, middle, middle_square, layer.before_mlp, of_output, of_middle)
         of_o = layer.output.backward(room, output_in)
         of_attended = _by_token(layer.output.of_input(room), hidden, layer).transpose(1, 2).reshape(query.shape)
         of_weights = of_attended @ value.transpose(1, 2)
@@ -146,7 +147,7 @@ class _Layer(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = torch.empty_like(hidden)
             of_normed = layer.query_key_value.of_input(room)
-            _norm_backward(of_normed, x, square, layer.before_attention, of_middle, of_x.flatten(0, 1))
+            write_norm_gradient(of_normed, x, square, layer.before_attention, of_middle, of_x.flatten(0, 1))
         return of_x, None, None, None, None, *of_heads, *of_o, *of_gate_up, *of_down
 
 
@@ -186,42 +187,8 @@ def _turned_back(gradient: torch.Tensor, cosine: torch.Tensor, sine: torch.Tenso
     second.addcmul_(gradient[..., :half], sine[..., :half], value=-1)
 
 
-def _norm(x: torch.Tensor, norm: Any, output: torch.Tensor) -> torch.Tensor:
-    """Write the root mean square norm of `x` (n, width) to `output`; return the mean squares, (n)."""
-    square = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32).square_().div_(x.shape[-1])
-    torch.mul(_by_row(x, square, norm), norm.weight, out=output)
-    return square
-
-
-def _norm_backward(
-    gradient: torch.Tensor,
-    x: torch.Tensor,
-    square: torch.Tensor,
-    norm: Any,
-    residual: torch.Tensor,
-    output: torch.Tensor,
-) -> None:
-    """Write the gradient of the norm's input, plus `residual`, to `output`; `gradient`, that of its result, is used up."""
-    gradient.mul_(norm.weight)
-    scale = (square + norm.variance_epsilon).rsqrt_()
-    share = (gradient * x).sum(-1) * scale.pow(3).div_(x.shape[-1])
-    of_x = _by_row(gradient, square, norm).addcmul_(x, share.to(x.dtype)[:, None], value=-1)
-    torch.add(of_x, residual, out=output)
-
-
-def _by_row(x: torch.Tensor, square: torch.Tensor, norm: Any) -> torch.Tensor:
-    """Each row of `x` (n, width) divided by the root of its mean square, in float32 and rounded once.
-
-    A batch norm in which the rows are the channels: the one kernel that reads and writes bfloat16 and scales in float32.
-    """
-    return batch_norm(x[None], torch.zeros_like(square), square, eps=norm.variance_epsilon)[0]
-
-
 def fuse_layers(body: Any) -> None:
-    """Give those decoder layers a `TrainedLayer` that it can stand for; `body` is what is below the head, on a CPU.
-
-    A layer may have no adapter at all: it then is the faster one for what is only read.
-    """
+    """Give those decoder layers a `TrainedLayer` that it can stand for; `body` is what is below the head, on a CPU."""
     config = body.config
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         return  # each process has a part of each weight

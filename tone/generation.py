@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import torch
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tone.beginnings import Beginnings, Ids
 from tone.chat_format import stop_ids
 from tone.errors import UserError
+from tone.loss import token_losses
 from tone.memory import give_back
 from tone.params import Evaluate
 
-LOGITS_AT_ONCE = 192
 LEAVE_TOGETHER = 8  # rows that have ended: for every new number of rows oneDNN compiles its matrix products anew
 ROWS_AT_ONCE = 16  # of next-token probabilities: a few megabytes stay in the processor's cache
 NUCLEUS = (64, 256)  # the likeliest tokens that are looked at: the fewer take half the time and nearly always hold it
@@ -286,18 +286,8 @@ def likelihood(
                 use_cache=True,
                 **beginnings.keywords(rows),
             )
-            # A share of the tokens at a time: the logits of all would take half a gigabyte.
-            states = hidden.last_hidden_state[:, :-1][supervised].split(LOGITS_AT_ONCE)
-            targets = ids[:, 1:][supervised].split(LOGITS_AT_ONCE)
-            losses = torch.cat(
-                [
-                    cross_entropy(logits.float(), target, reduction="none")
-                    for some, all_targets in zip(states, targets, strict=True)
-                    for logits, target in zip(
-                        model.lm_head(some).split(ROWS_AT_ONCE), all_targets.split(ROWS_AT_ONCE), strict=True
-                    )
-                ]
-            )
+            states = hidden.last_hidden_state[:, :-1][supervised]
+            losses = token_losses(model.lm_head, states, ids[:, 1:][supervised])
             owners = supervised.nonzero()[:, 0]
             sums = torch.zeros(len(rows), device=model.device).index_add_(0, owners, losses)
             for index, i in enumerate(rows):

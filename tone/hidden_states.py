@@ -12,9 +12,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tone.attention import GROUPED
 from tone.errors import UserError
-from tone.fused_training import fuse_layers
 
 MOST_TOKENS = 192
 BATCH = 16
@@ -31,10 +29,6 @@ class HiddenStates:
         shallow = copy.copy(base.model)
         shallow._modules = base.model._modules | {"layers": base.model.layers[:layers]}
         self.model = copy.deepcopy(shallow).eval()
-        if base.device.type == "cpu":
-            if base.config._attn_implementation == "sdpa":
-                self.model.set_attn_implementation(GROUPED)
-            fuse_layers(self.model)
         self.known: dict[str, np.ndarray] = {}
 
     def __call__(self, texts: Sequence[str], label: str = "hidden states") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Frozen linear layers of one input, with their LoRA adapters, as one matrix product each way."""
+"""Frozen linear layers of one input, with LoRA adapters or without, as one matrix product each way."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +39,7 @@ class Joined:
         frozen: list[nn.Linear] = [getattr(layer, "base_layer", layer) for layer in layers]
         adapted = [layer for layer, linear in zip(layers, frozen, strict=True) if layer is not linear]
         ranks = {layer: layer.r[layer.active_adapters[0]] for layer in adapted}
+        # One for all: an adapter has one rank and one alpha.
         self.scaling = adapted[0].scaling[adapted[0].active_adapters[0]] if adapted else 1.0
         self.inputs, self.outputs = frozen[0].in_features, sum(linear.out_features for linear in frozen)
         padded = -(-sum(ranks.values()) // TILE) * TILE
@@ -66,8 +67,8 @@ class Joined:
         """Take the adapters' present numbers."""
         for part in self.parts:
             a, b = part.adapter()
-            part.a.copy_(a.detach())
-            part.b.copy_(b.detach() * self.scaling)
+            part.a.copy_(a)
+            part.b.copy_(b * self.scaling)
 
     def room_for_input(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What `forward` takes, for so many rows, and the part of it that is to be filled with x: (rows, inputs)."""
@@ -78,7 +79,7 @@ class Joined:
         return _room(rows, self.outputs, len(self.a))
 
     def forward(self, room: torch.Tensor) -> torch.Tensor:
-        """The outputs of all layers, (rows, outputs)."""
+        """The outputs of all layers, (rows, outputs); `room` is x itself where there is no adapter."""
         if self.parts:
             torch.mm(room[:, : self.inputs], self.a.t(), out=room[:, self.inputs :])
         return product(room, self.forth, self.bias)

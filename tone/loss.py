@@ -42,6 +42,15 @@ class _FrozenHeadLoss(torch.autograd.Function):
         return gradient * gradients[0], None, None
 
 
+def token_losses(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each of `targets` (n) given `hidden` (n, width), in float32, (n), a few rows at a time."""
+    losses = []
+    for some, their_targets in zip(hidden.split(ROWS), targets.split(ROWS), strict=True):
+        parts = zip(head(some).split(CACHED), their_targets.split(CACHED), strict=True)
+        losses += [cross_entropy(logits.float(), target, reduction="none") for logits, target in parts]
+    return torch.cat(losses)
+
+
 def answer_loss(
     model: PreTrainedModel, inputs: dict[str, torch.Tensor], tokens: torch.Tensor | int | None
 ) -> torch.Tensor:

@@ -19,7 +19,7 @@ def give_back() -> None:
 def keep() -> None:
     """Have glibc keep what is freed from now on.
 
-    It is needed again in the next step; each page that comes from the system anew takes as long as to fill it once more.
+    It is needed again in the next step, and each page that comes from the system anew is a fault.
     """
     if (tell := _glibc("mallopt")) is not None:
         tell(MMAP_THRESHOLD, 32 << 20)  # the highest
