@@ -146,6 +146,8 @@ def load_base(
     elif quantization == "int8":
         config = BitsAndBytesConfig(load_in_8bit=True)
     device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    # cuDNN's attention makes a plan for every length that it has not met, which takes twice as long as a decoding step.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     with progress_bars_off():
         model = AutoModelForCausalLM.from_pretrained(
             base_folder(base_model),

@@ -6,7 +6,8 @@ sums are in place. Numbers are rounded where transformers and peft round them, o
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -34,6 +35,8 @@ class TrainedLayer:
         self.down = Joined(mlp.down_proj)
         self.joined = (self.query_key_value, self.output, self.gate_up, self.down)
         self.before_attention, self.before_mlp = layer.input_layernorm, layer.post_attention_layernorm
+        self.loaded = False
+        """Whether the joined matrices hold the adapters' present numbers already."""
         self.width, self.scaling, self.group = attention.head_dim, attention.scaling, attention.num_key_value_groups
 
     def __call__(
@@ -56,6 +59,11 @@ class TrainedLayer:
         output: torch.Tensor = _Layer.apply(hidden_states, *position_embeddings, attention_mask, self, *parameters)
         return output
 
+    def load(self) -> None:
+        """Take the adapters' present numbers."""
+        for joined in self.joined:
+            joined.load()
+
 
 class _Layer(torch.autograd.Function):
     """Shapes: x and what is of its kind are (rows x tokens, width); query is (rows x key heads, heads to each x tokens, width
@@ -72,8 +80,8 @@ class _Layer(torch.autograd.Function):
         layer: TrainedLayer,
         *parameters: torch.Tensor,
     ) -> torch.Tensor:
-        for joined in layer.joined:
-            joined.load()
+        if not layer.loaded:
+            layer.load()
         x = hidden.flatten(0, 1)
         rotation = cosine[:, :, None], sine[:, :, None]
 
@@ -201,3 +209,24 @@ def fuse_layers(body: Any) -> None:
         projections += [mlp.gate_proj, mlp.up_proj, mlp.down_proj]
         if all(type(part) in (FusedLinear, nn.Linear) for part in projections):
             layer.forward = TrainedLayer(layer)
+
+
+def trained_layers(body: Any) -> list[TrainedLayer]:
+    """What `fuse_layers` gave the decoder layers of `body`."""
+    passes = [layer.__dict__.get("forward") for layer in body.layers]
+    return [forward for forward in passes if isinstance(forward, TrainedLayer)]
+
+
+@contextmanager
+def loaded(layers: Sequence[TrainedLayer]) -> Iterator[None]:
+    """Within it the adapters stay as they are: their numbers are taken once, whichever threads call the `layers`."""
+    with torch.no_grad():
+        for layer in layers:
+            layer.load()
+    for layer in layers:
+        layer.loaded = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.loaded = False

@@ -43,7 +43,9 @@ class Joined:
         self.scaling = adapted[0].scaling[adapted[0].active_adapters[0]] if adapted else 1.0
         self.inputs, self.outputs = frozen[0].in_features, sum(linear.out_features for linear in frozen)
         padded = -(-sum(ranks.values()) // TILE) * TILE
-        matrix = frozen[0].weight.new_zeros(self.outputs + padded, self.inputs + padded)
+        zeros, size = frozen[0].weight.new_zeros, (self.outputs + padded, self.inputs + padded)
+        # Without adapters it only goes forth: held the way round that oneDNN multiplies it.
+        matrix = zeros(size) if adapted else zeros(size[::-1]).t()
         self.forth, self.back = matrix[: self.outputs].t(), matrix[:, : self.inputs]
         self.a, self.b = matrix[self.outputs :, : self.inputs], matrix[: self.outputs, self.inputs :]
         self.parts: list[Part] = []

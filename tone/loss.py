@@ -70,3 +70,8 @@ def answer_loss(
     else:
         total = cross_entropy(head(hidden).float(), targets, reduction="sum")
     return total / (predicting.sum() if tokens is None else tokens)
+
+
+def supervised_tokens(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """How many tokens of the batch are predicted."""
+    return (inputs["labels"][:, 1:] != IGNORED).sum()

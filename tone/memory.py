@@ -4,7 +4,7 @@ import ctypes
 import sys
 from typing import Any
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt(3)
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # mallopt(3)
 
 
 def give_back() -> None:
@@ -22,6 +22,7 @@ def keep() -> None:
     It is needed again in the next step, and each page that comes from the system anew is a fault.
     """
     if (tell := _glibc("mallopt")) is not None:
+        tell(ARENA_MAX, 1)  # other threads' heaps would be small, and given back
         tell(MMAP_THRESHOLD, 32 << 20)  # the highest
         tell(TRIM_THRESHOLD, (1 << 31) - 1)
 

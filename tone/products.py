@@ -32,6 +32,10 @@ def product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None =
     return output
 
 
-@cache
 def _splits() -> bool:
-    return not torch.cuda.is_available() and torch.get_num_threads() == 2 and torch.cpu._is_amx_tile_supported()
+    return torch.get_num_threads() == 2 and _multiplies_tiles()
+
+
+@cache
+def _multiplies_tiles() -> bool:
+    return not torch.cuda.is_available() and torch.cpu._is_amx_tile_supported()
