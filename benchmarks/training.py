@@ -1,6 +1,7 @@
 """Training speed: the stage's trainer beside a stock SFTTrainer, and both beside what the machine multiplies meanwhile.
 
-`python -m benchmarks.training` needs data/train.jsonl. Each run is a process of its own, so that its peak memory is its own.
+`python -m benchmarks.training` needs data/train.jsonl. Each run is a process of its own, so that its peak memory is its own. Those
+that are compared take turns, since a machine's speed changes from minute to minute; they are in memory together, some 11 GiB.
 """
 
 from tone.quiet import import_bitsandbytes, silence_libraries
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ from tone.tuning import model_for_training
 
 TUNINGS = ("lora", "qlora")
 TRAINERS = {"stock": "stock", "kept": "stock without gradient checkpointing", "ours": "ours"}
+STEP_DONE = "a step is done"
 WARM_UP = 2  # steps before the clock starts
 TOKENS = 130  # of an example, about
 
@@ -74,12 +77,12 @@ class Products:
 class Clock(TrainerCallback):
     """Counts the tokens, padding excluded, of the steps after the first few, and the seconds they take.
 
-    After each of these steps it samples the `products`, off the clock: a machine's speed changes from minute to minute.
+    After each of these steps it samples the `products`, off the clock; and after each step, `in_turns`, it waits to be told to go on.
     """
 
-    def __init__(self, collate: Any, products: Products):
-        self.collate, self.products, self.lengths = collate, products, []
-        self.started, self.sampling, self.seconds, self.steps = 0.0, 0.0, 0.0, 0
+    def __init__(self, collate: Any, products: Products, in_turns: bool):
+        self.collate, self.products, self.in_turns, self.lengths = collate, products, in_turns, []
+        self.resumed, self.seconds, self.steps = 0.0, 0.0, 0
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         batch = self.collate(examples)
@@ -88,13 +91,13 @@ class Clock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.steps += 1
-        end = now()
-        if self.steps == WARM_UP:
-            self.started = end
         if self.steps > WARM_UP:
-            self.seconds = end - self.started - self.sampling
+            self.seconds += now() - self.resumed
             self.products.sample()
-            self.sampling += now() - end
+        if self.in_turns:
+            print(STEP_DONE, flush=True)
+            sys.stdin.readline()
+        self.resumed = now()
 
     @property
     def tokens_per_second(self) -> float:
@@ -155,10 +158,12 @@ def joined(examples: Sequence[Example], count: int) -> list[Example]:
     ]
 
 
-def measure(params: Params, which: str, steps: int, examples: Sequence[Example], answers: int = 1) -> dict[str, float]:
+def measure(
+    params: Params, which: str, steps: int, examples: Sequence[Example], answers: int = 1, in_turns: bool = False
+) -> dict[str, float]:
     """Train for `steps` steps; tokens a second, their cost in GFLOP, and the process's peak memory.
 
-    With `answers` over 1 the examples are longer: so many answers in one.
+    With `answers` over 1 the examples are longer: so many answers in one. `in_turns` is for `side_by_side`.
     """
     tokenizer = load_tokenizer(params.base_model)
     examples = joined(examples, answers)
@@ -169,7 +174,7 @@ def measure(params: Params, which: str, steps: int, examples: Sequence[Example],
             "kept": partial(stock_trainer, gradient_checkpointing=False),
         }
         trainer = builds[which](params, examples, tokenizer, steps, Path(folder))
-        trainer.data_collator = clock = Clock(trainer.data_collator, Products(trainer.model, params))
+        trainer.data_collator = clock = Clock(trainer.data_collator, Products(trainer.model, params), in_turns)
         trainer.add_callback(clock)
         trainer.train()
     measured = {
@@ -225,16 +230,50 @@ def in_its_own_process(*arguments: str) -> dict[str, float]:
     return json.loads(output.splitlines()[-1])
 
 
+def side_by_side(tuning: str, steps: Mapping[str, int]) -> dict[str, dict[str, float]]:
+    """What each of the trainers comes to in so many `steps`; they take turns, two steps of ours at a time, one of the others."""
+    processes = {}
+    found: dict[str, dict[str, float]] = {}
+    with ExitStack() as stack:
+        for which, count in steps.items():
+            command = [sys.executable, "-m", "benchmarks.training", "--in-turns", "--measure", which]
+            command += ["-S", f"train.tuning={tuning}", "--steps", str(count)]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            processes[which] = stack.enter_context(process)
+            _next_step(process)
+        while len(found) < len(steps):
+            for which in steps:
+                for _ in range(2 if which == "ours" else 1):
+                    if which not in found:
+                        process = processes[which]
+                        assert process.stdin
+                        process.stdin.write("\n")
+                        process.stdin.flush()
+                        if printed := _next_step(process):
+                            found[which] = json.loads(printed)
+    return found
+
+
+def _next_step(process: subprocess.Popen[str]) -> str:
+    """Wait until the process has done a step, or has ended: then the last line that it printed."""
+    last = ""
+    assert process.stdout
+    for line in process.stdout:
+        if line.strip() == STEP_DONE:
+            return ""
+        last = line
+    if process.wait():
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return last
+
+
 def report(tunings: Sequence[str], steps: int) -> dict[str, float]:
     """Run all measurements, print a table, and return them under the names of benchmarks/results.json."""
     results: dict[str, float] = {}
     print("| tuning | trainer | tokens/s | to stock | share of the matmul rate | peak GiB |\n|---|---|---|---|---|---|")
     rates = []
     for tuning in tunings:
-        runs = {
-            which: in_its_own_process("--measure", which, "-S", f"train.tuning={tuning}", "--steps", str(count))
-            for which, count in (("stock", steps), ("kept", steps - 2), ("ours", 2 * steps))
-        }
+        runs = side_by_side(tuning, {"stock": steps, "kept": steps, "ours": 2 * steps})
         operations = runs["ours"]["gflop_per_token"]
         for which, run in runs.items():
             run["ratio"] = run["tokens_per_second"] / runs["stock"]["tokens_per_second"]
@@ -262,6 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description="Training speed.")
     parser.add_argument("--measure", choices=list(TRAINERS), help="one run, as JSON; default: all, as a table")
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--in-turns", action="store_true", help="with --measure: wait after each step for a line")
     parser.add_argument("--examples", type=int, help="train on the first so many; default: all")
     parser.add_argument("--answers", type=int, default=1, help="so many answers in one example")
     parser.add_argument(
@@ -271,7 +311,8 @@ def main() -> None:
     params = Params.model_validate(changed(load_params().model_dump(), options.changes))
     if options.measure:
         examples = read_examples("train")[: options.examples]
-        print(json.dumps(measure(params, options.measure, options.steps, examples, options.answers)))
+        run = measure(params, options.measure, options.steps, examples, options.answers, options.in_turns)
+        print(json.dumps(run))
     else:
         print(json.dumps(report(TUNINGS, options.steps), indent=2))
 
