@@ -58,10 +58,17 @@ def test_two_halves_have_the_loss_and_the_gradients_of_the_whole():
 
 
 def test_without_gradients_only_the_loss_is_computed():
+    weight = torch.nn.Parameter(torch.tensor(2.0))
+    learning = []
+
+    def loss() -> torch.Tensor:
+        learning.append((weight * 1).requires_grad)
+        return weight * 1
+
     with torch.no_grad():
-        weight = torch.nn.Parameter(torch.tensor(2.0))
-        value = halves.summed([lambda: weight * 1, lambda: weight * 2], [weight])
-    assert (value.item(), value.requires_grad) == (6.0, False)
+        assert halves.summed([loss, loss], [weight]) == 4
+    halves.summed([loss, loss], [weight]).backward()
+    assert (learning, weight.grad) == ([False, False, True, True], 2)
 
 
 def test_what_a_half_fails_with_is_raised_and_the_threads_go_on():

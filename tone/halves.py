@@ -35,7 +35,7 @@ def summed(losses: Sequence[Callable[[], torch.Tensor]], parameters: Sequence[to
 
     What the losses draw from torch's global generator would come in no certain order: they must not draw.
     """
-    total: torch.Tensor = _Sum.apply(losses, *parameters)
+    total: torch.Tensor = _Sum.apply(losses, torch.is_grad_enabled(), *parameters)
     return total
 
 
@@ -43,9 +43,9 @@ class _Sum(torch.autograd.Function):
     """The gradients are made along with the losses: each half's where its activations are."""
 
     @staticmethod
-    def forward(ctx: Any, losses: Sequence[Callable[[], torch.Tensor]], *parameters: torch.Tensor) -> torch.Tensor:
-        learning = any(ctx.needs_input_grad)
-
+    def forward(
+        ctx: Any, losses: Sequence[Callable[[], torch.Tensor]], learning: bool, *parameters: torch.Tensor
+    ) -> torch.Tensor:
         def run(loss: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
             with torch.set_grad_enabled(learning):
                 value = loss()
@@ -60,13 +60,13 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         torch._foreach_mul_(ctx.gradients, gradients[0])
-        return None, *ctx.gradients
+        return None, None, *ctx.gradients
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Two Python threads whose operators run on half of the `threads` each."""
-    pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(threads // 2,))
+    pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(max(1, threads // 2),))
     both = threading.Barrier(2)
     list(pool.map(lambda _: both.wait(), range(2)))
     torch.set_num_threads(threads)  # of this thread, and of those to come
