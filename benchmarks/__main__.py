@@ -1,4 +1,5 @@
-"""All that is measured of speed, one after the other: `make bench`, about ten minutes on 2 cores. Needs what `dvc repro` writes.
+"""All that is measured of speed, one after the other: `make bench`, about ten minutes on 2 cores and
+11 GiB of memory. Needs what `dvc repro` writes.
 
 Prints tables with ratios, and writes them to benchmarks/results.json, results.md and results.png. Nothing else should run
 beside it: two torch processes on two cores slow each other down tenfold.

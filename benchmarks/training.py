@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from tone.tuning import model_for_training
 
 TUNINGS = ("lora", "qlora")
 TRAINERS = {"stock": "stock", "kept": "stock without gradient checkpointing", "ours": "ours"}
+TURNS = ("stock", "kept", "ours", "ours")
 STEP_DONE = "a step is done"
 WARM_UP = 2  # steps before the clock starts
 TOKENS = 130  # of an example, about
@@ -231,7 +233,7 @@ def in_its_own_process(*arguments: str) -> dict[str, float]:
 
 
 def side_by_side(tuning: str, steps: Mapping[str, int]) -> dict[str, dict[str, float]]:
-    """What each of the trainers comes to in so many `steps`; they take turns, two steps of ours at a time, one of the others."""
+    """What each of the trainers comes to in so many `steps`, which they take in turns."""
     processes = {}
     found: dict[str, dict[str, float]] = {}
     with ExitStack() as stack:
@@ -240,24 +242,22 @@ def side_by_side(tuning: str, steps: Mapping[str, int]) -> dict[str, dict[str, f
             command += ["-S", f"train.tuning={tuning}", "--steps", str(count)]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             processes[which] = stack.enter_context(process)
-            _next_step(process)
-        while len(found) < len(steps):
-            for which in steps:
-                for _ in range(2 if which == "ours" else 1):
-                    if which not in found:
-                        process = processes[which]
-                        assert process.stdin
-                        process.stdin.write("\n")
-                        process.stdin.flush()
-                        if printed := _next_step(process):
-                            found[which] = json.loads(printed)
+            _step(process)
+        for which in cycle(TURNS):
+            if which not in found and (printed := _step(processes[which], "\n")):
+                found[which] = json.loads(printed)
+            if len(found) == len(steps):
+                break
     return found
 
 
-def _next_step(process: subprocess.Popen[str]) -> str:
-    """Wait until the process has done a step, or has ended: then the last line that it printed."""
-    last = ""
+def _step(process: subprocess.Popen[str], told: str = "") -> str:
+    """Tell the process to go on, and wait until it has done a step, or has ended: then the last line that it printed."""
+    assert process.stdin
     assert process.stdout
+    process.stdin.write(told)
+    process.stdin.flush()
+    last = ""
     for line in process.stdout:
         if line.strip() == STEP_DONE:
             return ""

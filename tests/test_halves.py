@@ -26,6 +26,13 @@ def batch() -> dict[str, torch.Tensor]:
     return {"input_ids": ids * own, "labels": labels, "attention_mask": own}
 
 
+@pytest.fixture
+def threads_put_back():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 def test_each_row_is_in_one_half_and_columns_that_are_all_padding_in_none():
     whole = batch()
     short, long = halves.by_length(whole, multiple=8)
@@ -103,6 +110,7 @@ def test_batches_are_divided_where_nothing_is_drawn_and_train_to_the_same_bytes(
     tiny_base,
     tmp_path,
     monkeypatch,
+    threads_put_back,
 ):
     params = params_with(tiny_base, **{"tuning": "lora", "epochs": 1} | changes)
     compute = params.compute.model_copy(update={"threads": 2, "dtype": dtype})
@@ -110,13 +118,12 @@ def test_batches_are_divided_where_nothing_is_drawn_and_train_to_the_same_bytes(
     times = []
     monkeypatch.setattr(objectives, "summed", lambda *given: times.append(1) or halves.summed(*given))
     runs = []
-    threads, tokenizer = torch.get_num_threads(), load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model)
     for run in range(2):
         model = model_for_training(params)
         history = train(params, model, tokenizer, tmp_path / str(run), "sft")
         weights = [weight.detach().clone() for weight in model.parameters() if weight.requires_grad]
         runs.append(([row["loss"] for row in history if "loss" in row], weights))
-    torch.set_num_threads(threads)
     assert bool(times) == divided
     (first, weights), (second, others) = runs
     assert first == second
