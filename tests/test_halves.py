@@ -50,7 +50,7 @@ def test_two_halves_have_the_loss_and_the_gradients_of_the_whole():
     base, tokens = model.get_base_model(), supervised_tokens(whole)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     for _ in range(2):
-        expected = answer_loss(base, whole, None)
+        expected = answer_loss(base, whole, tokens)
         expected_gradients = gradients(model, expected)
         with loaded(trained_layers(base.model)):
             parts = [partial(answer_loss, base, part, tokens) for part in halves.by_length(whole, 8)]

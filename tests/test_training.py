@@ -21,7 +21,7 @@ from tone.chat_format import IGNORED, supervised
 from tone.checkpoints import last_checkpoint
 from tone.errors import UserError
 from tone.files import seal, write_json
-from tone.loss import answer_loss
+from tone.loss import answer_loss, supervised_tokens
 from tone.objectives import AnswerTrainer, Task, make_trainer
 from tone.params import load_params
 from tone.rows import Example, Message, read_rows
@@ -75,7 +75,7 @@ def test_loss_and_gradients_equal_the_plain_implementation(targets, tiny_base, t
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)
     inputs = batch(tokenizer)
-    ours = answer_loss(base, inputs, None)
+    ours = answer_loss(base, inputs, supervised_tokens(inputs))
     ours_gradients = gradients(model, ours)
     make_plain(model)
     plain = model(**inputs).loss
@@ -89,7 +89,7 @@ def test_loss_and_gradients_equal_the_plain_implementation(targets, tiny_base, t
 def test_the_loss_of_a_head_that_trains_is_the_plain_one_too(tiny_base, tokenizer):
     model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
     inputs = batch(tokenizer)
-    ours, plain = answer_loss(model, inputs, None), model(**inputs).loss
+    ours, plain = answer_loss(model, inputs, supervised_tokens(inputs)), model(**inputs).loss
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
     (gradient,) = torch.autograd.grad(ours, [model.lm_head.weight])
     torch.testing.assert_close(gradient, *torch.autograd.grad(plain, [model.lm_head.weight]), rtol=1e-4, atol=1e-6)

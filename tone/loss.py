@@ -51,10 +51,13 @@ def token_losses(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Ten
     return torch.cat(losses)
 
 
-def answer_loss(
-    model: PreTrainedModel, inputs: dict[str, torch.Tensor], tokens: torch.Tensor | int | None
-) -> torch.Tensor:
-    """Cross-entropy of the supervised tokens, summed and divided by `tokens` (default: their number).
+def supervised_tokens(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """How many tokens of the batch are predicted."""
+    return (inputs["labels"][:, 1:] != IGNORED).sum()
+
+
+def answer_loss(model: PreTrainedModel, inputs: dict[str, torch.Tensor], tokens: torch.Tensor | int) -> torch.Tensor:
+    """Cross-entropy of the supervised tokens, summed and divided by `tokens`.
 
     `inputs` holds `input_ids` and `labels`, each (batch, length), padded on the right: under causal attention no mask is
     needed then. Logits are computed for the positions that predict a supervised token only: with SmolLM2 the head is a
@@ -69,9 +72,4 @@ def answer_loss(
         total = _FrozenHeadLoss.apply(hidden.to(head.weight.dtype), head.weight, targets)
     else:
         total = cross_entropy(head(hidden).float(), targets, reduction="sum")
-    return total / (predicting.sum() if tokens is None else tokens)
-
-
-def supervised_tokens(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """How many tokens of the batch are predicted."""
-    return (inputs["labels"][:, 1:] != IGNORED).sum()
+    return total / tokens

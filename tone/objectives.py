@@ -63,18 +63,19 @@ class AnswerTrainer(SFTTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
 
-        def loss(part: dict[str, Any], tokens: torch.Tensor | int | None) -> torch.Tensor:
+        tokens = supervised_tokens(inputs) if num_items_in_batch is None else num_items_in_batch
+
+        def loss(part: dict[str, Any]) -> torch.Tensor:
             with self.accelerator.autocast():  # which the wrapper's forward pass would do
                 return answer_loss(base, part, tokens)
 
         layers = trained_layers(base.model)
         if not self._divisible(base, layers, inputs):
-            return loss(inputs, num_items_in_batch)
-        tokens = supervised_tokens(inputs) if num_items_in_batch is None else num_items_in_batch
+            return loss(inputs)
         parts = by_length(inputs, MULTIPLE)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         with loaded(layers):
-            return summed([partial(loss, part, tokens) for part in parts], trained)
+            return summed([partial(loss, part) for part in parts], trained)
 
     def _divisible(self, base: Any, layers: Sequence[TrainedLayer], inputs: dict[str, Any]) -> bool:
         """Whether two halves of the batch can be computed side by side: the same sum, sooner."""
