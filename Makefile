@@ -23,16 +23,16 @@ bench: .venv/ready
 	@python -m benchmarks
 
 sweep: .venv/ready
-	@python -m tone.sweep $(RANKS)
+	@python -m scripts.sweep $(RANKS)
 
 compare: .venv/ready
-	@python -m benchmarks.compare $(METHODS)
+	@python -m scripts.compare_methods $(METHODS)
 
 remote: .venv/ready
-	@python -m tone.remote "$(URL)" $(if $(ENDPOINT),--endpoint "$(ENDPOINT)")
+	@python -m scripts.remote "$(URL)" $(if $(ENDPOINT),--endpoint "$(ENDPOINT)")
 
 verify: .venv/ready
-	@python -m tone.verify
+	@python -m scripts.verify
 
 # uv takes a quarter of pip's time. What PIP_* say it is told; what pip.conf says (a mirror, a certificate) it doesn't know, and
 # where it fails pip installs.

@@ -5,7 +5,7 @@ Prints tables with ratios, and writes them to benchmarks/results.json, results.m
 beside it: two torch processes on two cores slow each other down tenfold.
 """
 
-from tone.quiet import silence_libraries
+from tonetune.core.startup import silence_libraries
 
 silence_libraries()
 
@@ -21,10 +21,9 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 from benchmarks import device, generation, merging, startup, training
-from tone.errors import run
-from tone.files import replacing
-from tone.params import load_params
-from tone.timing import stage_times
+from tonetune.core.command import run, stage_times
+from tonetune.core.files import replacing
+from tonetune.core.params import load_params
 
 STEPS = 6
 FOLDER = Path("benchmarks")

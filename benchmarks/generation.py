@@ -3,7 +3,7 @@
 `python -m benchmarks.generation` (three minutes on 2 cores) needs `data/`, which `dvc repro split` writes.
 """
 
-from tone.quiet import import_bitsandbytes, silence_libraries
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
 
 silence_libraries()
 import_bitsandbytes()
@@ -15,16 +15,17 @@ import torch
 from transformers import PreTrainedModel
 
 from benchmarks.device import now, peak_gib
-from tone.base import load_base, load_tokenizer
-from tone.chat import Conversation
-from tone.chat_format import answer_ids, prompt_ids
-from tone.errors import run
-from tone.generation import Sampling, answer_seed, generate_ids, likelihood
-from tone.params import load_params
-from tone.persona import load_persona
-from tone.rows import Example, read_rows
-from tone.splitting import BASICS
-from tone.systems import with_shots
+from tonetune.conversation import Conversation
+from tonetune.core.command import run
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.rows import BASICS, Example, read_rows
+from tonetune.evaluation.systems import with_shots
+from tonetune.generation.generate import generate_ids
+from tonetune.generation.likelihood import likelihood
+from tonetune.generation.sampling import Sampling, answer_seed
+from tonetune.model.base import load_base, load_tokenizer
+from tonetune.model.chat_template import answer_ids, prompt_ids
 
 SINGLE = 4  # prompts that are answered one at a time
 

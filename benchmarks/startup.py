@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tone.errors import run
+from tonetune.core.command import run
 
 HEAVIEST = 5
 LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s*([\w.]+)")
@@ -54,7 +54,7 @@ def measure() -> dict[str, float]:
     """Seconds by name: `startup_<stage>`, `startup_chat_help` and, if no stage has to run, `startup_repro`."""
     stages = sorted(path.stem for path in Path("stages").glob("[a-z]*.py"))
     found = {f"startup_{stage}": value for stage, value in table(stages).items()}
-    found["startup_chat_help"] = seconds(sys.executable, "-m", "tone.chat", "--help")
+    found["startup_chat_help"] = seconds(sys.executable, "-m", "scripts.chat", "--help")
     print(f"{'chat --help':16} {found['startup_chat_help']:6.2f} s")
     if nothing_to_do():
         found["startup_repro"] = seconds("dvc", "repro")

@@ -60,10 +60,10 @@ def bare(url: str) -> float:
 
 def teacher(url: str) -> float:
     """Seconds of the live teacher."""
-    from tone.params import load_params
-    from tone.rows import Message
-    from tone.teacher.live import ask
-    from tone.teacher.requests import Request
+    from tonetune.core.params import load_params
+    from tonetune.core.rows import Message
+    from tonetune.teacher.endpoint.live import ask
+    from tonetune.teacher.endpoint.request import Request
 
     settings = load_params().teacher.model_copy(
         update={

@@ -4,7 +4,7 @@
 that are compared take turns, since a machine's speed changes from minute to minute; they are in memory together, some 11 GiB.
 """
 
-from tone.quiet import import_bitsandbytes, silence_libraries
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
 
 silence_libraries()
 import_bitsandbytes()
@@ -29,14 +29,14 @@ from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from benchmarks.device import now, peak_gib
-from tone.adapter import load_quantised
-from tone.base import compute_dtype, load_tokenizer
-from tone.chat_format import IGNORED, supervised
-from tone.experiments import changed
-from tone.objectives import Task, make_trainer
-from tone.params import Params, load_params
-from tone.rows import Example, Message, read_examples
-from tone.tuning import model_for_training
+from tonetune.adapter import load_quantised
+from tonetune.core.params import Params, load_params
+from tonetune.core.rows import Example, Message, read_examples
+from tonetune.experiments import changed
+from tonetune.model.base import compute_dtype, load_tokenizer
+from tonetune.training.encode import IGNORED, supervised
+from tonetune.training.trainers import Task, make_trainer
+from tonetune.training.tuning import model_for_training
 
 TUNINGS = ("lora", "qlora")
 TRAINERS = {"stock": "stock", "kept": "stock without gradient checkpointing", "ours": "ours"}

@@ -2,18 +2,19 @@
 
 import sys
 
-from tone.errors import UserError, run
-from tone.params import load_params
-from tone.persona import load_persona
-from tone.rows import Question, read_rows, write_dropped, write_rows
-from tone.teacher.pairs import collect_answers
-from tone.teacher.requests import Asking
-from tone.teacher.teachers import make_teacher
+from tonetune.core.command import run
+from tonetune.core.errors import UserError
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.rows import Question, read_rows, write_dropped, write_rows
+from tonetune.teacher.answers import collect_answers
+from tonetune.teacher.prompts import TeacherPrompts
+from tonetune.teacher.teacher import make_teacher
 
 
 def main() -> None:
     params = load_params()
-    asking = Asking(params, load_persona(params.persona))
+    asking = TeacherPrompts(params, load_persona(params.persona))
     teacher = make_teacher(params)
     questions = read_rows("data/questions.jsonl", Question)
 

@@ -1,17 +1,17 @@
 """Let the untuned base answer training questions: how it writes is among what the tone classifiers must tell apart."""
 
-from tone.quiet import silence_libraries
+from tonetune.core.startup import silence_libraries
 
 silence_libraries()
 
-from tone.base import load_base, load_tokenizer
-from tone.base_answers import BASE_ANSWERS, BaseAnswer
-from tone.chat_format import prompt_ids
-from tone.errors import run
-from tone.generation import Sampling, answer_seed, generate
-from tone.params import load_params
-from tone.rows import read_examples, write_rows
-from tone.splitting import halves
+from tonetune.core.command import run
+from tonetune.core.params import load_params
+from tonetune.core.rows import BASE_ANSWERS, BaseAnswer, read_examples, write_rows
+from tonetune.data.split import classifier_halves
+from tonetune.generation.generate import generate
+from tonetune.generation.sampling import Sampling, answer_seed
+from tonetune.model.base import load_base, load_tokenizer
+from tonetune.model.chat_template import prompt_ids
 
 BATCH_TOKENS = 16384
 
@@ -19,7 +19,7 @@ BATCH_TOKENS = 16384
 def main() -> None:
     params = load_params()
     settings = params.base_answers
-    asked = [example for half in halves(read_examples("train")) for example in half[: settings.questions]]
+    asked = [example for half in classifier_halves(read_examples("train")) for example in half[: settings.questions]]
     tokenizer = load_tokenizer(params.base_model)
     texts = generate(
         load_base(params.base_model, params.compute),

@@ -1,6 +1,6 @@
 """Answer the test questions with every system but the tuned one, and score the controls whose scores are known beforehand."""
 
-from tone.quiet import import_bitsandbytes, silence_libraries
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
 
 silence_libraries()
 import_bitsandbytes()
@@ -10,30 +10,29 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tone.base import load_base, load_tokenizer
-from tone.bounds import broken_bounds
-from tone.controls import control_answers
-from tone.errors import UserError, run
-from tone.files import write_json
-from tone.params import load_params
-from tone.persona import load_persona
-from tone.probes import predict_neutral, run_probes
-from tone.rivals import rival
-from tone.rounds import Asking, in_rounds
-from tone.rows import Example, Message, read_examples, write_rows
-from tone.scoring import Scorer
-from tone.splitting import BASICS
-from tone.systems import (
-    Contest,
-    Contestant,
+from tonetune.core.command import run
+from tonetune.core.errors import UserError
+from tonetune.core.files import write_json
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.rows import BASICS, Example, Message, read_examples, write_rows
+from tonetune.core.tables import write_measures
+from tonetune.evaluation.controls import broken_bounds, control_answers
+from tonetune.evaluation.lockstep import Dialogue, run_in_lockstep
+from tonetune.evaluation.probes import predict_neutral, run_probes
+from tonetune.evaluation.rivals import rival
+from tonetune.evaluation.systems import (
+    Responder,
+    TestSet,
     as_told,
     best_prompt,
-    local_contestant,
+    local_responder,
     mean_scores,
     score_answers,
     with_shots,
 )
-from tone.tables import write_measures
+from tonetune.model.base import load_base, load_tokenizer
+from tonetune.scoring.scorer import Scorer
 
 
 def main() -> None:
@@ -44,15 +43,15 @@ def main() -> None:
     tokenizer = load_tokenizer(params.base_model)
     model = load_base(params.base_model, params.compute)
     scorer = Scorer(params, model, tokenizer)
-    contest = Contest(test, scorer, params)
+    contest = TestSet(test, scorer, params)
     shots = [example for example in train if example.category != BASICS][: settings.fewshot]
     wordings = [wording.replace("{system}", persona.system) for wording in settings.prompts]
 
     shown = partial(with_shots, shots=shots)
 
     def prompted(
-        name: str, contestant: Contestant, ask: Callable[[Example, str], list[Message]]
-    ) -> Asking[dict[str, float]]:
+        name: str, contestant: Responder, ask: Callable[[Example, str], list[Message]]
+    ) -> Dialogue[dict[str, float]]:
         """The contestant told who to be, in the wording that scores best on validation questions."""
         questions = validation[: settings.prompt_questions]
         candidates = [[ask(example, wording) for example in questions] for wording in wordings]
@@ -62,7 +61,7 @@ def main() -> None:
         return entered | {"prompt": best + 1}
 
     # The base as it is, told who to be, and told with examples as a dialogue; with the probes of what tuning may cost.
-    base = local_contestant(model, tokenizer, settings)
+    base = local_responder(model, tokenizer, settings)
     askings = [
         contest.enter("base", base, [example.prompt for example in test]),
         prompted("base_prompted", base, as_told),
@@ -70,7 +69,7 @@ def main() -> None:
         run_probes(scorer, params.system_prompt, params.seed),
         run_probes(scorer, persona.system, params.seed),
     ]
-    *entered, probed, probed_told = in_rounds(base.answer, askings, "base")
+    *entered, probed, probed_told = run_in_lockstep(base.answer, askings, "base")
     metrics: dict[str, Any] = dict(zip(("base", "base_prompted", "base_fewshot"), entered, strict=True))
     neutral = predict_neutral(model, tokenizer, settings.forward_tokens)
     retention = {"base": probed | neutral, "base_prompted": probed_told}
@@ -84,7 +83,7 @@ def main() -> None:
                 prompted(f"{label} prompted", contestant, as_told),
                 prompted(f"{label} fewshot", contestant, shown),
             ]
-            named = dict(zip(("prompted", "fewshot"), in_rounds(contestant.answer, both, label), strict=True))
+            named = dict(zip(("prompted", "fewshot"), run_in_lockstep(contestant.answer, both, label), strict=True))
             metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = named
         except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
             del contest.generations[before:]

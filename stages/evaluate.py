@@ -1,54 +1,35 @@
 """Answer the test questions with the tuned model, score the answers, and set them beside the baselines'."""
 
-from tone.quiet import import_bitsandbytes, silence_libraries
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
 
 silence_libraries()
 import_bitsandbytes()
 
-from tone.adapter import load_tuned
-from tone.base import load_base, load_tokenizer
-from tone.bounds import CEILING_CONTROL
-from tone.classifier import labelled
-from tone.comparison import Comparison, Interval, compare, intervals, write_rows_of
-from tone.errors import run
-from tone.files import read_json, replacing, write_json
-from tone.judge import judge
-from tone.originality import originality
-from tone.params import load_params
-from tone.persona import load_persona
-from tone.probes import predict_neutral, run_probes
-from tone.report import Evaluation, calibration, flat, report_page
-from tone.report.lineup import lineup
-from tone.report.ranks import ranked
-from tone.rounds import in_rounds
-from tone.rows import Answer, read_examples, read_rows, write_rows
-from tone.samples import samples_page
-from tone.scoring import Scorer
-from tone.systems import Contest, Generation, local_contestant
-from tone.tables import read_measures, write_measures, write_table
+from tonetune.adapter import load_tuned
+from tonetune.core.command import run
+from tonetune.core.files import read_json, replacing, write_json
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.pipeline import stage
+from tonetune.core.rows import Answer, Generation, read_examples, read_rows, write_rows
+from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
+from tonetune.evaluation.controls import CEILING_CONTROL
+from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.lockstep import run_in_lockstep
+from tonetune.evaluation.probes import predict_neutral, run_probes
+from tonetune.evaluation.systems import TestSet, local_responder
+from tonetune.model.base import load_base, load_tokenizer
+from tonetune.report.best_and_worst import ranked
+from tonetune.report.judge import judge
+from tonetune.report.originality import originality
+from tonetune.report.page import Evaluation, calibration, flat, report_page
+from tonetune.report.samples import samples_page
+from tonetune.report.statistics import Comparison, Interval, compare, intervals
+from tonetune.scoring.scorer import Scorer
+from tonetune.scoring.tone_classifier import labelled
 
 TUNED = "tuned"
 SHOWN = ("base", "base_prompted", TUNED, "teacher_persona")
-# What the report shows of params.yaml; dvc.yaml lists them, so the page is never older than a value on it.
-REPORTED = (
-    "seed",
-    "persona",
-    "base_model",
-    "system_prompt",
-    "compute.threads",
-    "compute.dtype",
-    "compute.attention",
-    "questions.per_prompt",
-    "questions.exchanges",
-    "split.validation",
-    "split.test",
-    "split.train_size",
-    "base_answers",
-    "tone_classifier",
-    "scorers",
-    "train",
-    "evaluate",
-)
 
 
 def main() -> None:
@@ -62,14 +43,14 @@ def main() -> None:
     tokenizer = load_tokenizer(params.base_model)
     scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
     tuned = load_tuned(params.base_model, params.compute, "models/adapter")
-    contest = Contest(test, scorer, params)
-    contestant = local_contestant(tuned, tokenizer, params.evaluate)
+    contest = TestSet(test, scorer, params)
+    contestant = local_responder(tuned, tokenizer, params.evaluate)
     # Beside the test questions the probes of what tuning may have cost: the tone dropped on request or in another form.
     askings = [
         contest.enter(TUNED, contestant, [example.prompt for example in test]),
         run_probes(scorer, params.system_prompt, params.seed),
     ]
-    metrics, retention[TUNED] = in_rounds(contestant.answer, askings, TUNED)
+    metrics, retention[TUNED] = run_in_lockstep(contestant.answer, askings, TUNED)
     # And neutral English forgotten.
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
 
@@ -106,7 +87,7 @@ def main() -> None:
     page = report_page(
         Evaluation(
             persona=persona,
-            params=flat(params.model_dump(), REPORTED),
+            params=flat(params.model_dump(), stage("evaluate").params),
             tuned=TUNED,
             lineup=entered,
             examples=test,

@@ -1,17 +1,17 @@
 """Ask the teacher for the questions of each prompt."""
 
-from tone.errors import run
-from tone.params import load_params
-from tone.persona import load_exchanges, load_persona
-from tone.rows import write_rows
-from tone.teacher.requests import Asking
-from tone.teacher.rounds import collect_questions
-from tone.teacher.teachers import make_teacher
+from tonetune.core.command import run
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_exchanges, load_persona
+from tonetune.core.rows import write_rows
+from tonetune.teacher.prompts import TeacherPrompts
+from tonetune.teacher.questions import collect_questions
+from tonetune.teacher.teacher import make_teacher
 
 
 def main() -> None:
     params = load_params()
-    asking = Asking(params, load_persona(params.persona))
+    asking = TeacherPrompts(params, load_persona(params.persona))
     teacher = make_teacher(params)
 
     expected = len(asking.prompts) * 2

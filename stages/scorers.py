@@ -1,6 +1,6 @@
 """Fit what the scores need: relevance, fluency and the reporting tone classifier. Evaluation only applies them."""
 
-from tone.quiet import import_bitsandbytes, silence_libraries
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
 
 silence_libraries()
 import_bitsandbytes()
@@ -14,25 +14,26 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tone.base import compute_dtype, load_base, load_tokenizer
-from tone.base_answers import base_answers_to
-from tone.classifier import calibrate, calibration_error, labelled, negatives, refuse_chance
-from tone.controls import shuffle_words, slip_words
-from tone.errors import run
-from tone.files import write_json
-from tone.fitted import save_fitted
-from tone.fluency import fit_word_order, fluency
-from tone.hidden_states import HiddenStates
-from tone.matter import check_matter, nearest_training
-from tone.others import other_personas_answers
-from tone.params import load_params
-from tone.persona import load_persona
-from tone.quality import enforce
-from tone.relevance import Relevance, calibrate_relevance, fit_words
-from tone.rows import read_examples
-from tone.sentence_model import SENTENCE_ADAPTER, Embedder, tune
-from tone.splitting import BASICS, halves
-from tone.tables import write_table
+from tonetune.core.command import run
+from tonetune.core.files import write_json
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.rows import BASICS, base_answers_to, read_examples
+from tonetune.core.tables import write_table
+from tonetune.data.quality import enforce
+from tonetune.data.semantic_checks import check_matter, nearest_training
+from tonetune.data.split import classifier_halves
+from tonetune.model.base import compute_dtype, load_base, load_tokenizer
+from tonetune.scoring.calibration import calibrate, calibration_error, refuse_chance
+from tonetune.scoring.corruptions import shuffle_words, slip_words
+from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
+from tonetune.scoring.embedder_tuning import tune_embedder
+from tonetune.scoring.fluency import fit_word_order, fluency
+from tonetune.scoring.hidden_states import HiddenStates
+from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
+from tonetune.scoring.sklearn_files import save_fitted
+from tonetune.scoring.tone_classifier import labelled, negatives
+from tonetune.teacher.other_personas import other_personas_answers
 
 
 def auc(high: np.ndarray, low: np.ndarray) -> float:
@@ -67,7 +68,9 @@ def main() -> None:
     asked_about = [example for example in train if example.category != BASICS]
     scratch = tempfile.TemporaryDirectory()
     adapter = Path(scratch.name) / SENTENCE_ADAPTER
-    tune(embed, asked_about, settings.sentence_epochs, params.seed, adapter, compute_dtype(params.compute.dtype))
+    tune_embedder(
+        embed, asked_about, settings.sentence_epochs, params.seed, adapter, compute_dtype(params.compute.dtype)
+    )
     questions = [example.question for example in asked_about]
     words = fit_words([*questions, *train_texts])
     pairs = embed(questions), embed([example.answer for example in asked_about])
@@ -78,7 +81,7 @@ def main() -> None:
     word_order = fit_word_order(train_texts, validation_texts, states, params.seed)
 
     # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
-    _, own = halves(train)
+    _, own = classifier_halves(train)
     texts, labels = labelled(own)
     others = [*other_personas_answers(params, own), *base_answers_to(own)]
     negative = negatives(own, others, persona.catchphrases, params.seed)

@@ -3,14 +3,15 @@
 from collections import defaultdict
 from typing import get_args
 
-from tone.errors import UserError, run
-from tone.files import write_json
-from tone.near_duplicates import near_pairs
-from tone.params import load_params
-from tone.quality import check_quality, enforce
-from tone.rows import Answer, Example, Message, Question, Style, read_dropped, read_rows, write_rows
-from tone.splitting import assign_sides, training_order
-from tone.tables import write_table
+from tonetune.core.command import run
+from tonetune.core.errors import UserError
+from tonetune.core.files import write_json
+from tonetune.core.params import load_params
+from tonetune.core.rows import Answer, Example, Message, Question, Style, read_dropped, read_rows, write_rows
+from tonetune.core.tables import write_table
+from tonetune.data.near_duplicates import near_pairs
+from tonetune.data.quality import check_quality, enforce
+from tonetune.data.split import assign_sides, training_order
 
 
 def main() -> None:

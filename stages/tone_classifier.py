@@ -3,18 +3,18 @@
 import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from tone.base_answers import base_answers_to
-from tone.classifier import calibrate, calibration_error, fit_classifier, labelled, negatives, refuse_chance
-from tone.errors import run
-from tone.files import write_json
-from tone.fitted import save_fitted
-from tone.leak_probes import leak_probes, telling_words
-from tone.others import other_personas_answers
-from tone.params import load_params
-from tone.persona import load_persona
-from tone.rows import read_examples
-from tone.splitting import halves
-from tone.tables import write_table
+from tonetune.core.command import run
+from tonetune.core.files import write_json
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.rows import base_answers_to, read_examples
+from tonetune.core.tables import write_table
+from tonetune.data.split import classifier_halves
+from tonetune.scoring.calibration import calibrate, calibration_error, refuse_chance
+from tonetune.scoring.leak_probes import leak_probes, telling_words
+from tonetune.scoring.sklearn_files import save_fitted
+from tonetune.scoring.tone_classifier import fit_classifier, labelled, negatives
+from tonetune.teacher.other_personas import other_personas_answers
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
 
     # Fit on this classifier's half of the questions; the other half is the reporting classifier's.
-    own, _ = halves(train)
+    own, _ = classifier_halves(train)
     texts, labels = labelled(own)
     not_persona = [*other_personas_answers(params, own), *base_answers_to(own)]
     others = negatives(own, not_persona, persona.catchphrases, params.seed)

@@ -1,6 +1,6 @@
 """Fine-tune the base model on the training split; keep what validates best."""
 
-from tone.quiet import import_bitsandbytes, silence_libraries
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
 
 silence_libraries()
 import_bitsandbytes()
@@ -14,31 +14,31 @@ from typing import Any
 from peft import PeftModel
 from transformers import Trainer
 
-from tone.adapter import save_tuned
-from tone.base import compute_dtype, load_base, load_tokenizer
-from tone.checkpoints import last_checkpoint, prune_checkpoints, state_at_the_end
-from tone.errors import UserError, run
-from tone.files import cache_dir, content_key, locked, write_json
-from tone.launch import launch, processes, rank
-from tone.objectives import Task, make_trainer
-from tone.params import load_params
-from tone.peft_files import save_peft
-from tone.persona import load_persona
-from tone.splits import load_splits
-from tone.splitting import BASICS
-from tone.tables import write_table
-from tone.tuning import model_for_training
+from tonetune.adapter import save_tuned
+from tonetune.core.command import run
+from tonetune.core.errors import UserError
+from tonetune.core.files import cache_dir, content_key, locked, write_json
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.pipeline import stage
+from tonetune.core.rows import BASICS, read_examples
+from tonetune.core.tables import write_table
+from tonetune.model.base import compute_dtype, load_base, load_tokenizer
+from tonetune.model.peft_format import save_peft
+from tonetune.training.checkpoints import last_checkpoint, prune_checkpoints, state_at_the_end
+from tonetune.training.launch import launch, processes, rank
+from tonetune.training.trainers import Task, make_trainer
+from tonetune.training.tuning import model_for_training
 
-INPUTS = ["data/train.jsonl", "data/validation.jsonl"]
+DATA = ("data/train.jsonl", "data/validation.jsonl")
 REWARDS = ("models/tone_classifier", "models/scorers")  # of grpo
-CODE = ("stages/train_qlora.py", "tone/*.py", "measures/*/*.py")
 
 
 def main() -> None:
     params = load_params()
     settings = params.train
     launch(settings, "stages.train_qlora")
-    train, validation = load_splits(("train", "validation")).values()
+    train, validation = (read_examples(side) for side in ("train", "validation"))
     # What it is and what it declines are few examples, and must not be lost among the others.
     train = [row for row in train for _ in range(settings.basics_times if row.category == BASICS else 1)]
 
@@ -46,9 +46,8 @@ def main() -> None:
     grpo = "grpo" in settings.phases
     rewarded_by = sorted(path for folder in REWARDS if grpo for path in Path(folder).rglob("*") if path.is_file())
     launched_by = [settings.launch_config] if settings.launch == "accelerate" else []
-    code = sorted(str(path) for pattern in CODE for path in Path().glob(pattern))
     key = content_key(
-        [*INPUTS, *code, *rewarded_by, *launched_by],
+        [*DATA, *stage("train_qlora").code, *rewarded_by, *launched_by],
         settings.model_dump(),
         params.seed,
         params.base_model,
@@ -70,7 +69,7 @@ def main() -> None:
             save_peft(model, untrained, params.base_model)
     rewards = None
     if grpo:
-        from tone.scoring import Scorer
+        from tonetune.scoring.scorer import Scorer
 
         scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
         rewards = lambda questions, answers: scorer(questions, answers).joint  # noqa: E731

@@ -14,8 +14,8 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.test_live_teacher import digest_of, make_requests, make_settings
-from tone.teacher.live import ask
-from tone.teacher.store import Store
+from tonetune.teacher.endpoint.live import ask
+from tonetune.teacher.endpoint.store import Store
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 def once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
     """A folder that the first of pytest's workers to need it builds, for all of them."""
-    from tone.files import locked
+    from tonetune.core.files import locked
 
     workers = tmp_path_factory.getbasetemp()
     folder = (workers.parent if "PYTEST_XDIST_WORKER" in os.environ else workers) / name
@@ -64,8 +64,8 @@ def once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[P
 @pytest.fixture(scope="session")
 def tokenizer_folder():
     """The default base, dequantised once into the repo's own cache."""
-    from tone.base import base_folder
-    from tone.params import load_params
+    from tonetune.core.params import load_params
+    from tonetune.model.base import base_folder
 
     return base_folder(load_params(ROOT / "params.yaml").base_model).resolve()
 
@@ -81,8 +81,8 @@ def make_base(folder: Path) -> Path:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from tone.base import base_folder
-    from tone.params import load_params
+    from tonetune.core.params import load_params
+    from tonetune.model.base import base_folder
 
     torch.manual_seed(0)
     config = LlamaConfig(

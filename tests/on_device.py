@@ -9,12 +9,14 @@ import tempfile
 from pathlib import Path
 
 from tests.test_tunings import EXAMPLES, TUNINGS, params_with, train
-from tone.adapter import load_tuned, save_tuned
-from tone.base import load_tokenizer
-from tone.chat_format import answer_ids, prompt_ids
-from tone.generation import Sampling, generate_ids, likelihood
-from tone.hidden_states import HiddenStates
-from tone.tuning import model_for_training
+from tonetune.adapter import load_tuned, save_tuned
+from tonetune.generation.generate import generate_ids
+from tonetune.generation.likelihood import likelihood
+from tonetune.generation.sampling import Sampling
+from tonetune.model.base import load_tokenizer
+from tonetune.model.chat_template import answer_ids, prompt_ids
+from tonetune.scoring.hidden_states import HiddenStates
+from tonetune.training.tuning import model_for_training
 
 WAYS = [
     ("sft", "full"),

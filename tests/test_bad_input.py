@@ -9,7 +9,7 @@ import gguf
 import pytest
 
 from tests.conftest import copied
-from tone.recordings import recordings_path
+from tonetune.teacher.recordings import recordings_path
 
 OUTPUTS = ("data/questions.jsonl", "data/answers.jsonl", "data/train.jsonl", "models/adapter/adapter_config.json")
 
@@ -203,8 +203,8 @@ def test_a_mistake_gets_a_clear_error_and_loses_nothing(case, workspace):
     ],
 )
 def test_a_base_model_that_is_not_there_is_an_error_that_says_what_is(name, says):
-    from tone.errors import UserError
-    from tone.locate import locate
+    from tonetune.core.errors import UserError
+    from tonetune.model.locate import locate
 
     with pytest.raises(UserError) as error:
         locate(name, "base_model")
@@ -213,9 +213,9 @@ def test_a_base_model_that_is_not_there_is_an_error_that_says_what_is(name, says
 
 
 def test_an_adapter_made_for_another_base_is_refused(tiny_workspace):
-    from tone.adapter import load_tuned
-    from tone.errors import UserError
-    from tone.params import load_params
+    from tonetune.adapter import load_tuned
+    from tonetune.core.errors import UserError
+    from tonetune.core.params import load_params
 
     with pytest.raises(UserError, match=r"made for 'path:.*not for base_model: 'hub:a/b@c'"):
         load_tuned("hub:a/b@c", load_params().compute, tiny_workspace.root / "models/adapter")
@@ -242,8 +242,8 @@ def test_an_output_that_is_cut_short_is_named_by_the_stage_that_reads_it(name, t
 
 
 def test_a_broken_gguf_file_is_named(tmp_path):
-    from tone.base import dequantised
-    from tone.errors import UserError
+    from tonetune.core.errors import UserError
+    from tonetune.model.gguf import dequantised
 
     reader = gguf.GGUFReader
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(64))

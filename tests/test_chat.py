@@ -13,15 +13,17 @@ from peft import LoraConfig, get_peft_model
 from ruamel.yaml import YAML
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from tone.adapter import save_tuned
-from tone.base import load_base
-from tone.chat import Conversation, as_text, load, main
-from tone.chat_format import prompt_ids
-from tone.errors import run
-from tone.generation import Sampling, generate
-from tone.params import Params, load_params
-from tone.persona import load_persona
-from tone.rows import Message
+from scripts.chat import load, main
+from tonetune.adapter import save_tuned
+from tonetune.conversation import Conversation, as_text
+from tonetune.core.command import run
+from tonetune.core.params import Params, load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.rows import Message
+from tonetune.generation.generate import generate
+from tonetune.generation.sampling import Sampling
+from tonetune.model.base import load_base
+from tonetune.model.chat_template import prompt_ids
 
 REPO = Path(__file__).parents[1]
 WINDOW = 192
@@ -297,8 +299,8 @@ def test_text_that_is_not_utf8_is_asked_all_the_same(tuned: Conversation) -> Non
 def test_help_and_mistyped_options_do_not_wait_for_torch() -> None:
     code = """if True:
         import sys
-        from tone.chat import main
-        from tone.errors import run
+        from scripts.chat import main
+        from tonetune.core.command import run
         try:
             run(main)
         finally:
@@ -311,7 +313,7 @@ def test_help_and_mistyped_options_do_not_wait_for_torch() -> None:
 
 
 def test_the_command_shows_nothing_but_disclosure_and_answer(params: Params) -> None:
-    command = [sys.executable, "-m", "tone.chat", "--temperature", "0", QUESTION]
+    command = [sys.executable, "-m", "scripts.chat", "--temperature", "0", QUESTION]
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(REPO)})
     assert (done.returncode, done.stderr) == (0, load_persona(params.persona).disclosure + "\n")
     assert done.stdout.strip()

@@ -5,7 +5,10 @@ import csv
 import numpy as np
 import pytest
 
-from tone.comparison import (
+from tonetune.core.errors import UserError
+from tonetune.core.rows import Generation
+from tonetune.core.tables import write_rows_of
+from tonetune.report.statistics import (
     UNDECIDED,
     Comparison,
     compare,
@@ -15,10 +18,7 @@ from tone.comparison import (
     paired_p,
     question_means,
     simultaneous_level,
-    write_rows_of,
 )
-from tone.errors import UserError
-from tone.systems import Generation
 
 
 def answers(system: str, scores, seed: int = 1) -> list[Generation]:

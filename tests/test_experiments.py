@@ -12,10 +12,10 @@ import numpy as np
 import psutil
 import pytest
 
+from scripts.verify import compare_runs
 from tests.conftest import Workspace, copied, in_background, make, ran, wait_for
-from tone.comparison import teacher_perplexity
-from tone.systems import Generation
-from tone.verify import compare
+from tonetune.core.rows import Generation
+from tonetune.report.statistics import teacher_perplexity
 
 
 def test_a_sweep_runs_what_is_missing_and_leaves_the_workspace_alone(swept):
@@ -101,7 +101,7 @@ def test_two_queued_runs_side_by_side_run_the_snapshots_code_and_do_not_disturb_
     """Both train the same adapter at once, the worst case for what they share; the workspace's code breaks meanwhile."""
     space = copied(tiny_repo, tmp_path / "repo")
     shutil.rmtree(space.root / ".cache/checkpoints")
-    module = space.root / "tone/adapter.py"
+    module = space.root / "tonetune/adapter.py"
     kept = module.read_text()
     module.write_text(kept.replace("# {persona}", "# snapshot of {persona}"))
     for name, temperature in (("cool", 0.5), ("warm", 0.9)):
@@ -182,5 +182,5 @@ def test_verify_tells_equal_near_and_far_metrics(tiny_repo, tmp_path):
 
 
 def test_a_metric_on_one_side_only_is_beyond_any_tolerance():
-    (difference,) = compare({"evaluate.json:joint": 0.5}, {})
+    (difference,) = compare_runs({"evaluate.json:joint": 0.5}, {})
     assert not difference.within

@@ -4,14 +4,14 @@ import pytest
 import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear
+from tone import products
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-from tone import products
-from tone.attention import GROUPED
-from tone.fused_lora import FusedLinear
-from tone.fused_training import TrainedLayer
-from tone.params import LoRA
-from tone.tuning import add_adapter
+from tonetune.core.params import LoRA
+from tonetune.model.kernels.grouped_attention import GROUPED
+from tonetune.model.kernels.lora_linear import FastLoRALinear
+from tonetune.training.decoder_layer import TrainingLayer
+from tonetune.training.tuning import add_adapter
 
 LORA = LoRA(r=4, alpha=8, dropout=0.0, target_modules="all-linear", rslora=False, dora=False, init="default")
 SHAPE = {
@@ -27,12 +27,12 @@ SHAPE = {
 
 def make_plain(model: PeftModel) -> None:
     """Give the model peft's and transformers' own layers and attention again."""
-    fused = [layer for layer in model.get_base_model().model.layers if isinstance(layer.forward, TrainedLayer)]
+    fused = [layer for layer in model.get_base_model().model.layers if isinstance(layer.forward, TrainingLayer)]
     assert fused
     for layer in fused:
         del layer.forward
     for layer in model.modules():
-        if isinstance(layer, FusedLinear):
+        if isinstance(layer, FastLoRALinear):
             layer.__class__ = Linear
     model.get_base_model().set_attn_implementation("eager")
 
@@ -132,7 +132,7 @@ def test_without_its_adapter_the_layer_is_the_base():
 @pytest.mark.parametrize("changes", [{"dropout": 0.1}, {"dora": True}])
 def test_what_it_cannot_stand_for_keeps_the_plain_layer(changes):
     model = adapted(LlamaConfig, **changes)
-    assert not any(isinstance(layer.forward, TrainedLayer) for layer in model.get_base_model().model.layers)
+    assert not any(isinstance(layer.forward, TrainingLayer) for layer in model.get_base_model().model.layers)
 
 
 @pytest.mark.parametrize("columns", [320, 330, 576, 960, 1535, 1536])

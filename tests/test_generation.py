@@ -10,15 +10,18 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, DynamicCache
 
-from tone.base import load_tokenizer
-from tone.beginnings import families
-from tone.chat_format import answer_ids, end_of_turn, stop_ids
-from tone.errors import UserError
-from tone.fused_layer import fusable, fused
-from tone.generation import Sampling, batches, draw, generate, generate_ids, likelihood
-from tone.hidden_states import HiddenStates
-from tone.roomy_cache import RoomyLayer, WholeLayer, roomy_cache
-from tone.shared_prefix import ARCHITECTURES, shares, sharing
+from tonetune.core.errors import UserError
+from tonetune.generation.decoder_layer import decoding_layers, supports_decoding_layer
+from tonetune.generation.generate import batches, generate, generate_ids
+from tonetune.generation.kv_cache import PreallocatedLayer, StaticLayer, preallocated_cache
+from tonetune.generation.likelihood import likelihood
+from tonetune.generation.prefix_attention import group_sizes, sharing
+from tonetune.generation.prefixes import group_by_prefix
+from tonetune.generation.sampling import Sampling, sample
+from tonetune.model.base import load_tokenizer
+from tonetune.model.chat_template import answer_ids, end_of_turn, stop_ids
+from tonetune.model.kernels.grouped_attention import ARCHITECTURES
+from tonetune.scoring.hidden_states import HiddenStates
 
 PROMPTS = ["Why?", "What would you do on a rainy day in a town without a library?", "Tell me about rockets."]
 GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=12, batch_tokens=1000)
@@ -59,14 +62,18 @@ def test_a_prefix_that_is_held_once_gives_the_tokens_of_one_at_a_time(family, ti
     )
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
-    assert shares(model)
+    assert group_sizes(model)
 
     def drawn(length):
         return torch.randint(3, 50, (length,)).tolist()
 
     start, one, other = drawn(5), drawn(40), drawn(25)
     prompts = [start + prefix + drawn(length) for length in (3, 9, 5, 1, 7, 4) for prefix in (one, other, [])]
-    assert [(length, len(found)) for length, found in families(list(map(tuple, prompts)))] == [(5, 6), (45, 6), (30, 6)]
+    assert [(length, len(found)) for length, found in group_by_prefix(list(map(tuple, prompts)))] == [
+        (5, 6),
+        (45, 6),
+        (30, 6),
+    ]
     expected = one_at_a_time(model, prompts, 40)
     assert len({len(answer) for answer in expected}) > 4
     assert one_at_a_time(model, [prompt[5:] for prompt in prompts], 40) != expected
@@ -103,7 +110,7 @@ def test_fused_layers_compute_what_transformers_layers_do(family, dtype):
     turns = torch.randint(50, (3, 4)), torch.randint(50, (3, 1))
 
     def states(how):
-        cache = roomy_cache(config, partial(WholeLayer, 3, 20))
+        cache = preallocated_cache(config, partial(StaticLayer, 3, 20))
         with how(model), torch.inference_mode():
             return [
                 model.model(turn, position_ids=place + torch.arange(7, 7 + turn.shape[1])[None], past_key_values=cache,
@@ -111,13 +118,13 @@ def test_fused_layers_compute_what_transformers_layers_do(family, dtype):
                 for place, turn in zip((0, 4), turns, strict=True)
             ]  # fmt: skip
 
-    assert fusable(model)
-    for found, expected in zip(states(fused), states(sharing), strict=True):
+    assert supports_decoding_layer(model)
+    for found, expected in zip(states(decoding_layers), states(sharing), strict=True):
         if dtype == torch.float32:
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         else:  # another rounding anywhere would change most of them
             assert (found != expected).float().mean() < 0.1
-    with pytest.raises(KeyboardInterrupt), fused(model):
+    with pytest.raises(KeyboardInterrupt), decoding_layers(model):
         raise KeyboardInterrupt
     assert model.config._attn_implementation == "sdpa"
     assert not [module for module in model.modules() if "forward" in vars(module)]
@@ -129,8 +136,8 @@ def test_a_model_with_an_unmerged_adapter_keeps_its_own_layers(tiny, ids):
     model = copy.deepcopy(tiny[0])
     torch.manual_seed(0)
     get_peft_model(model, LoraConfig(r=4, target_modules=["v_proj", "up_proj"], init_lora_weights=False))
-    assert shares(model)
-    assert not fusable(model)
+    assert group_sizes(model)
+    assert not supports_decoding_layer(model)
     answers = one_at_a_time(model, ids, 12)
     assert answers != one_at_a_time(tiny[0], ids, 12)
     assert generate_ids(model, tiny[1], ids, GREEDY, [0] * 3) == answers
@@ -147,13 +154,13 @@ def test_families_are_of_enough_prompts_that_share_enough_more_than_all_do():
     # A few tokens further on, a branch that is too short itself parts into one that is long enough and one that is not.
     late = [prompt((0, 10), (900, 5), (950, 20), (1000 + i, 1)) for i in range(4)]
     none = [prompt((0, 10), (900, 5), (1100 + i, 1)) for i in range(4)]
-    found = {length: set(alike) for length, alike in families([*few, *short, *many, *within, *late, *none])}
+    found = {length: set(alike) for length, alike in group_by_prefix([*few, *short, *many, *within, *late, *none])}
     assert found == {10: {*few, *short, *none}, 26: set(many), 66: set(within), 35: set(late)}
     # One of each prompt is left over, and what is not shared is no beginning.
-    assert families([(1, 2, 3), (1, 2)]) == [(1, [(1, 2, 3), (1, 2)])]
-    assert families([(1, 2, 3)]) == [(2, [(1, 2, 3)])]
-    assert families([(1, 2), (3, 4)]) == [(0, [(1, 2), (3, 4)])]
-    assert families([]) == []
+    assert group_by_prefix([(1, 2, 3), (1, 2)]) == [(1, [(1, 2, 3), (1, 2)])]
+    assert group_by_prefix([(1, 2, 3)]) == [(2, [(1, 2, 3)])]
+    assert group_by_prefix([(1, 2), (3, 4)]) == [(0, [(1, 2), (3, 4)])]
+    assert group_by_prefix([]) == []
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 70, 1000])  # one, two and all at once
@@ -201,11 +208,11 @@ def test_prompts_without_a_shared_prefix(tiny, ids):
     assert generate_ids(model, tokenizer, prompts, GREEDY, [0] * 3) == one_at_a_time(model, prompts, 12)
 
 
-@pytest.mark.parametrize("layer", [RoomyLayer, partial(WholeLayer, 1, 100), partial(WholeLayer, 6, 300)])
+@pytest.mark.parametrize("layer", [PreallocatedLayer, partial(StaticLayer, 1, 100), partial(StaticLayer, 6, 300)])
 def test_the_roomy_cache_holds_what_a_dynamic_cache_holds(tiny, layer):
     config = tiny[0].config
-    roomy, plain = roomy_cache(config, layer), DynamicCache(config=config)
-    assert all(isinstance(found, RoomyLayer) for found in roomy.layers)
+    roomy, plain = preallocated_cache(config, layer), DynamicCache(config=config)
+    assert all(isinstance(found, PreallocatedLayer) for found in roomy.layers)
     generator = torch.Generator().manual_seed(0)
 
     def both(act):
@@ -276,7 +283,7 @@ def test_the_nucleus_holds_no_token_beyond_top_p():
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]]).repeat(200, 1)
     generators = [torch.Generator().manual_seed(i) for i in range(200)]
     sampling = Sampling(temperature=1.0, top_p=0.7, max_new_tokens=1, batch_tokens=1)
-    drawn = draw(logits, sampling, generators)
+    drawn = sample(logits, sampling, generators)
     assert set(drawn.tolist()) == {0, 1}  # 0.64 and 0.24: the first two reach 0.7
     assert 0.6 < (drawn == 0).float().mean() < 0.85
 
@@ -287,7 +294,7 @@ def test_a_wide_nucleus_is_drawn_from_whole_and_a_narrow_one_beside_it_is_not_ch
     sampling = Sampling(temperature=1.0, top_p=0.9, max_new_tokens=1, batch_tokens=1)
 
     def drawn(logits):
-        return draw(logits, sampling, [torch.Generator().manual_seed(i) for i in range(len(logits))])
+        return sample(logits, sampling, [torch.Generator().manual_seed(i) for i in range(len(logits))])
 
     assert 170 < len(set(drawn(flat.repeat(2000, 1)).tolist())) < 190
     alone = drawn(peaked.repeat(12, 1))

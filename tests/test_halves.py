@@ -4,15 +4,15 @@ from functools import partial
 
 import pytest
 import torch
+from tone import halves, objectives
 from transformers import LlamaConfig
 
 from tests.test_fused_training import adapted, gradients
 from tests.test_tunings import params_with, train
-from tone import halves, objectives
-from tone.base import load_tokenizer
-from tone.fused_training import loaded, trained_layers
-from tone.loss import answer_loss, supervised_tokens
-from tone.tuning import model_for_training
+from tonetune.model.base import load_tokenizer
+from tonetune.training.decoder_layer import training_layers, weights_loaded
+from tonetune.training.loss import answer_loss, supervised_tokens
+from tonetune.training.tuning import model_for_training
 
 LENGTHS = [30, 7, 12, 25, 9]
 
@@ -52,7 +52,7 @@ def test_two_halves_have_the_loss_and_the_gradients_of_the_whole():
     for _ in range(2):
         expected = answer_loss(base, whole, tokens)
         expected_gradients = gradients(model, expected)
-        with loaded(trained_layers(base.model)):
+        with weights_loaded(training_layers(base.model)):
             parts = [partial(answer_loss, base, part, tokens) for part in halves.by_length(whole, 8)]
             ours = halves.summed(parts, trained)
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT, Workspace, copied, in_background, ran, wait_for
 from tests.kill_nine import kill_and_rerun, outputs, remove, written
-from tone.files import is_whole, seal
+from tonetune.core.files import is_whole, seal
 
 KILLED = {"questions": 2, "answers": 2, "split": 2, "tone_classifier": 2, "train_qlora": 2, "evaluate": 1}
 
@@ -116,8 +116,8 @@ def test_a_seal_tells_whole_folders_from_damaged_ones(tmp_path):
 
 
 def test_a_damaged_base_is_made_again(tokenizer_folder, tmp_path, monkeypatch, capsys):
-    from tone.base import base_folder
-    from tone.params import load_params
+    from tonetune.core.params import load_params
+    from tonetune.model.base import base_folder
 
     entry = tmp_path / ".cache/base" / tokenizer_folder.name
     shutil.copytree(tokenizer_folder, entry)
@@ -143,7 +143,7 @@ def test_a_damaged_entry_of_dvcs_cache_is_named_by_verify_and_mended_by_repro(re
     failed = repo.stage("split", check=False)
     assert failed.returncode == 1
     assert "data/answers.jsonl, line" in failed.stderr
-    named = repo.run(sys.executable, "-m", "tone.verify", check=False).stdout
+    named = repo.run(sys.executable, "-m", "scripts.verify", check=False).stdout
     assert f"data/answers.jsonl (damaged: rm -rf data/answers.jsonl .dvc/cache/files/md5/{md5[:2]}/{md5[2:]}" in named
     path.unlink()
     entry.unlink()

@@ -17,14 +17,14 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.teacher_server import TeacherServer, digest
-from tone.errors import UserError
-from tone.params import Teacher, load_params
-from tone.rows import Answer, Example, Message, Question, read_dropped, read_rows
-from tone.teacher import store as store_module
-from tone.teacher.live import LiveTeacher, ask
-from tone.teacher.protocol import together
-from tone.teacher.requests import Request
-from tone.teacher.store import Store
+from tonetune.core.errors import UserError
+from tonetune.core.params import Teacher, load_params
+from tonetune.core.rows import Answer, Example, Message, Question, read_dropped, read_rows
+from tonetune.teacher.endpoint import store as store_module
+from tonetune.teacher.endpoint.live import LiveTeacher, ask
+from tonetune.teacher.endpoint.protocol import together
+from tonetune.teacher.endpoint.request import Request
+from tonetune.teacher.endpoint.store import Store
 
 KEY = "sk-proj-Zq8rT2uVx7WnM4kP9sLd"
 DEFAULTS = load_params(ROOT / "params.yaml").teacher.model_dump()
@@ -139,7 +139,7 @@ def test_two_experiments_side_by_side_ask_for_each_response_once(live):
 
 
 def test_the_claims_of_a_killed_run_do_not_hold_up_the_next(here):
-    code = "import os; from tone.teacher.store import Store; s = Store(); print(s.claim('a'), flush=True); os.kill(os.getpid(), 9)"
+    code = "import os; from tonetune.teacher.endpoint.store import Store; s = Store(); print(s.claim('a'), flush=True); os.kill(os.getpid(), 9)"
     dead = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, capture_output=True, text=True)
     assert dead.stdout == "True\n"
     with Store() as store, Store() as other:
@@ -259,7 +259,7 @@ def test_the_money_stops_before_the_next_request_would_pass_it():
 
 
 HOLDING = """
-from tone.teacher.store import Reply, Store
+from tonetune.teacher.endpoint.store import Reply, Store
 with Store() as store:
     store.claim("a")
     store.reserve("a", 0.9, 1.0)
@@ -310,7 +310,7 @@ def test_two_runs_side_by_side_both_end_where_the_money_is_enough_for_both():
 def test_the_estimate_counts_what_is_there_and_sends_nothing(live):
     with TeacherServer() as server:
         space = live(server, teacher__prices={"test-model": [10.0, 100.0]})
-        command = (sys.executable, "-m", "tone.teacher", "estimate")
+        command = (sys.executable, "-m", "scripts.estimate")
         fresh = space.run(*command).stdout.splitlines()
         assert server.arrivals == []
         assert [line.split()[:3] for line in fresh[1:4]] == [
@@ -343,7 +343,7 @@ def test_a_live_run_becomes_recordings_that_replay_the_same_bytes(live):
         assert Counter(q.category for q in read_rows(space.root / names[0], Question)) == Counter(
             {"controversial": 60, "entrepreneur": 60, "funny": 60, "hilarious": 60, "basics": 24}
         )
-        space.run(sys.executable, "-m", "tone.recordings", "save")
+        space.run(sys.executable, "-m", "scripts.recordings", "save")
     space.set(teacher__mode="replay")
     (space.root / ".cache").rename(space.root / "cache-of-before")
     space.stage("questions")
@@ -354,7 +354,7 @@ def test_a_live_run_becomes_recordings_that_replay_the_same_bytes(live):
 def test_a_stored_answer_that_the_run_did_not_take_is_neither_counted_nor_saved(live):
     with TeacherServer(faults=("declines",)) as server:
         space = live(server, questions__exchanges=False, teacher__prices={"test-model": [10.0, 100.0]})
-        estimate = (sys.executable, "-m", "tone.teacher", "estimate")
+        estimate = (sys.executable, "-m", "scripts.estimate")
         space.stage("questions")
         space.stage("answers")
         assert "answers         40       0" in space.run(*estimate).stdout
@@ -368,7 +368,7 @@ def test_a_stored_answer_that_the_run_did_not_take_is_neither_counted_nor_saved(
         names = ("data/answers.jsonl", "data/dropped.json")
         fresh = [(space.root / name).read_bytes() for name in names]
         assert [row.question_id for row in read_dropped(space.root / names[1])] == [question.id]
-        space.run(sys.executable, "-m", "tone.recordings", "save")
+        space.run(sys.executable, "-m", "scripts.recordings", "save")
     space.set(teacher__mode="replay")
     space.stage("answers")
     assert [(space.root / name).read_bytes() for name in names] == fresh
@@ -420,7 +420,7 @@ def test_what_stays_unusable_is_dropped_and_listed_and_the_rest_goes_through_spl
             for row in read_rows(space.root / f"data/{side}.jsonl", Example)
         ]
         assert len(rows) == 120 - len(dropped) == len(answers) / 2
-        space.run(sys.executable, "-m", "tone.recordings", "save")
+        space.run(sys.executable, "-m", "scripts.recordings", "save")
     space.set(teacher__mode="replay")
     space.stage("answers")
     assert read_dropped(space.root / "data/dropped.json") == dropped
@@ -513,7 +513,7 @@ def test_bad_settings_get_one_clear_message(name, monkeypatch):
 
 
 def test_another_machine_may_be_allowed_by_name():
-    from tone.teacher.client import check_key
+    from tonetune.teacher.endpoint.client import check_key
 
     assert check_key(make_settings("http://box.local:8000/v1", allow_http=["box.local"])) == KEY
     assert check_key(make_settings("https://box.local/v1")) == KEY

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.test_comparison import answers
-from tone.originality import copied_share, distinct, longest_copies, opening_share, originality, words_of
+from tonetune.report.originality import copied_share, distinct, longest_copies, opening_share, originality, words_of
 
 TRAINED_ON = [
     "The thing is, you build the factory first and then the factory builds you, more or less.",

@@ -118,7 +118,7 @@ def test_code_or_metrics_without_their_run_are_stale(tiny_repo, tmp_path, monkey
     space = cloned(tiny_repo, tmp_path / "repo")
     monkeypatch.chdir(space.root)
     assert stale_stages() == []
-    module = space.root / "tone/judge.py"
+    module = space.root / "tonetune/report/judge.py"
     module.write_text(module.read_text() + "\n# edited\n")
     assert stale_stages() == ["evaluate"]
     space.run("git", "checkout", "-q", ".")

@@ -10,13 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 from tests.conftest import ROOT
-from tone.errors import UserError
-from tone.matter import check_matter
-from tone.near_duplicates import near_pairs
-from tone.params import Quality, Scorers
-from tone.quality import LISTED, Check, check_quality, ends_in_sentence, enforce, english_share, words
-from tone.rows import Example, Message, Question, Style
-from tone.splitting import Side
+from tonetune.core.errors import UserError
+from tonetune.core.params import Quality, Scorers
+from tonetune.core.rows import Example, Message, Question, Style
+from tonetune.core.text import ends_in_sentence, english_share, words
+from tonetune.data.near_duplicates import near_pairs
+from tonetune.data.quality import LISTED, QualityCheck, check_quality, enforce
+from tonetune.data.semantic_checks import check_matter
+from tonetune.data.split import Side
 
 Answers = dict[tuple[str, Style], str]
 
@@ -81,14 +82,14 @@ def clean() -> tuple[list[Question], Answers]:
     return questions, answers
 
 
-def checked(questions: list[Question], answers: Answers, **limits: object) -> dict[str, Check]:
+def checked(questions: list[Question], answers: Answers, **limits: object) -> dict[str, QualityCheck]:
     quality = Quality.model_validate({**LIMITS, **limits})
     near = near_pairs([question.text for question in questions], quality.near_question)
     sides: dict[str, Side] = {question.id: "train" for question in questions}
     return {check.name: check for check in check_quality(questions, answers, sides, near, quality)}
 
 
-def failed(checks: dict[str, Check]) -> set[str]:
+def failed(checks: dict[str, QualityCheck]) -> set[str]:
     return {name for name, check in checks.items() if check.failed}
 
 
@@ -322,7 +323,7 @@ def test_a_sentence_ends_in_a_mark_and_what_closes_it(text: str, ends: bool) -> 
 
 def test_the_rule_is_had_without_the_libraries_of_models() -> None:
     heavy = "{'torch', 'transformers', 'sklearn', 'sentence_transformers', 'evaluate'}"
-    code = f"import sys; from tone.quality import ends_in_sentence; print({heavy} & set(sys.modules))"
+    code = f"import sys; from tonetune.core.text import ends_in_sentence; print({heavy} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 
@@ -445,7 +446,7 @@ def matched() -> dict[str, list[Example]]:
     return {"train": [*rows[:4], hello], "validation": rows[4:5], "test": rows[5:]}
 
 
-def matter(splits: dict[str, list[Example]]) -> dict[str, Check]:
+def matter(splits: dict[str, list[Example]]) -> dict[str, QualityCheck]:
     return {check.name: check for check in check_matter(splits, bag_of_words, SCORERS)}
 
 

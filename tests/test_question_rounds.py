@@ -3,12 +3,12 @@
 import asyncio
 
 from tests.conftest import ROOT
-from tone.params import load_params
-from tone.persona import load_persona
-from tone.question_lists import format_question_list
-from tone.recordings import Recording
-from tone.teacher.requests import Asking
-from tone.teacher.rounds import collect_questions
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.rows import Recording
+from tonetune.teacher.prompts import TeacherPrompts
+from tonetune.teacher.question_list import format_question_list
+from tonetune.teacher.questions import collect_questions
 
 LISTS = {
     "first": ["Is it alpha?", "Is it beta?", "Is it both?", "Is it gamma?", "Is it delta?"],
@@ -26,7 +26,7 @@ class Scripted:
 def asked(wanted: int) -> dict[str, list[str]]:
     params = load_params(ROOT / "params.yaml")
     settings = params.questions.model_copy(update={"per_prompt": wanted, "prompts": {name: name for name in LISTS}})
-    asking = Asking(params.model_copy(update={"questions": settings}), load_persona(params.persona))
+    asking = TeacherPrompts(params.model_copy(update={"questions": settings}), load_persona(params.persona))
     questions = asyncio.run(collect_questions(asking, Scripted()))
     assert [question.category for question in questions] == sorted(question.category for question in questions)
     return {name: [question.text for question in questions if question.category == name] for name in LISTS}

@@ -6,15 +6,17 @@ import pytest
 import torch
 from peft import PeftModel
 
-from tone.adapter import load_tuned, save_tuned
-from tone.base import base_folder, load_base, load_tokenizer
-from tone.chat_format import answer_ids, prompt_ids
-from tone.files import is_whole
-from tone.generation import Sampling, generate, likelihood
-from tone.objectives import Task, make_trainer
-from tone.params import load_params
-from tone.rows import Example, Message
-from tone.tuning import model_for_training
+from tonetune.adapter import load_tuned, save_tuned
+from tonetune.core.files import is_whole
+from tonetune.core.params import load_params
+from tonetune.core.rows import Example, Message
+from tonetune.generation.generate import generate
+from tonetune.generation.likelihood import likelihood
+from tonetune.generation.sampling import Sampling
+from tonetune.model.base import base_folder, load_base, load_tokenizer
+from tonetune.model.chat_template import answer_ids, prompt_ids
+from tonetune.training.trainers import Task, make_trainer
+from tonetune.training.tuning import model_for_training
 
 ANSWER = "I would walk to the library, because it is dry there and the books are free."
 

@@ -8,12 +8,12 @@ from collections import Counter
 import pytest
 
 from tests.conftest import ROOT
-from tone.persona import load_persona
-from tone.question_lists import format_question_list, parse_question_list
-from tone.recordings import SHARED, read_recordings, recordings_path
-from tone.rows import Answer, Question, read_rows
+from tonetune.core.persona import load_persona
+from tonetune.core.rows import Answer, Question, read_rows
+from tonetune.teacher.question_list import format_question_list, parse_question_list
+from tonetune.teacher.recordings import SHARED, read_recordings, recordings_path
 
-IMPORT = ("-m", "tone.recordings", "import")
+IMPORT = ("-m", "scripts.recordings", "import")
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +294,7 @@ def test_the_exported_splits_load_in_datasets_and_train_in_trl(tiny_workspace, t
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    tiny_workspace.run(sys.executable, "-m", "tone.recordings", "export", str(tmp_path / "chat"))
+    tiny_workspace.run(sys.executable, "-m", "scripts.recordings", "export", str(tmp_path / "chat"))
     files = {side: str(tmp_path / "chat" / f"{side}.jsonl") for side in ("train", "validation", "test")}
     data = load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))
     assert [m["role"] for m in data["test"][0]["messages"]] == ["system", "user", "assistant"]

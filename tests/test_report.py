@@ -12,16 +12,16 @@ from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
 from tests.test_comparison import answers
-from tone.classifier import calibration_bins, calibration_error
-from tone.comparison import compare, intervals
-from tone.originality import originality
-from tone.persona import Persona
-from tone.report import Evaluation, calibration, charts, flat, report_page
-from tone.report.lineup import lineup
-from tone.report.ranks import ranked
-from tone.rows import Example, Message
-from tone.tables import read_measures
-from tone.titles import title
+from tonetune.core.persona import Persona
+from tonetune.core.rows import Example, Message
+from tonetune.core.tables import read_measures
+from tonetune.evaluation.lineup import lineup
+from tonetune.report.best_and_worst import ranked
+from tonetune.report.originality import originality
+from tonetune.report.page import Evaluation, calibration, charts, flat, report_page
+from tonetune.report.statistics import compare, intervals
+from tonetune.report.system_names import title
+from tonetune.scoring.calibration import calibration_bins, calibration_error
 
 VOID = {"meta", "br", "line", "rect", "polyline"}
 NASTY = '<script>alert("1")</script> | a || b & “ünï – 漢字” <b>'
@@ -157,7 +157,7 @@ def test_the_page_shows_the_params_that_decide_it_and_a_change_of_any_reruns_eva
 
     evaluate = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["evaluate"]
     assert sorted(REPORTED) == sorted(evaluate["params"])
-    assert {"tone/report/template.html.j2", "tone/report/style.css"} <= set(evaluate["deps"])
+    assert {"tonetune/report/template.html.j2", "tonetune/report/style.css"} <= set(evaluate["deps"])
     values = {"train": {"lora": {"r": 4}, "epochs": 1.0}, "trainer": 1, "seed": 17}
     assert flat(values, ["train", "seed"]) == {"train.lora.r": 4, "train.epochs": 1.0, "seed": 17}
     for name in ("train.lora.r", "evaluate.temperature", "split.train_size"):

@@ -7,21 +7,15 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, copy_repo
-from tone.base import load_base, load_tokenizer
-from tone.controls import (
-    control_answers,
-    cut_in_half,
-    paste_catchphrases,
-    repeat_sentence,
-    sentences,
-    shuffle_words,
-    slip_words,
-)
-from tone.fitted import load_array, load_fitted, save_fitted
-from tone.fluency import distinct_share, finished, fit_word_order, fluency
-from tone.hidden_states import HiddenStates
-from tone.params import load_params
-from tone.rows import Example, Message, read_rows
+from tonetune.core.params import load_params
+from tonetune.core.rows import Example, Message, read_rows
+from tonetune.core.text import sentences
+from tonetune.evaluation.controls import control_answers
+from tonetune.model.base import load_base, load_tokenizer
+from tonetune.scoring.corruptions import cut_in_half, paste_catchphrases, repeat_sentence, shuffle_words, slip_words
+from tonetune.scoring.fluency import distinct_share, finished, fit_word_order, fluency
+from tonetune.scoring.hidden_states import HiddenStates
+from tonetune.scoring.sklearn_files import load_array, load_fitted, save_fitted
 
 DEGENERATE = {
     "the base's favourite": "No, no, no. No, no, no. No, no, no. No, no, no.",
@@ -190,7 +184,7 @@ def test_fitted_models_come_back_the_same_and_foreign_types_are_refused(tmp_path
     import skops.io
     from sklearn.linear_model import LogisticRegression
 
-    from tone.errors import UserError
+    from tonetune.core.errors import UserError
 
     model = LogisticRegression().fit([[0], [1], [2], [3]], [0, 0, 1, 1])
     save_fitted(tmp_path / "m", {"model": model}, {"numbers": np.array([1, 2])})

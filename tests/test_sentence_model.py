@@ -8,9 +8,10 @@ import torch
 from datasets import Dataset
 
 from tests.conftest import ROOT
-from tone.params import load_params
-from tone.rows import Example, Message
-from tone.sentence_model import BATCH, ByLength, Embedder, tune
+from tonetune.core.params import load_params
+from tonetune.core.rows import Example, Message
+from tonetune.scoring.embedder import Embedder
+from tonetune.scoring.embedder_tuning import BATCH, ByLength, tune_embedder
 
 QUESTIONS = 100
 
@@ -65,7 +66,7 @@ def test_what_was_tuned_embeds_as_what_its_adapter_is_loaded_into_and_not_as_bef
     for dtype in (torch.float32, torch.bfloat16):
         embed = Embedder(model)
         before = embed(texts)
-        tune(embed, numbered(64), epochs=1, seed=17, folder=tmp_path / str(dtype), dtype=dtype)
+        tune_embedder(embed, numbered(64), epochs=1, seed=17, folder=tmp_path / str(dtype), dtype=dtype)
         vectors[dtype] = embed(texts)
         assert np.array_equal(vectors[dtype], Embedder(model, tmp_path / str(dtype))(texts))
         assert np.abs(vectors[dtype] - before).max() > 0.01
@@ -80,7 +81,7 @@ def test_tuning_writes_the_same_bytes_whatever_was_drawn_before_and_names_no_fol
     for turn in range(2):
         torch.rand(turn + 1)  # the state that an earlier part of a stage would leave behind
         folder = tmp_path / str(turn)
-        tune(Embedder(model), numbered(16), epochs=1, seed=17, folder=folder, dtype=torch.float32)
+        tune_embedder(Embedder(model), numbered(16), epochs=1, seed=17, folder=folder, dtype=torch.float32)
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert written[0] == written[1]
     assert set(written[0]) == {"adapter_config.json", "adapter_model.safetensors"}

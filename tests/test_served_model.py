@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from tests.conftest import wait_for
-from tone.rows import Answer, Example, Question, read_dropped, read_rows
+from tonetune.core.rows import Answer, Example, Question, read_dropped, read_rows
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Splits by question: stratified, stable, near questions together."""
 
-from tone.rows import Question
-from tone.splitting import assign_sides, training_order
+from tonetune.core.rows import Question
+from tonetune.data.split import assign_sides, training_order
 
 
 def questions(category: str, count: int, start: int = 0) -> list[Question]:

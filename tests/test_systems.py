@@ -7,18 +7,18 @@ import pytest
 
 from tests.conftest import ROOT, copied
 from tests.teacher_server import TeacherServer
-from tone.bounds import broken_bounds
-from tone.endpoints import EndpointModel
-from tone.generation import answer_seed
-from tone.judge import outcomes, unclear
-from tone.params import load_params
-from tone.probes import ask_probes, load_probes, run_probes, says_it_is_an_ai
-from tone.rivals import rival
-from tone.rounds import Asked, in_rounds
-from tone.rows import Example, Message, read_rows
-from tone.scoring import Scores
-from tone.systems import Generation, as_told, best_prompt, with_shots
-from tone.tables import read_measures
+from tonetune.core.params import load_params
+from tonetune.core.rows import Example, Generation, Message, read_rows
+from tonetune.core.tables import read_measures
+from tonetune.evaluation.controls import broken_bounds
+from tonetune.evaluation.lockstep import Turn, run_in_lockstep
+from tonetune.evaluation.probes import ask_probes, load_probes, run_probes, says_it_is_an_ai
+from tonetune.evaluation.rivals import rival
+from tonetune.evaluation.systems import as_told, best_prompt, with_shots
+from tonetune.generation.sampling import answer_seed
+from tonetune.report.judge import outcomes, unclear
+from tonetune.scoring.scorer import Scores
+from tonetune.teacher.endpoint.model import EndpointModel
 
 
 def example(question: str, answer: str = "An answer.") -> Example:
@@ -71,7 +71,7 @@ def test_the_wording_with_the_highest_joint_score_on_the_given_questions_is_take
 
     candidates = [[as_told(q, wording) for q in questions] for wording in ("short", "the longest of them", "longer")]
     every = [best_prompt(questions, candidates, LengthScorer(), 1), best_prompt(questions, candidates[:1], None, 1)]
-    assert in_rounds(echo, every, "base") == [1, 0]
+    assert run_in_lockstep(echo, every, "base") == [1, 0]
 
 
 def test_a_round_asks_what_everybody_asks_next_and_gives_each_its_own_answers():
@@ -80,7 +80,7 @@ def test_a_round_asks_what_everybody_asks_next_and_gives_each_its_own_answers():
     def asking(name, *counts):
         heard = []
         for number, count in enumerate(counts):
-            texts = yield Asked(
+            texts = yield Turn(
                 [[Message(role="user", content=f"{name}{number}{i}")] for i in range(count)], range(count)
             )
             heard += texts
@@ -91,7 +91,7 @@ def test_a_round_asks_what_everybody_asks_next_and_gives_each_its_own_answers():
         return [chat[0].content.upper() for chat in chats]
 
     askings = [asking("a", 1, 2), asking("b"), asking("c", 2), asking("d", 1, 0, 1)]
-    assert in_rounds(answer, askings, "x") == [["A00", "A10", "A11"], [], ["C00", "C01"], ["D00", "D20"]]
+    assert run_in_lockstep(answer, askings, "x") == [["A00", "A10", "A11"], [], ["C00", "C01"], ["D00", "D20"]]
     assert [seeds for _, seeds in rounds] == [[0, 0, 1, 0], [0, 1], [0]]
     assert len({label for label, _ in rounds}) == 3
 
@@ -148,12 +148,12 @@ def test_the_replies_to_the_probes_can_be_had_and_are_what_is_scored(monkeypatch
     def answer(chats, seeds, label):
         return ["I'm an AI." if "machine" in chat[-1].content else f"{len(chat)} messages" for chat in chats]
 
-    (said,) = in_rounds(answer, [ask_probes("Be brief.", 1)], "x")
+    (said,) = run_in_lockstep(answer, [ask_probes("Be brief.", 1)], "x")
     assert len(said["asked_what_it_is"]) == len(load_probes().asked_what_it_is)
     share = sum(reply == "I'm an AI." for reply in said["asked_what_it_is"]) / len(said["asked_what_it_is"])
     assert 0 < share < 1
     assert said["turn_3"] == ["6 messages"] * len(load_probes().three_turns)
-    (metrics,) = in_rounds(answer, [run_probes(WordScorer(), "Be brief.", 1)], "x")
+    (metrics,) = run_in_lockstep(answer, [run_probes(WordScorer(), "Be brief.", 1)], "x")
     assert metrics["says_it_is_an_ai"] == round(share, 6)
     assert metrics["tone_turn_3"] == metrics["reported_tone_email"] == 2
 

@@ -15,18 +15,17 @@ from trl import SFTTrainer
 from tests.conftest import copied, wait_for
 from tests.kill_nine import start
 from tests.test_fused_training import LORA, gradients, make_plain
-from tone.attention import GROUPED, grouped_attention
-from tone.base import load_base, load_tokenizer
-from tone.chat_format import IGNORED, supervised
-from tone.checkpoints import last_checkpoint
-from tone.errors import UserError
-from tone.files import seal, write_json
-from tone.loss import answer_loss, supervised_tokens
-from tone.objectives import AnswerTrainer, Task, make_trainer
-from tone.params import load_params
-from tone.rows import Example, Message, read_rows
-from tone.splits import load_splits
-from tone.tuning import add_adapter, model_for_training
+from tonetune.core.errors import UserError
+from tonetune.core.files import seal, write_json
+from tonetune.core.params import load_params
+from tonetune.core.rows import Example, Message, read_examples, read_rows
+from tonetune.model.base import load_base, load_tokenizer
+from tonetune.model.kernels.grouped_attention import GROUPED, grouped_attention
+from tonetune.training.checkpoints import last_checkpoint
+from tonetune.training.encode import IGNORED, supervised
+from tonetune.training.loss import answer_loss, supervised_tokens
+from tonetune.training.trainers import AnswerTrainer, Task, make_trainer
+from tonetune.training.tuning import add_adapter, model_for_training
 
 
 def example(question: str, answer: str) -> Example:
@@ -184,16 +183,18 @@ def test_the_splits_that_datasets_reads_are_the_rows_and_a_bad_one_is_named(tiny
     space = copied(tiny_workspace, tmp_path / "repo")
     monkeypatch.chdir(space.root)
     sides = ("train", "validation")
-    assert load_splits(sides) == {side: read_rows(f"data/{side}.jsonl", Example) for side in sides}
+    assert {side: read_examples(side) for side in sides} == {
+        side: read_rows(f"data/{side}.jsonl", Example) for side in sides
+    }
     path = space.root / "data/validation.jsonl"
     lines = path.read_text().splitlines(True)
     for number, bad in ((3, '{"question_id": "x"\n'), (2, lines[1].replace('"category"', '"kind"'))):
         path.write_text("".join([*lines[: number - 1], bad, *lines[number:]]))
         with pytest.raises(UserError, match=rf"data/validation\.jsonl, line {number}: "):
-            load_splits(sides)
+            {side: read_examples(side) for side in sides}
     path.write_text("")
     with pytest.raises(UserError, match=r"data/validation\.jsonl: no rows"):
-        load_splits(sides)
+        {side: read_examples(side) for side in sides}
 
 
 def trained(root):

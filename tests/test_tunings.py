@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tests.conftest import ROOT, make_small
-from tone.adapter import load_quantised, load_tuned, save_tuned
-from tone.base import load_tokenizer
-from tone.errors import UserError
-from tone.objectives import Task, make_trainer
-from tone.params import Params, load_params
-from tone.rows import Example, Message
-from tone.tuning import model_for_training
+from tonetune.adapter import load_quantised, load_tuned, save_tuned
+from tonetune.core.errors import UserError
+from tonetune.core.params import Params, load_params
+from tonetune.core.rows import Example, Message
+from tonetune.model.base import load_tokenizer
+from tonetune.training.trainers import Task, make_trainer
+from tonetune.training.tuning import model_for_training
 
 TEXT = "Rockets land, cars drive themselves and meetings should end when nobody learns anything new."
 IDS = torch.tensor([[5, 600, 7, 80, 9]])

@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from tone.fluency import fluency
+from tonetune.scoring.fluency import fluency
 
 
 class Fluency(evaluate.Metric):
@@ -13,7 +13,7 @@ class Fluency(evaluate.Metric):
         return evaluate.MetricInfo(
             description="Acceptable, finished, non-repetitive English, from 0 to 1.",
             citation="",
-            inputs_description="predictions: texts; word_order: a weighed tone.fluency.WordOrder",
+            inputs_description="predictions: texts; word_order: a weighed tonetune.scoring.fluency.WordOrder",
             features=datasets.Features({"predictions": datasets.Value("string")}),
         )
 

@@ -3,9 +3,9 @@
 import datasets
 import evaluate
 
-from tone.chat_format import answer_ids, prompt_ids
-from tone.generation import likelihood
-from tone.rows import Message
+from tonetune.core.rows import Message
+from tonetune.generation.likelihood import likelihood
+from tonetune.model.chat_template import answer_ids, prompt_ids
 
 
 class Perplexity(evaluate.Metric):

@@ -1,0 +1,1 @@
+"""What a person types besides dvc: chat, estimates, recordings, sweeps, checks. No stage imports from here."""

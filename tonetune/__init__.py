@@ -1,0 +1,16 @@
+"""The plan of the house. A room imports only from rooms below its own line; rooms on one line do not import each other.
+
+    stages/  scripts/  benchmarks/        recipes that DVC runs, what a person types, what measures speed: import anything
+    report                                what the scored answers show: intervals, comparisons, a judge, samples, one page
+    evaluation                            systems asked the same questions: tuned, baselines, rivals, controls, probes
+    scoring  generation  training         from answers to numbers; from prompts to answers; from rows to an adapter
+    adapter.py  conversation.py           what training changed, put back onto its base; one talk with a model
+    experiments.py                        DVC experiments beside the workspace
+    model                                 the base: found, loaded, quantised, spoken to through its chat template
+    model/kernels                         the same arithmetic in less time on a small CPU: tensors in, tensors out
+    data  teacher                         from answers to splits; what the teacher is asked, and its answers
+    teacher/endpoint                      any OpenAI-compatible model: chats, money and time, no persona and no question
+    core                                  params, personas, rows, files, errors
+
+core, data and teacher import neither torch nor scikit-learn. tests/pipeline/test_layers.py walks all imports.
+"""

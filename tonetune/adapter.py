@@ -1,0 +1,131 @@
+"""What training changed, on disk: an adapter in peft's format or the weights that moved; and loading it onto its base."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from bitsandbytes.nn import Linear4bit
+from peft import PeftModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from tonetune.core.errors import UserError
+from tonetune.core.files import read_json, unreadable, write_json
+from tonetune.core.params import Compute
+from tonetune.model.base import load_base
+from tonetune.model.peft_format import save_peft
+
+QUANTIZATION = {"qlora": "nf4", "lora_8bit": "int8"}
+WEIGHTS, TUNING = "tuned.safetensors", "tuning.json"
+
+
+def load_quantised(
+    base_model: str, compute: Compute, tuning: str, dequantize: bool = True, attention: str = "sdpa"
+) -> PreTrainedModel:
+    """The base as `tuning` trains on it: with quantised weights, or with those turned back to matrices."""
+    quantization = QUANTIZATION.get(tuning, "none")
+    model = load_base(base_model, compute, quantization, attention)
+    if dequantize and quantization != "none":
+        model = model.dequantize()
+        model.is_loaded_in_4bit = model.is_loaded_in_8bit = False
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit):
+            # On a CPU with bfloat16 instructions a validation would repack the weights for inference, through which no
+            # gradient flows: training after it would learn from a part of the model only.
+            layer.support_avx512bf16_for_cpu = False
+    return model
+
+
+def untie_head(model: PreTrainedModel) -> None:
+    """Give the head weights of its own, equal to the embeddings that it shares."""
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    model.config.tie_word_embeddings = False
+
+
+def save_tuned(
+    model: PreTrainedModel | PeftModel,
+    folder: str | Path,
+    persona: str,
+    disclosure: str,
+    base_model: str,
+    tuning: str,
+    untrained: Path | None = None,
+    weights: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Write what training changed, whole, with a model card that says what it imitates.
+
+    `untrained` is the adapter as it was initialised, where its initialisation took a part of the base away (PiSSA); what
+    is written then is the plain adapter that does the same to the base as it is. `weights` are the model's by name, where
+    the model itself holds no more than a shard of them.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
+    try:
+        if isinstance(model, PeftModel):
+            options: dict[str, Any] = {"state_dict": dict(weights)} if weights else {}
+            if untrained:
+                options["path_initial_model_for_weight_conversion"] = str(untrained)
+            save_peft(model, unfinished, base_model, **options)
+        else:
+            # In the dtype of the base; training keeps what moves in float32.
+            dtype = getattr(torch, str(model.config.dtype).removeprefix("torch."))
+            trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+            changed = {name: (weights or trained)[name].detach().to(dtype) for name in trained}
+            save_file(changed, unfinished / WEIGHTS)
+        write_json(unfinished / TUNING, {"tuning": tuning, "base_model": base_model})
+        library = "peft" if isinstance(model, PeftModel) else "transformers"
+        card = f"---\nlibrary_name: {library}\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
+        (unfinished / "README.md").write_text(card, encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(unfinished, folder)
+        os.chmod(folder, 0o755)
+    except OSError as error:
+        raise UserError(f"{folder}: not written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrainedModel:
+    """The tuned model in one piece, at the base's speed: what `folder` holds, put into the base that it was trained on.
+
+    An adapter trained over quantised weights goes into those weights turned back to matrices, not into the original ones,
+    whose error it has not learnt to make up for.
+    """
+    folder = Path(folder)
+    tuning = _tuning_of(folder, base_model)
+    model = load_quantised(base_model, compute, tuning)
+    if (folder / "adapter_config.json").is_file():
+        try:
+            return PeftModel.from_pretrained(model, folder).eval().merge_and_unload()
+        except (SafetensorError, ValueError, RuntimeError) as error:
+            raise unreadable(folder, error) from None
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise unreadable(folder / WEIGHTS, error) from None
+    if "lm_head.weight" in weights:
+        untie_head(model)
+    model.load_state_dict(weights, strict=False)
+    return model.eval()
+
+
+def _tuning_of(folder: Path, base_model: str) -> str:
+    """How what `folder` holds was trained; a `UserError` if it is missing or made for another base than `base_model`."""
+    if (folder / TUNING).is_file():
+        saved = read_json(folder / TUNING)
+        tuning, made_for = saved["tuning"], saved["base_model"]
+    elif (folder / "adapter_config.json").is_file():  # an adapter from elsewhere
+        tuning, made_for = "lora", read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    else:
+        raise UserError(f"{folder}: no adapter there; `dvc repro` trains one")
+    if made_for != base_model:
+        raise UserError(
+            f"{folder}: the adapter was made for {made_for!r}, not for base_model: {base_model!r}; `dvc repro` trains one for it"
+        )
+    return tuning

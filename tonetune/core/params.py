@@ -1,0 +1,309 @@
+"""params.yaml as a typed, validated object. What each knob does is said in params.yaml itself."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from tonetune.core.errors import UserError
+from tonetune.core.files import load_yaml
+from tonetune.core.validation import Text, explain_param
+
+PATH = Path("params.yaml")
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+Count = Annotated[int, Field(ge=1)]
+
+
+Limit = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Compute(Section):
+    threads: Annotated[int, Field(ge=0)]
+    dtype: Literal["auto", "bfloat16", "float32"]
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]
+
+
+class Teacher(Section):
+    mode: Literal["replay", "live"]
+    model: Text
+    base_url: Text | None
+    extra_body: dict[Text, Any]
+    ask_again: Limit
+    concurrency: Annotated[int, Field(ge=1, le=1000)]
+    requests_per_minute: Count | None
+    tokens_per_minute: Count | None
+    timeout: Positive
+    retries: Limit
+    max_cost: Annotated[float, Field(ge=0)] | None
+    prices: dict[Text, Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]]
+    allow_http: list[Text]
+    batch: bool
+    batch_wait: bool
+    batch_poll: Positive
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            url = urlsplit(value)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("is http://<host>/<path> or https://<host>/<path>")
+            if "@" in url.netloc or url.query:
+                raise ValueError("holds no user, password or query: what is secret goes into OPENAI_API_KEY")
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _has_a_knob(cls, value: dict[str, Any]) -> dict[str, Any]:
+        known = {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format"}
+        if taken := sorted({*value} & (known | {"n", "stream"})):
+            raise ValueError(f"{taken[0]} has its own knob or cannot be changed")
+        return value
+
+
+class Questions(Section):
+    per_prompt: Count
+    json_schema: Literal["auto", "always", "never"]
+    stale_rounds: Limit
+    exchanges: bool
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    max_tokens: Count
+    prompts: Annotated[dict[Text, Text], Field(min_length=1)]
+    more: Text
+
+
+class Answers(Section):
+    samples: Count
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    max_tokens: Count
+    plain_system: Text
+    plain_user: Text
+
+    @model_validator(mode="after")
+    def _placeholders(self) -> "Answers":
+        for name in ("{question}", "{answer}"):
+            if name not in self.plain_user:
+                raise ValueError(f"plain_user needs the placeholder {name}")
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples: more than one needs a temperature over 0, or all are the same")
+        return self
+
+
+class Quality(Section):
+    words: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    english_share_min: Share
+    near_question: Share
+    near_answer: Share
+    most_duplicates: Limit
+    most_near_questions: Limit
+    most_near_answers: Limit
+    most_crossing: Limit
+    most_refusals: Limit
+    most_cut_off: Limit
+    pair_similarity_max: Share
+    pair_length: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    opening_share_max: Share
+    tic_share_max: Share
+
+    @model_validator(mode="after")
+    def _lowest_first(self) -> "Quality":
+        for name in ("words", "pair_length"):
+            lowest, highest = getattr(self, name)
+            if lowest > highest:
+                raise ValueError(f"{name} is [lowest, highest]: {lowest} is over {highest}")
+        return self
+
+
+class Split(Section):
+    validation: Share
+    test: Share
+    train_size: Count | None
+    quality: Quality
+
+    @model_validator(mode="after")
+    def _something_left(self) -> "Split":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must leave something to train on (less than 1)")
+        return self
+
+
+class BaseAnswers(Section):
+    questions: Count
+    max_new_tokens: Count
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
+
+
+class ToneClassifier(Section):
+    ngrams: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    C: Positive
+
+
+class Scorers(Section):
+    sentence_model: Text
+    sentence_epochs: Positive
+    unrelated_max: Share
+    near_training_max: Share
+    hidden_layers: Count
+
+
+class LoRA(Section):
+    r: Count
+    alpha: Positive | Annotated[str, Field(pattern=r"^\d*\.?\d+r$")]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    target_modules: Literal["all-linear", "attention", "mlp"] | Annotated[list[Text], Field(min_length=1)]
+    rslora: bool
+    dora: bool
+    init: Literal["default", "pissa"]
+
+    @property
+    def scaled_by(self) -> float:
+        """Alpha as a number; `2r` is twice the rank."""
+        return float(self.alpha[:-1]) * self.r if isinstance(self.alpha, str) else self.alpha
+
+
+class LastLayers(Section):
+    blocks: Count
+    norm: bool
+    head: bool
+
+
+class DPO(Section):
+    epochs: Positive
+    beta: Positive
+
+
+class GRPO(Section):
+    steps: Count
+    questions: Count
+    generations: Annotated[int, Field(ge=2)]
+    max_new_tokens: Count
+    temperature: Positive
+
+
+class Train(Section):
+    objective: Literal["sft", "self_supervised", "dpo", "sft_dpo", "grpo"]
+    tuning: Literal["full", "last_layers", "lora", "qlora", "lora_8bit"]
+    epochs: Positive
+    basics_times: Count
+    batch_size: Count
+    learning_rate: Positive | None
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None
+    evals_per_epoch: Count
+    patience: Count
+    neftune: Positive | None
+    dequantize: Literal["auto", "once", "step"]
+    gradient_checkpointing: bool
+    max_length: Count
+    lora: LoRA
+    last_layers: LastLayers
+    dpo: DPO
+    grpo: GRPO
+    launch: Literal["none", "torchrun", "accelerate"]
+    processes: Count
+    launch_config: Text
+
+    @property
+    def phases(self) -> list[str]:
+        """The objectives, one after the other; the later ones start from what the first has learnt."""
+        return {"sft_dpo": ["sft", "dpo"], "grpo": ["sft", "grpo"]}.get(self.objective, [self.objective])
+
+    def peak_learning_rate(self, phase: str) -> float:
+        """`learning_rate`, or what suits the tuning; learning from preferences and rewards takes a twentieth of it."""
+        suits = 1e-4 if self.tuning in ("full", "last_layers") else 1e-3
+        return (self.learning_rate or suits) * (0.05 if phase in ("dpo", "grpo") else 1)
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Train":
+        """Refuse, when the params load, what would fail or mislead an hour later."""
+        adapter = self.tuning not in ("full", "last_layers")
+        if "dpo" in self.phases and not adapter:
+            raise ValueError(
+                f"objective {self.objective} with tuning {self.tuning}: its reference is the model without its adapter, so "
+                "it needs lora, qlora or lora_8bit"
+            )
+        if adapter and self.lora.init == "pissa":
+            if self.tuning != "lora":
+                raise ValueError(
+                    f"lora.init pissa with tuning {self.tuning}: it splits the weights themselves; use lora"
+                )
+            if self.lora.dora:
+                raise ValueError("lora.init pissa with lora.dora: the one cannot be converted with the other; drop one")
+            if "dpo" in self.phases:
+                raise ValueError(
+                    f"lora.init pissa with objective {self.objective}: without the adapter it is not the base"
+                )
+        if self.neftune and self.objective not in ("sft", "self_supervised"):
+            raise ValueError(f"neftune with objective {self.objective}: noise is for sft and self_supervised alone")
+        if self.launch != "none" and self.objective not in ("sft", "self_supervised"):
+            raise ValueError(
+                f"launch {self.launch} with objective {self.objective}: only sft and self_supervised are split"
+            )
+        if self.launch == "torchrun" and self.batch_size % self.processes:
+            raise ValueError(f"processes {self.processes} must divide batch_size {self.batch_size}")
+        return self
+
+
+class Evaluate(Section):
+    seeds: Count
+    fewshot: Count
+    prompts: Annotated[list[Text], Field(min_length=1)]
+    prompt_questions: Count
+    rivals: list[Text]
+    judge: Text | None
+    max_new_tokens: Count
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    batch_tokens: Count
+    samples: Count
+
+    @property
+    def forward_tokens(self) -> int:
+        """Tokens of one forward pass over whole texts, which holds more of each than its keys and values."""
+        return max(1, self.batch_tokens // 16)
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    persona: Text
+    base_model: Text
+    system_prompt: Text
+    compute: Compute
+    teacher: Teacher
+    questions: Questions
+    answers: Answers
+    split: Split
+    base_answers: BaseAnswers
+    tone_classifier: ToneClassifier
+    scorers: Scorers
+    train: Train
+    evaluate: Evaluate
+
+    @property
+    def training_seed(self) -> int:
+        """Of the adapter's initialisation and the order of training: `train.seed`, or the seed of everything."""
+        return self.seed if self.train.seed is None else self.train.seed
+
+
+def load_params(path: Path = PATH) -> Params:
+    """Read and validate params.yaml; a `UserError` names the key, the value and what is allowed."""
+    try:
+        return Params.model_validate(load_yaml(path))
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserError(f"{path}: {explain_param(problems[0], Params)}{more}") from None

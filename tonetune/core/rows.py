@@ -1,0 +1,191 @@
+"""The rows of the JSONL files between the stages, each validated when it is written and when it is read."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tonetune.core.errors import UserError
+from tonetune.core.files import read_json, replacing, write_json
+from tonetune.core.validation import Text, explain
+
+DROPPED = Path("data/dropped.json")
+
+
+Style = Literal["persona", "plain"]
+
+
+class Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Question(Row):
+    """A question, or a follow-up to the answer that the question `after` was given."""
+
+    id: Text
+    category: Text
+    text: Text
+    after: Text | None = None
+
+
+class Answer(Row):
+    question_id: Text
+    style: Style
+    text: Text
+    teacher: Text
+    """What wrote it, as the recording says."""
+    request: Text
+    """Hash of the request that it responds to."""
+    sample: int | None = None
+    """Which of several answers; none in the first."""
+
+
+class Dropped(Row):
+    """A question that the teacher gave no usable answer to."""
+
+    question_id: Text
+    style: Style
+    """The answer that could not be had."""
+    text: Text
+    """The question."""
+    reason: Text
+    sample: int | None = None
+
+
+class Message(Row):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Example(Row):
+    """A row of the splits: a chat prompt, the persona's answer and the plain answer to the same question."""
+
+    question_id: Text
+    category: Text
+    prompt: list[Message]
+    completion: list[Message]
+    plain: Text
+
+    @property
+    def question(self) -> str:
+        return self.prompt[-1].content
+
+    @property
+    def answer(self) -> str:
+        return self.completion[-1].content
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+def question_id(text: str) -> str:
+    """A stable id: the hash of the question's words, whatever its case and spacing."""
+    return hashlib.sha256(" ".join(text.lower().split()).encode()).hexdigest()[:12]
+
+
+def parse_lines(lines: Iterable[str], path: str | Path, row: type[AnyRow]) -> list[AnyRow]:
+    """Validate JSONL `lines`; a bad one is a `UserError` that names `path`, the line and the field."""
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(row.model_validate_json(line))
+        except ValidationError as error:
+            raise UserError(f"{path}, line {number}: {explain(error)}") from None
+    return rows
+
+
+def read_rows(path: str | Path, row: type[AnyRow]) -> list[AnyRow]:
+    """Read and validate a JSONL file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return parse_lines(file, path, row)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; `dvc repro` makes it") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
+
+
+def write_dropped(rows: Iterable[Dropped]) -> None:
+    """Write data/dropped.json: a list and not lines, as DVC complains of an empty file on every run."""
+    write_json(DROPPED, [row.model_dump(exclude_none=True) for row in rows])
+
+
+def read_dropped(path: Path = DROPPED) -> list[Dropped]:
+    """What the teacher would not answer; a bad row is a `UserError` that names the file and the field."""
+    try:
+        return [Dropped.model_validate(row) for row in read_json(path)]
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error)}") from None
+
+
+def read_examples(side: str) -> list[Example]:
+    """The rows of data/<side>.jsonl; a `UserError` if there are none."""
+    path = f"data/{side}.jsonl"
+    examples = read_rows(path, Example)
+    if not examples:
+        raise UserError(f"{path}: no rows; `dvc repro -f split` makes it anew")
+    return examples
+
+
+def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
+    """Write rows as JSONL, all of them or none."""
+    with replacing(path) as file:
+        for row in rows:
+            file.write(json.dumps(row.model_dump(exclude_none=True), ensure_ascii=False) + "\n")
+
+
+BASE_ANSWERS = Path("data/base_answers.jsonl")
+
+
+class BaseAnswer(Row):
+    question_id: str
+    text: str
+    """Empty where the base ended at once."""
+
+
+def base_answers_to(examples: Sequence[Example]) -> list[str]:
+    """The base's answers to those of the examples it was asked; a full stop for an empty one, as texts must not be empty."""
+    asked = {example.question_id for example in examples}
+    return [row.text or "." for row in read_rows(BASE_ANSWERS, BaseAnswer) if row.question_id in asked]
+
+
+BASICS = "basics"
+
+
+class Recording(Row):
+    """One response of the teacher."""
+
+    request: Text
+    """The request's key."""
+    about: Text
+    """The category or the question it is for: for people, who cannot read keys."""
+    teacher: Text
+    """What wrote it."""
+    text: Text
+    dropped: bool = False
+    """No usable response was had, for the reason that `text` gives."""
+
+
+class Generation(Row):
+    """One answer of one system, with its scores."""
+
+    system: str
+    question_id: str
+    seed: int
+    text: str
+    joint: float
+    tone: float
+    relevance: float
+    fluency: float
+    reported_tone: float
+    persona_nats: float | None = None
+    """Negative log-likelihood of the teacher's persona answer to the question; of the rows of models only."""
+    persona_tokens: int | None = None
+    plain_nats: float | None = None
+    """The same of its plain answer."""
+    plain_tokens: int | None = None

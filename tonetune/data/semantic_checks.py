@@ -1,0 +1,59 @@
+"""Checks of the data that need sentence embeddings: answers about something else, test questions that were trained on."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tonetune.core.params import Scorers
+from tonetune.core.rows import BASICS, Example
+from tonetune.core.text import excerpt
+from tonetune.data.quality import QualityCheck
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+
+
+def check_matter(splits: dict[str, list[Example]], embed: Embed, limits: Scorers) -> list[QualityCheck]:
+    """How far the worst answer is from its question, and how near the nearest held-out question is to a training one.
+
+    `embed` gives unit vectors. The embeddings are the ones nobody has tuned: tuned ones would call the training answers
+    related to whatever they were paired with.
+    """
+    asked = [example for examples in splits.values() for example in examples if example.category != BASICS]
+    return [_unrelated(asked, embed, limits.unrelated_max), _near_training(splits, embed, limits.near_training_max)]
+
+
+def nearest_training(splits: dict[str, list[Example]], side: str, embed: Embed) -> tuple[np.ndarray, np.ndarray]:
+    """For each question of `side`, the cosine of the nearest training question, and its index there."""
+    similarity = embed([e.question for e in splits[side]]) @ embed([e.question for e in splits["train"]]).T
+    return similarity.max(1), similarity.argmax(1)
+
+
+def _unrelated(asked: Sequence[Example], embed: Embed, limit: float) -> QualityCheck:
+    """For each answer the share of all questions that it is nearer to than to its own: by luck it would be a half."""
+    questions = embed([example.question for example in asked])
+    worst, offenders = 0.0, []
+    for style in ("answer", "plain"):
+        similarity = embed([getattr(example, style) for example in asked]) @ questions.T
+        nearer = (similarity > np.diag(similarity)[:, None]).mean(1)
+        worst = max(worst, float(nearer.max()))
+        for place in np.flatnonzero(nearer > limit).tolist():
+            example = asked[place]
+            offenders.append(
+                f'{example.question_id} "{excerpt(example.question)}": "{excerpt(getattr(example, style))}" is nearer to '
+                f"{nearer[place]:.0%} of the other questions"
+            )
+    return QualityCheck("unrelated_max", round(worst, 4), "unrelated_max", bool(offenders), offenders)
+
+
+def _near_training(splits: dict[str, list[Example]], embed: Embed, limit: float) -> QualityCheck:
+    worst, offenders = 0.0, []
+    for side in ("validation", "test"):
+        similarity, places = nearest_training(splits, side, embed)
+        worst = max(worst, float(similarity.max()))
+        for i in np.flatnonzero(similarity > limit):
+            example, other = splits[side][i], splits["train"][places[i]]
+            offenders.append(
+                f'{example.question_id} ({side}) "{excerpt(example.question)}": {similarity[i]:.2f} like '
+                f'{other.question_id} (train) "{excerpt(other.question)}"'
+            )
+    return QualityCheck("near_training_max", round(worst, 4), "near_training_max", bool(offenders), offenders)

@@ -1,0 +1,81 @@
+"""Which questions are trained on, chosen on and reported on."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from tonetune.core.rows import BASICS, Example, Question
+
+Side = Literal["train", "validation", "test"]
+
+
+BLOCK = 10
+
+
+def _draw(seed: int, *parts: object) -> str:
+    """A number in hexadecimal that looks random and depends on nothing but its arguments."""
+    return hashlib.sha256("/".join(map(str, (seed, *parts))).encode()).hexdigest()
+
+
+def assign_sides(
+    questions: Sequence[Question], near: Sequence[tuple[int, int]], validation: float, test: float, seed: int
+) -> dict[str, Side]:
+    """The side of each question's id: stratified by category, and stable when questions are added to any category.
+
+    Every category is cut into blocks of ten in the order of the file. Each block gives its share to test and to
+    validation (rounded so that the running total is right), and which of the ten go where is drawn from `seed`, so a
+    later question cannot move an earlier one. A question that is near an earlier one (`near`: pairs of indices)
+    follows it to its side and takes no place in a block; earlier is what stands earlier in its category, wherever that
+    is in the file. The basic exchanges are always trained on.
+    """
+    counts: Counter[str] = Counter()
+    age: dict[int, tuple[int, int]] = {}
+    for index, question in enumerate(questions):
+        age[index] = (counts[question.category], index)
+        counts[question.category] += 1
+    by_age = sorted(age, key=lambda index: age[index])
+    follows: dict[int, int] = {}
+    for older, younger in sorted(
+        (sorted(pair, key=lambda index: age[index]) for pair in near), key=lambda p: age[p[0]]
+    ):
+        follows.setdefault(younger, older)
+    sides: dict[str, Side] = {}
+    places: dict[str, int] = {}
+    for index in by_age:
+        question = questions[index]
+        if question.category == BASICS:
+            sides[question.id] = "train"
+        elif index in follows:
+            sides[question.id] = sides[questions[follows[index]].id]
+        else:
+            place = places.get(question.category, 0)
+            places[question.category] = place + 1
+            sides[question.id] = _side_of_place(question.category, place, validation, test, seed)
+    return sides
+
+
+def _side_of_place(category: str, place: int, validation: float, test: float, seed: int) -> Side:
+    block, offset = divmod(place, BLOCK)
+    order = sorted(range(BLOCK), key=lambda slot: _draw(seed, category, block, slot))
+    rank = order.index(offset)
+    tests = _share_of_block(test, block)
+    validations = _share_of_block(test + validation, block) - tests
+    if rank < tests:
+        return "test"
+    return "validation" if rank < tests + validations else "train"
+
+
+def _share_of_block(share: float, block: int) -> int:
+    """How many of a block's places a share takes, so that all blocks together take round(share x places)."""
+    return round(share * BLOCK * (block + 1)) - round(share * BLOCK * block)
+
+
+def training_order(ids: Sequence[str], seed: int) -> list[str]:
+    """A fixed order of the training questions, from which `split.train_size` takes the first n."""
+    return sorted(ids, key=lambda identifier: _draw(seed, "order", identifier))
+
+
+def classifier_halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """The questions of the first classifier and those of the reporting one: every other example each."""
+    return list(examples[0::2]), list(examples[1::2])

@@ -1,0 +1,36 @@
+"""Other models to compare with, named in `evaluate.rivals`; one that cannot be had does not lose the others' results."""
+
+from collections.abc import Sequence
+
+from tonetune.core.errors import UserError
+from tonetune.core.params import Params
+from tonetune.core.rows import Message
+from tonetune.evaluation.systems import Responder, local_responder
+from tonetune.model.base import load_base, load_tokenizer
+from tonetune.teacher.endpoint.model import PREFIX, EndpointModel
+
+
+def rival(name: str, params: Params) -> tuple[Responder, bool]:
+    """The rival that `name` says, and whether it is the teacher itself; a `UserError` if it cannot be loaded.
+
+    `name` has base_model's forms, or is `endpoint:<model>[@<base URL>]`.
+    """
+    if name.startswith(PREFIX):
+        model = EndpointModel(name, params, "evaluate.rivals")
+        return Responder(_asked(model, params)), model.is_teacher
+    try:
+        return local_responder(load_base(name, params.compute), load_tokenizer(name), params.evaluate), False
+    except UserError as error:
+        raise UserError(str(error).replace("base_model", "evaluate.rivals", 1)) from None
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"evaluate.rivals: {name!r}: not loaded ({str(error).splitlines()[0][:200]})") from None
+
+
+def _asked(model: EndpointModel, params: Params):
+    settings = params.evaluate
+
+    def answer(chats: Sequence[Sequence[Message]], seeds: Sequence[int], label: str) -> list[str]:
+        extras = [{"top_p": settings.top_p, "seed": seed} for seed in seeds]
+        return model.respond(chats, seeds, settings.temperature, settings.max_new_tokens, label, extras)
+
+    return answer

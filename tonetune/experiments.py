@@ -1,0 +1,86 @@
+"""DVC experiments beside the workspace: run the ones that are missing, and read what they came to."""
+
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+import dvc.api
+from dvc.exceptions import FileMissingError
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from tonetune.core.errors import UserError
+from tonetune.core.pipeline import sources
+from tonetune.core.rows import Generation, parse_lines
+
+ROWS = "data/tuned_generations.jsonl"
+
+
+def experiments() -> dict[str, str]:
+    """The experiments on the current commit: name and revision."""
+    with Repo() as repo:
+        return {name: revision for found in repo.experiments.ls().values() for name, revision in found}
+
+
+def ensure(name: str, changes: Sequence[str]) -> bool:
+    """Run the experiment with these `changes` (`key=value`) if it is not there; whether it is there now.
+
+    It runs beside the workspace, which stays as it is. One that differs from the workspace in more than the changes is a
+    `UserError`: it does not compare.
+    """
+    revision = experiments().get(name)
+    if revision is None:
+        options = [part for change in changes for part in ("-S", change)]
+        command = ["dvc", "exp", "run", "--temp", "-n", name, *options]
+        print(f"$ {' '.join(command)}", flush=True)
+        return subprocess.run(command).returncode == 0
+    check_same(name, revision, changes)
+    print(f"{name}: there already", flush=True)
+    return True
+
+
+def check_same(name: str, revision: str, changes: Sequence[str]) -> None:
+    """A `UserError` if the experiment differs from the workspace in more than `changes`."""
+    here = changed(dvc.api.params_show(), changes)
+    command = ["git", "diff", "--name-only", revision, "--", "dvc.yaml", *sources()]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    params = differences(dvc.api.params_show(rev=revision), here)
+    differing = [f"{key} ({a!r}, here {b!r})" for key, a, b in params] + code
+    if differing:
+        raise UserError(
+            f"experiment {name} exists and differs from the workspace: {', '.join(differing[:3])}.\n"
+            f"`dvc exp remove {name}` or `dvc exp rename {name} <name>` makes way for a new one."
+        )
+
+
+def changed(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """The nested `values` with changes written as `section.key=value`; they are changed in place."""
+    for change in changes:
+        key, _, value = change.partition("=")
+        *sections, name = key.split(".")
+        place = values
+        for section in sections:
+            place = place[section]
+        place[name] = YAML(typ="safe").load(value)
+    return values
+
+
+def differences(there: Any, here: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    """The keys, dotted, whose values differ between two nested dicts."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        names = sorted(there.keys() | here.keys())
+        return [
+            found
+            for name in names
+            for found in differences(there.get(name), here.get(name), f"{key}.{name}".lstrip("."))
+        ]
+    return [] if there == here else [(key, there, here)]
+
+
+def answers_of(name: str, revision: str) -> list[Generation]:
+    """The scored answers of the experiment's tuned model."""
+    try:
+        lines = dvc.api.read(ROWS, rev=revision).splitlines()
+    except FileMissingError:
+        raise UserError(f"{name}: {ROWS} is not in the cache; `dvc fetch --all-commits` or `dvc exp pull`") from None
+    return parse_lines(lines, f"{name}: {ROWS}", Generation)

@@ -1,0 +1,87 @@
+"""The base model that `base_model` names: found, dequantised once per machine, loaded."""
+
+import os
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from tonetune.core.errors import UserError
+from tonetune.core.params import Compute
+from tonetune.core.startup import progress_bars_off
+from tonetune.model.gguf import dequantised
+from tonetune.model.locate import locate
+
+
+def base_folder(base_model: str) -> Path:
+    """A local folder (config, safetensors, tokenizer) for `base_model`; a GGUF file is dequantised into the cache."""
+    path = locate(base_model, "base_model")
+    return dequantised(path) if path.suffix == ".gguf" else path
+
+
+def compute_dtype(name: str) -> torch.dtype:
+    """The dtype of activations: `auto` is bfloat16 where the device multiplies it natively, else float32, on a GPU
+    float16.
+
+    A CPU without bfloat16 instructions (AVX512-BF16 or AMX) emulates them, at an eighth of float32's speed.
+    """
+    if name != "auto":
+        return getattr(torch, name)
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def load_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer; it pads on the left for generation."""
+    tokenizer = AutoTokenizer.from_pretrained(base_folder(base_model))
+    if tokenizer.chat_template is None:
+        raise UserError(f"base_model: {base_model!r} has no chat template; choose an instruction-tuned model")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def load_base(
+    base_model: str, compute: Compute, quantization: str = "none", attention: str = "sdpa"
+) -> PreTrainedModel:
+    """The base model on the GPU if there is one, else on the CPU; its linear layers in `nf4` or `int8` if asked.
+
+    `attention` is the kernel that `compute.attention: auto` stands for.
+    """
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+        threadpool_limits(compute.threads)  # of the libraries under numpy and scikit-learn
+    dtype = compute_dtype(compute.dtype)
+    kernel = attention if compute.attention == "auto" else compute.attention
+    config = None
+    if quantization == "nf4":
+        config = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
+    elif quantization == "int8":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    # cuDNN's attention makes a plan for every length that it has not met, which takes twice as long as a decoding step.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    with progress_bars_off():
+        model = AutoModelForCausalLM.from_pretrained(
+            base_folder(base_model),
+            dtype=dtype,
+            attn_implementation=kernel,
+            quantization_config=config,
+            device_map={"": device},
+        )
+    # The base's name goes into adapter_config.json, as the user wrote it and not as a folder of this machine.
+    model.name_or_path = model.config.name_or_path = base_model
+    model.generation_config.pad_token_id = model.generation_config.eos_token_id
+    return model.eval()

@@ -1,0 +1,89 @@
+"""GGUF files: dequantised once per machine into a folder that transformers loads."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+)
+
+from tonetune.core.errors import UserError
+from tonetune.core.files import cache_dir, is_whole, locked, seal
+from tonetune.core.startup import progress_bars_off
+
+
+def dequantised(path: Path) -> Path:
+    """The GGUF file's weights as bfloat16 safetensors with the tokenizer, made once per machine and file."""
+    status = path.stat()
+    key = hashlib.sha256(f"{path.name}/{status.st_size}/{_head_digest(path)}".encode()).hexdigest()[:16]
+    folder = cache_dir("base") / f"{path.stem}-{key}"
+    if is_whole(folder):
+        return folder
+    with locked(folder.with_suffix(".lock")):
+        if not is_whole(folder):
+            if folder.exists():
+                print(f"{folder}: damaged or cut short; made again", flush=True)
+            print(f"dequantising {path.name} (once per machine)", flush=True)
+            _dequantise(path, folder)
+    return folder
+
+
+def _head_digest(path: Path) -> str:
+    """A digest of the file's first and last MiB: cheap at every start, and another file's differs."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 20)
+        file.seek(max(0, path.stat().st_size - (1 << 20)))
+        return hashlib.sha256(head + file.read()).hexdigest()
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Within it the gguf library reads a file once and makes its map of names once: transformers, which asks for both again
+    for the tokenizer, the config and each tensor, takes half the time.
+    """
+    import gguf
+
+    with ExitStack() as undo:
+        for name in ("GGUFReader", "get_tensor_name_map"):
+            usual = getattr(gguf, name)
+            undo.callback(setattr, gguf, name, usual)
+            setattr(gguf, name, cache(usual))
+        yield
+
+
+def _dequantise(path: Path, folder: Path) -> None:
+    try:
+        with progress_bars_off(), _read_once():
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.bfloat16)
+    except (ValueError, OSError, KeyError) as error:
+        raise UserError(
+            f"base_model: {path}: not a GGUF file that transformers reads ({str(error).splitlines()[0]})"
+        ) from None
+    # Without these two, save_pretrained would write the weights as still quantised.
+    model.hf_quantizer = None  # type: ignore[assignment]
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    # bfloat16 loses less than the four bits the weights come from
+    model.bfloat16()
+    model.config.name_or_path = ""
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
+    try:
+        with progress_bars_off():
+            model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        seal(unfinished)
+        os.replace(unfinished, folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

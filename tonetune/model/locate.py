@@ -1,0 +1,52 @@
+"""Finds the model that a parameter names: in an installed package, on the hub at a revision, or in a folder."""
+
+import importlib.util
+from pathlib import Path
+
+from tonetune.core.errors import UserError
+
+FORMS = "package:<package>/<folder or file.gguf>, hub:<owner>/<name>@<revision> or path:<folder or file.gguf>"
+
+
+def locate(name: str, key: str) -> Path:
+    """A folder with a config.json, or a .gguf file; a `UserError` names the parameter `key` and what is missing."""
+    kind, _, rest = name.partition(":")
+    if kind == "package":
+        return _in_package(name, key, rest)
+    if kind == "path":
+        path = Path(rest)
+        if not is_model(path):
+            raise UserError(f"{key}: {name!r}: {path} is neither a .gguf file nor a folder with a config.json")
+        return path
+    if kind == "hub" and rest.count("@") == 1:
+        return _hub_snapshot(name, key, *rest.split("@"))
+    raise UserError(f"{key}: {name!r} must be {FORMS}")
+
+
+def is_model(path: Path) -> bool:
+    """Whether `path` can be a model: a GGUF file or a folder with a config."""
+    return (path.suffix == ".gguf" and path.is_file()) or (path / "config.json").is_file()
+
+
+def _in_package(name: str, key: str, rest: str) -> Path:
+    package, _, inner = rest.partition("/")
+    # find_spec does not import the package, whose own imports may be missing.
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"{key}: {name!r}: no package {package!r} here; install it, or choose {FORMS}")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    if not is_model(root / inner):
+        there = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.suffix == ".gguf" or is_model(p))
+        raise UserError(f"{key}: {name!r}: the package has no model {inner!r}; it has: {', '.join(there) or 'none'}")
+    return root / inner
+
+
+def _hub_snapshot(name: str, key: str, repository: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]  # no code, no pickles
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(f"{key}: {name!r}: cannot be fetched ({str(error).strip().splitlines()[0]})") from None

@@ -1,0 +1,30 @@
+"""Answers of several systems to the same questions, side by side, as Markdown."""
+
+from collections.abc import Sequence
+
+from tonetune.core.rows import Example, Generation
+from tonetune.report.system_names import title
+
+SHOWN = ("teacher_persona", "base", "base_prompted", "tuned")
+
+
+def samples_page(examples: Sequence[Example], generations: Sequence[Generation], disclosure: str) -> str:
+    """The first answer of each system to each example's question, with its scores."""
+    first: dict[tuple[str, str], Generation] = {}
+    for row in generations:
+        first.setdefault((row.system, row.question_id), row)
+    lines = [
+        "# Samples",
+        "",
+        disclosure,
+        "The teacher's answers are text written by a language model, not quotations.",
+        "",
+    ]
+    for example in examples:
+        lines += [f"## {example.question}", "", "| | answer | tone | relevance | fluency |", "|---|---|---|---|---|"]
+        for system in SHOWN:
+            row = first[system, example.question_id]
+            text = " ".join(row.text.replace("|", "\\|").split())
+            lines.append(f"| {title(system)} | {text} | {row.tone:.2f} | {row.relevance:.2f} | {row.fluency:.2f} |")
+        lines.append("")
+    return "\n".join(lines)

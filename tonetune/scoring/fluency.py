@@ -1,0 +1,105 @@
+"""Is it acceptable, finished, non-repetitive English? Scored 0 to 1 from the order of its words, not from its matter.
+
+Two views of the order, each told from the same texts damaged, then weighed together on texts that neither has seen:
+- The text's skeleton: function words stay, every other word becomes its ending. Words that are shuffled, doubled, lost or
+  swapped make skeletons that English does not have.
+- The hidden states of the base model's first layers, which know English: what is acceptable can be read off them
+  linearly (Conneau et al. 2018, https://arxiv.org/abs/1805.01070).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tonetune.core.text import ends_in_sentence
+from tonetune.scoring.corruptions import shuffle_words, slip_words
+from tonetune.scoring.tfidf import tfidf_ngrams
+
+States = Callable[[Sequence[str]], np.ndarray]
+
+TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
+ENDINGS = ("ing", "ed", "ly", "tion", "ness", "ment", "er", "est", "ful", "ous", "al", "s", "y")
+CONTRACTIONS = re.compile(r"'(?:s|t|re|ve|ll|d|m)$")
+FEWEST_WORDS = 5
+BUCKETS = 2**18
+
+
+def skeleton(text: str) -> str:
+    """Function words, punctuation and the endings of all other words."""
+    kept = []
+    for token in TOKEN.findall(text):
+        word = token.lower()
+        if word in ENGLISH_STOP_WORDS or CONTRACTIONS.search(word) or not word[0].isalnum():
+            kept.append(word)
+        elif word[0].isdigit():
+            kept.append("0")
+        else:
+            kept.append("-" + next((ending for ending in ENDINGS if word.endswith(ending)), "x"))
+    return " ".join(kept)
+
+
+def corrupted(texts: Sequence[str], seed: int) -> list[str]:
+    """Each text twice: with the words of each sentence shuffled, and with slips in a quarter of its words."""
+    return [shuffle_words(text, seed) for text in texts] + [slip_words(text, seed) for text in texts]
+
+
+class WordOrder:
+    """The probability that a text's words stand in an order that English has."""
+
+    def __init__(self, states: States, skeletons: Pipeline, hidden: Pipeline, weighed: Pipeline):
+        self.states = states
+        self.skeletons = skeletons
+        self.hidden = hidden
+        self.weighed = weighed
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        return self.weighed.predict_proba(views(texts, self.states, self.skeletons, self.hidden))[:, 1]
+
+
+def views(texts: Sequence[str], states: States, skeletons: Pipeline, hidden: Pipeline) -> np.ndarray:
+    """(texts, 2): the log-odds of each view of the order."""
+    seen = skeletons.decision_function([skeleton(text) for text in texts])
+    return np.stack([seen, hidden.decision_function(states(texts))], axis=1)
+
+
+def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, seed: int) -> WordOrder:
+    """Both views fitted on `texts` against their damaged selves, and weighed on `unseen` ones likewise, at even odds."""
+    broken = [*corrupted(texts, seed), *corrupted(texts, seed + 1)]
+    skeletons = make_pipeline(
+        tfidf_ngrams((1, 3), buckets=BUCKETS), LogisticRegression(C=30, class_weight="balanced", max_iter=1000)
+    )
+    skeletons.fit([skeleton(text) for text in [*texts, *broken]], [1] * len(texts) + [0] * len(broken))
+    # The states cost a forward pass a text: one damaged copy each, shuffled or slipped by turns, is enough.
+    broken = [(shuffle_words, slip_words)[turn % 2](text, seed) for turn, text in enumerate(texts)]
+    hidden = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=3000))
+    hidden.fit(states([*texts, *broken]), [1] * len(texts) + [0] * len(broken))
+
+    broken = corrupted(unseen, seed)
+    weighed = make_pipeline(StandardScaler(), LogisticRegression(C=10, class_weight="balanced", max_iter=1000))
+    weighed.fit(views([*unseen, *broken], states, skeletons, hidden), [1] * len(unseen) + [0] * len(broken))
+    return WordOrder(states, skeletons, hidden, weighed)
+
+
+def distinct_share(text: str, n: int = 3) -> float:
+    """Distinct word n-grams over all of them; 1.0 where nothing is said twice."""
+    words = [word.lower() for word in re.findall(r"[A-Za-z0-9']+", text)]
+    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def finished(text: str) -> bool:
+    """Whether it ends as a sentence does and has at least a few words."""
+    return len(text.split()) >= FEWEST_WORDS and ends_in_sentence(text)
+
+
+def fluency(texts: Sequence[str], word_order: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
+    """The probability of the text's word order, 0 for what is unfinished or empty, less for what repeats itself."""
+    order = word_order(texts)
+    # Teacher answers repeat almost no three words (share 0.97 and more); half of them repeated is worth nothing.
+    repetition = np.clip((np.array([distinct_share(text) for text in texts]) - 0.5) / 0.4, 0, 1)
+    return order * repetition * np.array([finished(text) for text in texts], dtype=float)

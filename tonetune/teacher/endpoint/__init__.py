@@ -1,0 +1,1 @@
+"""Asking any OpenAI-compatible model: every response stored and paid for once, within limits. It knows chats, money and time, but no persona and no question."""

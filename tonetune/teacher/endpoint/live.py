@@ -1,0 +1,209 @@
+"""The teacher that asks a model: what is neither recorded nor stored is sent, and every good response is stored."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
+from typing import Any
+
+from tqdm import tqdm
+
+from tonetune.core.errors import UserError
+from tonetune.core.params import Teacher
+from tonetune.core.rows import Recording
+from tonetune.teacher.endpoint.batch import Batches, open_batches
+from tonetune.teacher.endpoint.client import Endpoint, Unsupported, check_key, endpoint_url, open_endpoint
+from tonetune.teacher.endpoint.cost import Prices
+from tonetune.teacher.endpoint.limits import Limits
+from tonetune.teacher.endpoint.protocol import ResponseCheck, Result, Unusable, together
+from tonetune.teacher.endpoint.request import Request
+from tonetune.teacher.endpoint.store import Reply, Store
+
+POLL = 0.2  # seconds between looks at what another run has in flight or set aside
+EXIT = 1.0  # seconds that an interrupted run has to put things in order
+
+
+def ask(
+    requests: Sequence[Request], settings: Teacher, *, title: str = "asking", check: ResponseCheck | None = None
+) -> list[str]:
+    """The texts of the responses to `requests`, in order: from the store, or else from the endpoint of `settings`.
+
+    The one call for whoever needs a model's answers: limits, retries, store, budget and progress bar included. The
+    requests are for the endpoint of `settings` (`base_url`). A response that `check` finds fault with is asked for
+    again; a `UserError` says so if none is usable.
+    """
+    teacher = LiveTeacher(settings)
+    work = together(teacher.respond(request, about=title, check=check) for request in requests)
+    return [recording.text for recording in teacher.run(work, len(requests), title)]
+
+
+class LiveTeacher:
+    """Answers from `recordings` (by request key), then from the store, then from the endpoint of `settings`."""
+
+    def __init__(self, settings: Teacher, recordings: Mapping[str, Recording] | None = None):
+        check_key(settings)
+        self.settings = settings
+        self.prices = Prices(settings)
+        self.url = endpoint_url(settings)
+        self.recordings = recordings or {}
+        self.structured = True  # until the endpoint says that it knows no JSON schema
+
+    def run(self, work: Coroutine[Any, Any, Result], expected: int, title: str) -> Result:
+        """Run `work`; what arrived is kept, whatever ends it."""
+        self.tokens, self.dollars = 0, 0.0
+        try:
+            with (
+                Store() as self.store,
+                tqdm(total=expected, desc=title, unit="request", smoothing=0, file=sys.stderr) as self.bar,
+            ):
+                return asyncio.run(self._session(work))
+        except Unusable as reason:
+            raise UserError(f"teacher.model: {self.settings.model}: {title}: no usable response: {reason}") from None
+        finally:
+            work.close()
+
+    async def respond(
+        self, *forms: Request, about: str, check: ResponseCheck | None = None, whole: bool = True
+    ) -> Recording:
+        """The response to the request, in the first of its `forms` that is there or that the endpoint supports."""
+        for request in forms:
+            if recording := self._known(request, about, check):
+                self._advance(known=True)
+                return recording
+        for request in forms[:-1]:
+            if self.structured or not request.json_schema:
+                try:
+                    return await self._ask(request, about, check, whole)
+                except Unsupported:
+                    self.structured = False
+        try:
+            return await self._ask(forms[-1], about, check, whole)
+        except Unsupported as reason:
+            raise UserError(
+                f"questions.json_schema: {self.url} does not support it ({reason}); set auto or never"
+            ) from None
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[None]:
+        """What asking needs while an event loop runs."""
+        self.endpoint: Endpoint | Batches
+        self.slots = asyncio.Semaphore(self.settings.concurrency)
+        self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.purse = asyncio.Lock()
+        self.flying = 0
+        self.broke = ""
+        self.landed = asyncio.Event()
+        async with open_endpoint(self.settings, Limits(self.settings, self.url, self.store)) as endpoint:
+            if not self.settings.batch:
+                self.endpoint = endpoint
+                yield
+                return
+            async with open_batches(endpoint, self.store) as batches:
+                self.endpoint = batches
+                yield
+
+    async def _session(self, work: Coroutine[Any, Any, Result]) -> Result:
+        try:
+            async with self._opened():
+                return await work
+        except asyncio.CancelledError:  # Ctrl-C
+            # A thread that still looks up a host's name would hold up the exit.
+            stop = threading.Timer(EXIT, os._exit, [130])
+            stop.daemon = True
+            stop.start()
+            self.bar.close()
+            print(
+                f"{self.bar.desc}: {self.bar.n} of about {self.bar.total} responses are there and kept; the next run "
+                "asks for the rest",
+                file=sys.stderr,
+                flush=True,
+            )
+            raise
+
+    def _known(self, request: Request, about: str, check: ResponseCheck | None) -> Recording | None:
+        if request.key in self.recordings:
+            return self.recordings[request.key]
+        reply = self.store.get(request.key)
+        # The limits may have become stricter since it was stored.
+        if reply and not (check and check(reply.text)):
+            return _recording(request, about, reply)
+        return None
+
+    async def _ask(self, request: Request, about: str, check: ResponseCheck | None, whole: bool) -> Recording:
+        async with self.locks[request.key]:  # the same request twice in one run is sent once
+            while not self.store.claim(request.key):
+                await asyncio.sleep(POLL)  # another run has it in flight
+            try:
+                if recording := self._known(request, about, check):
+                    self._advance(known=True)
+                    return recording
+                for _ in range(1 + self.settings.ask_again):
+                    reply = await self._send(request, about)
+                    fault = reply.fault or (whole and reply.cut_off and "cut off by max_tokens") or None
+                    fault = fault or (check(reply.text) if check else None)
+                    if fault is None:
+                        self.store.put(request, about, reply)
+                        self._advance(known=False)
+                        return _recording(request, about, reply)
+                raise Unusable(f"{fault}, {1 + self.settings.ask_again} times")
+            finally:
+                self.store.release(request.key)
+
+    async def _send(self, request: Request, about: str) -> Reply:
+        """Send the request when there is a slot and money for it, and record what it cost."""
+        async with nullcontext() if self.settings.batch else self.slots:
+            await self._reserve(request)
+            self.flying += 1
+            try:
+                reply = await self.endpoint.send(request, about)
+                dollars = self.prices.dollars(reply.prompt_tokens, reply.completion_tokens)
+                self.store.spend(self.url, request.key, reply, dollars)
+            finally:
+                self.flying -= 1
+                self.landed.set()
+            self.tokens += reply.prompt_tokens + reply.completion_tokens
+            self.dollars += dollars
+            return reply
+
+    async def _reserve(self, request: Request) -> None:
+        """Set the money for a request aside; if there is not enough even after what is in flight has landed, stop.
+
+        What other runs have set aside may come back as well, so wait for it.
+        """
+        if self.settings.max_cost is None:
+            return
+        most = self.prices.most(request)
+        async with self.purse:  # one looks into the store, however many wait
+            while not self.broke:
+                if self.store.reserve(request.key, most, self.settings.max_cost):
+                    return
+                self.store.forget_the_dead()
+                left = self.settings.max_cost - self.store.spent()
+                if most > left and self.flying == 0:
+                    self.broke = (
+                        f"teacher.max_cost: {self.settings.max_cost} dollars: {max(0.0, left):.4f} are left, and the "
+                        f"next request may cost {most:.4f}. What was asked so far is kept; raise it to go on."
+                    )
+                else:
+                    self.landed.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self.landed.wait(), POLL)
+        raise UserError(self.broke)
+
+    def _advance(self, known: bool) -> None:
+        """One more response is there; those that were there before count for the bar but not for the time left."""
+        bar = self.bar
+        if bar.total is not None and bar.n >= bar.total:
+            bar.total = bar.n + 1
+        if known:
+            bar.initial += 1
+        money = f", ${self.dollars:.4f}" if self.prices.prices else ""
+        bar.set_postfix_str(f"{self.tokens} tokens{money}", refresh=False)
+        bar.update()
+
+
+def _recording(request: Request, about: str, reply: Reply) -> Recording:
+    return Recording(request=request.key, about=about, teacher=reply.model, text=reply.text)

@@ -1,0 +1,162 @@
+"""What the current params' requests have by way of responses, in the recordings and the store, without asking."""
+
+import asyncio
+import re
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tonetune.core.errors import UserError
+from tonetune.core.params import Params, Teacher
+from tonetune.core.persona import load_exchanges, load_persona
+from tonetune.core.rows import Dropped, Question, Recording
+from tonetune.teacher.answers import collect_answers
+from tonetune.teacher.endpoint.cost import Prices, prompt_tokens
+from tonetune.teacher.endpoint.protocol import ResponseCheck, Result, Unusable
+from tonetune.teacher.endpoint.request import Request
+from tonetune.teacher.endpoint.store import Store
+from tonetune.teacher.prompts import TeacherPrompts
+from tonetune.teacher.questions import collect_questions
+from tonetune.teacher.recordings import read_recordings, recordings_path, shared_path
+
+QUESTION_WORDS = 14
+NUMBER = re.compile(r"\d+")
+
+
+class OfflineTeacher:
+    """Answers from the recordings and the store; notes what it found and what it did not."""
+
+    def __init__(self, recordings: Mapping[str, Recording], store: Store):
+        self.recordings = recordings
+        self.store = store
+        self.found: dict[str, Recording] = {}
+        self.missing: dict[str, tuple[Request, str]] = {}
+
+    async def respond(
+        self, *forms: Request, about: str, check: ResponseCheck | None = None, whole: bool = True
+    ) -> Recording:
+        """What a live run would find without asking, by the same `check`."""
+        for request in forms:
+            recording = self.recordings.get(request.key)
+            reply = None if recording else self.store.get(request.key)
+            if reply and not (check and check(reply.text)):
+                recording = Recording(request=request.key, about=about, teacher=reply.model, text=reply.text)
+            if recording is not None:
+                self.found[request.key] = recording
+                return recording
+        return self.without(forms[-1], about, whole)
+
+    def without(self, request: Request, about: str, whole: bool) -> Recording:
+        self.missing[request.key] = request, about
+        raise Unusable("not there")
+
+    def run(self, work: Coroutine[Any, Any, Result], expected: int, title: str) -> Result:
+        return asyncio.run(work)
+
+
+class GuessingTeacher(OfflineTeacher):
+    """Makes up a response of likely length where there is none, so that what follows can be counted as well."""
+
+    def __init__(self, recordings: Mapping[str, Recording], store: Store, words: int):
+        super().__init__(recordings, store)
+        self.words = words
+        self.completion_tokens = 0
+
+    def without(self, request: Request, about: str, whole: bool) -> Recording:
+        self.missing[request.key] = request, about
+        if whole:
+            text = "word " * self.words
+        else:
+            count = max(map(int, NUMBER.findall(request.messages[-1].content)), default=10)
+            start = count * len(request.messages)
+            filler = "word " * (QUESTION_WORDS - 2)
+            text = "\n".join(f"{about} {filler}{start + number}?" for number in range(count))
+        self.completion_tokens += min(request.max_tokens, len(text) // 4)
+        return Recording(request=request.key, about=about, teacher="-", text=text)
+
+
+@dataclass
+class Estimate:
+    """What one stage would still take."""
+
+    stage: str
+    kept: int
+    missing: int
+    prompt_tokens: int
+    completion_tokens: int
+    most_completion_tokens: int
+
+    def dollars(self, settings: Teacher) -> tuple[float, float]:
+        """Likely, and at most."""
+        prices = Prices(settings)
+        return (
+            prices.dollars(self.prompt_tokens, self.completion_tokens),
+            prices.dollars(self.prompt_tokens, self.most_completion_tokens),
+        )
+
+
+def estimate(params: Params) -> list[Estimate]:
+    """What each stage that asks the teacher would take under `params`. Nothing is sent."""
+    asking = TeacherPrompts(params, load_persona(params.persona))
+    words = sum(params.split.quality.words) // 2
+    estimates = []
+    questions: list[Question] = []
+    with Store() as store:
+        recordings = _recordings(params, asking)
+        for stage in ("questions", "answers"):
+            teacher = GuessingTeacher(recordings, store, words)
+            if stage == "questions":
+                questions = asyncio.run(collect_questions(asking, teacher))
+                questions += load_exchanges() if params.questions.exchanges else []
+            else:
+                asyncio.run(collect_answers(asking, teacher, questions))
+            missing = [request for request, _ in teacher.missing.values()]
+            estimates.append(
+                Estimate(
+                    stage=stage,
+                    kept=len(teacher.found),
+                    missing=len(missing),
+                    prompt_tokens=sum(map(prompt_tokens, missing)),
+                    completion_tokens=teacher.completion_tokens,
+                    most_completion_tokens=sum(request.max_tokens for request in missing),
+                )
+            )
+    return estimates
+
+
+def used_recordings(params: Params, dropped: list[Dropped]) -> tuple[list[Recording], list[Recording]]:
+    """The recordings (of questions, of answers) that replay of `params` needs; a `UserError` counts those missing.
+
+    What a run dropped is recorded as dropped.
+    """
+    asking = TeacherPrompts(params, load_persona(params.persona))
+    with Store() as store:
+        recordings = _recordings(params, asking)
+        lists, answering = OfflineTeacher(recordings, store), OfflineTeacher(recordings, store)
+        try:
+            questions = asyncio.run(collect_questions(asking, lists))
+        except Unusable:
+            raise _not_there(params, len(lists.missing)) from None
+        questions += load_exchanges() if params.questions.exchanges else []
+        asyncio.run(collect_answers(asking, answering, questions))
+    given_up = {row.text: row.reason for row in dropped}
+    left = [about for _, about in answering.missing.values() if about not in given_up]
+    if left:
+        raise _not_there(params, len(left))
+    answers = list(answering.found.values())
+    for request, about in answering.missing.values():
+        reason = given_up[about]
+        answers.append(Recording(request=request.key, about=about, teacher=request.model, text=reason, dropped=True))
+    return list(lists.found.values()), answers
+
+
+def _recordings(params: Params, asking: TeacherPrompts) -> dict[str, Recording]:
+    paths = {shared_path(asking.persona.prompts is not None, params.persona), recordings_path(params.persona)}
+    return {r.request: r for path in sorted(paths) if path.exists() for r in read_recordings(path) if not r.dropped}
+
+
+def _not_there(params: Params, count: int) -> UserError:
+    return UserError(
+        f"{count} responses of teacher.model {params.teacher.model!r} are not there; `dvc repro` with teacher.mode: live "
+        "asks for them, with the same params"
+    )

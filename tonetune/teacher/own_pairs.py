@@ -1,0 +1,214 @@
+"""A user's own question-answer pairs, turned into the recordings that a live teacher would have left."""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tonetune.core.errors import UserError
+from tonetune.core.params import Params
+from tonetune.core.persona import Persona, load_exchanges
+from tonetune.core.rows import Message, Question, Recording, Row, question_id
+from tonetune.core.validation import Text, explain
+from tonetune.teacher.prompts import TeacherPrompts
+from tonetune.teacher.question_list import format_question_list, parse_question_list
+from tonetune.teacher.recordings import SHARED, read_recordings, recordings_path, write_recordings
+
+MOST_SHOWN = 20
+LONGEST_LIST = 999  # questions: the parser reads numbers of three digits
+NEXT = "Why is that so?"
+# A last line without an end mark reads as cut off: something that is no question follows it.
+CLOSING = "\n(end of the list)"
+
+
+class ImportedPair(Row):
+    """A line of an imported file."""
+
+    question: Text
+    persona_answer: Text
+    plain_answer: Text
+    category: Text = "imported"
+
+
+def read_pairs(path: Path) -> dict[int, ImportedPair]:
+    """Read pairs, by their line, from .jsonl or .csv; the `UserError` lists every bad row with its line."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    pairs: dict[int, ImportedPair] = {}
+    bad: list[str] = []
+    seen: dict[str, int] = {}
+    for number, values in _rows(path, bad):
+        try:
+            pair = ImportedPair.model_validate(values)
+        except ValidationError as error:
+            bad.append(f"line {number}: {explain(error)}")
+            continue
+        first = seen.setdefault(question_id(pair.question), number)
+        if first != number and pair.category != "basics":
+            bad.append(f"line {number}: question: the same as in line {first}")
+        elif pair.category != "basics" and (fault := _question_fault(pair.question)):
+            bad.append(f"line {number}: question: {fault}, got {pair.question[:60]!r}")
+        pairs[number] = pair
+    if bad:
+        rest = f"\n  and {len(bad) - MOST_SHOWN} more" if len(bad) > MOST_SHOWN else ""
+        listed = "".join(f"\n  {line}" for line in bad[:MOST_SHOWN])
+        raise UserError(f"{path}: {len(bad)} bad rows, nothing was written:{listed}{rest}")
+    if not pairs:
+        raise UserError(f"{path}: no rows; each needs question, persona_answer and plain_answer")
+    return pairs
+
+
+def _question_fault(text: str) -> str | None:
+    """Why a list of questions would not give `text` back; None if it does."""
+    if len(text.splitlines()) > 1:
+        return "more than one line"
+    if parse_question_list(format_question_list([text, NEXT]))[:1] == [text]:
+        return None
+    if text.strip('"*').strip() != text:
+        return 'begins or ends with " or *, which lists of questions lose'
+    return "fewer than three words and no question mark at the end"
+
+
+def _rows(path: Path, bad: list[str]) -> Iterator[tuple[int, Any]]:
+    """(line number, values) of each row; lines that are not JSON go to `bad`."""
+    is_csv = path.suffix.lower() == ".csv"
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            yield from _csv_rows(file, path) if is_csv else _json_rows(file, bad)
+    except UnicodeDecodeError as error:
+        form = 'as "CSV UTF-8" (in Excel: Save As, CSV UTF-8)' if is_csv else "with the encoding UTF-8"
+        raise UserError(f"{path}: not UTF-8 (byte 0x{error.object[error.start]:02x}); save it {form}") from None
+
+
+def _csv_rows(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
+    reader = csv.DictReader(file)
+    read = 0
+    try:
+        for values in reader:
+            read = reader.line_num
+            # csv keeps surplus cells under the key None, and leaves missing ones None
+            yield read, {str(key): value for key, value in values.items() if value is not None}
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: not CSV after line {read} ({error}); is a quotation mark left open there? "
+            'Close it and save the file as "CSV UTF-8"'
+        ) from None
+
+
+def _json_rows(file: Iterable[str], bad: list[str]) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                bad.append(f"line {number}: not JSON ({error.msg})")
+
+
+def import_pairs(
+    pairs: Mapping[int, ImportedPair],
+    file: Path,
+    params: Params,
+    persona_name: str,
+    persona: Persona,
+    teacher: str,
+    per_request: int,
+) -> dict[str, int]:
+    """Write the recordings that replay `pairs` of `file` under `params`; returns how many questions each category has.
+
+    Pairs of the category `basics` answer the exchanges of personas/exchanges.yaml, in that file's order.
+    """
+    if not 1 <= per_request <= LONGEST_LIST:
+        raise UserError(f"--per-request: {per_request}: a list holds 1 to {LONGEST_LIST} questions")
+    asking = TeacherPrompts(params, persona)
+    categories: dict[str, list[ImportedPair]] = defaultdict(list)
+    unknown: dict[str, int] = {}
+    for line, pair in pairs.items():
+        categories[pair.category].append(pair)
+        if pair.category not in (*asking.prompts, "basics"):
+            unknown.setdefault(pair.category, line)
+    basics = categories.pop("basics", [])
+    if unknown:
+        listed = ", ".join(f"{category!r} (line {line})" for category, line in unknown.items())
+        example = ", ".join(f"{category}: Questions that came with the imported pairs." for category in unknown)
+        raise UserError(
+            f"{file}: categories without a prompt: {listed}; give each one under `prompts:` in "
+            f"personas/{persona_name}.yaml (which replace those of params.yaml), for example\n  prompts: {{{example}}}"
+        )
+    shared: list[Recording] = []
+    answers: list[Recording] = []
+    for category, members in categories.items():
+        shared += _question_rounds(asking, category, members, teacher, per_request)
+        for pair in members:
+            question = Question(id=question_id(pair.question), category=category, text=pair.question)
+            answers += _answers(asking, question, pair, [], teacher)
+    answers += _basics(asking, basics, teacher)
+    if persona.prompts:  # its own prompts, so the question lists are its own too
+        answers += shared
+    else:
+        _merge(SHARED, shared)
+    write_recordings(recordings_path(persona_name), answers)
+    return {category: len(members) for category, members in categories.items()} | {"basics": len(basics)}
+
+
+def _question_rounds(
+    asking: TeacherPrompts, category: str, members: Sequence[ImportedPair], teacher: str, per_request: int
+) -> list[Recording]:
+    rounds: list[str] = []
+    recordings = []
+    for start in range(0, len(members), per_request):
+        texts = [pair.question for pair in members[start : start + per_request]]
+        response = format_question_list(texts)
+        if parse_question_list(response) != texts:
+            response += CLOSING
+        request = asking.questions(category, rounds)
+        recordings.append(Recording(request=request.key, about=category, teacher=teacher, text=response))
+        rounds.append(response)
+    return recordings
+
+
+def _answers(
+    asking: TeacherPrompts, question: Question, pair: ImportedPair, history: Sequence[Message], teacher: str
+) -> list[Recording]:
+    persona_request = asking.persona_answer(question, history)
+    plain_request = asking.plain_answer(question, pair.persona_answer)
+    return [
+        Recording(request=persona_request.key, about=question.text, teacher=teacher, text=pair.persona_answer),
+        Recording(request=plain_request.key, about=question.text, teacher=teacher, text=pair.plain_answer),
+    ]
+
+
+def _basics(asking: TeacherPrompts, pairs: Sequence[ImportedPair], teacher: str) -> list[Recording]:
+    if not pairs:
+        return []
+    exchanges = load_exchanges()
+    if [pair.question for pair in pairs] != [exchange.text for exchange in exchanges]:
+        raise UserError("category basics: its questions must be those of personas/exchanges.yaml, in that order")
+    talks: dict[str, list[Message]] = {}
+    recordings = []
+    for exchange, pair in zip(exchanges, pairs, strict=True):
+        history = talks[exchange.after] if exchange.after else []
+        recordings += _answers(asking, exchange, pair, history, teacher)
+        talks[exchange.id] = [
+            *history,
+            Message(role="user", content=exchange.text),
+            Message(role="assistant", content=pair.persona_answer),
+        ]
+    return recordings
+
+
+def _merge(path: Path, added: Sequence[Recording]) -> None:
+    """Add recordings to those in `path`; one that is there with another text is a `UserError`."""
+    recordings = {recording.request: recording for recording in read_recordings(path)} if path.exists() else {}
+    for recording in added:
+        known = recordings.get(recording.request)
+        if known is not None and known.text != recording.text:
+            raise UserError(
+                f"{path}: the prompt for {recording.about!r} has other questions already; give the persona its own "
+                "`prompts:`"
+            )
+        recordings.setdefault(recording.request, recording)
+    write_recordings(path, recordings.values())

@@ -1,0 +1,62 @@
+"""What the teacher is asked, and the key by which a request finds its response."""
+
+from collections.abc import Sequence
+
+from tonetune.core.params import Params
+from tonetune.core.persona import Persona
+from tonetune.core.rows import Message, Question
+from tonetune.teacher.endpoint.request import QUESTIONS_SCHEMA, Request
+
+
+class TeacherPrompts:
+    """Builds the requests of one run's params; replay, live and import all build theirs here."""
+
+    def __init__(self, params: Params, persona: Persona):
+        self.params = params
+        self.persona = persona
+        self.prompts = persona.prompts or params.questions.prompts
+        self.questions_wanted = min(
+            params.questions.per_prompt, persona.questions_per_prompt or params.questions.per_prompt
+        )
+
+    def questions(self, category: str, rounds: Sequence[str], sample: int = 0) -> Request:
+        """The request for a category's next list of questions, after the responses of earlier `rounds`."""
+        settings = self.params.questions
+        messages = [Message(role="user", content=self.prompts[category])]
+        for response in rounds:
+            messages.append(Message(role="assistant", content=response))
+            messages.append(Message(role="user", content=settings.more))
+        return self._request(messages, settings.temperature, settings.max_tokens, sample)
+
+    def question_forms(self, category: str, rounds: Sequence[str], sample: int = 0) -> list[Request]:
+        """The same request in the forms that `questions.json_schema` allows, the preferred one first."""
+        plain = self.questions(category, rounds, sample)
+        structured = plain.model_copy(update={"json_schema": QUESTIONS_SCHEMA})
+        return {"auto": [structured, plain], "always": [structured], "never": [plain]}[
+            self.params.questions.json_schema
+        ]
+
+    def persona_answer(self, question: Question, history: Sequence[Message], sample: int = 0) -> Request:
+        """The request for the persona's answer; `history` is the talk that a follow-up follows."""
+        messages = [Message(role="system", content=self.persona.system), *history]
+        messages.append(Message(role="user", content=question.text))
+        return self._request(messages, self.params.answers.temperature, self.params.answers.max_tokens, sample)
+
+    def plain_answer(self, question: Question, persona_answer: str, sample: int = 0) -> Request:
+        """The request for the same content without the tone."""
+        settings = self.params.answers
+        text = settings.plain_user.replace("{question}", question.text).replace("{answer}", persona_answer)
+        messages = [Message(role="system", content=settings.plain_system), Message(role="user", content=text)]
+        return self._request(messages, settings.temperature, settings.max_tokens, sample)
+
+    def _request(self, messages: Sequence[Message], temperature: float, max_tokens: int, sample: int) -> Request:
+        teacher = self.params.teacher
+        return Request(
+            base_url=teacher.base_url,
+            model=teacher.model,
+            messages=tuple(messages),
+            temperature=temperature,
+            max_tokens=max_tokens,
+            sample=sample,
+            extra_body=teacher.extra_body or None,
+        )

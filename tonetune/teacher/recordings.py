@@ -1,0 +1,79 @@
+"""Teacher responses kept in git, as compressed JSONL, so that a clone needs no API key."""
+
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tonetune.core.errors import UserError
+from tonetune.core.files import replacing
+from tonetune.core.rows import Recording, parse_lines
+
+FOLDER = Path("data/recordings")
+
+
+SHARED = FOLDER / "questions.jsonl.gz"
+
+
+ENDS = 8  # in 256 rows so many end a gzip member
+
+
+def recordings_path(persona: str) -> Path:
+    """Where a persona's recordings lie."""
+    return FOLDER / f"{persona}.jsonl.gz"
+
+
+def shared_path(own_prompts: bool, persona: str) -> Path:
+    """Where the question lists lie that a persona uses: its own if it has prompts of its own."""
+    return recordings_path(persona) if own_prompts else SHARED
+
+
+def read_recordings(path: Path) -> list[Recording]:
+    """Read a file of recordings; a broken or repeated line is a `UserError` with file and line."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            lines = file.readlines()
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such recordings; teacher.mode: live, then saving what it fetched, makes them"
+        ) from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a whole gzip file ({error}); restore it with `git checkout {path}`") from None
+    seen: dict[str, int] = {}
+    recordings = parse_lines(lines, path, Recording)
+    for number, recording in enumerate(recordings, 1):
+        if recording.request in seen:
+            raise UserError(
+                f"{path}, line {number}: repeats the request {recording.request} of line {seen[recording.request]}; "
+                "remove one of them"
+            )
+        seen[recording.request] = number
+    return recordings
+
+
+def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
+    """Write recordings sorted by what they are about, the same bytes for the same rows.
+
+    The file is a run of gzip members, which any gunzip reads as one. Where a member ends depends on the rows around it
+    alone, so a changed row changes its member and no other byte, and git stores the difference only.
+    """
+    ordered = sorted(recordings, key=lambda recording: (recording.about, recording.request))
+    members = [b""]
+    for row in ordered:
+        line = json.dumps(row.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
+        members[-1] += line.encode()
+        if int(row.request[:2], 16) < ENDS:
+            members.append(b"")
+    with replacing(path, "wb") as file:
+        for member in members:
+            if member or len(members) == 1:
+                file.write(gzip.compress(member, mtime=0))
+
+
+def merge_recordings(path: Path, added: Sequence[Recording]) -> int:
+    """Add recordings to those in `path`, in place of those of the same request; how many were new or changed."""
+    kept = {recording.request: recording for recording in read_recordings(path)} if path.exists() else {}
+    changed = [recording for recording in added if kept.get(recording.request) != recording]
+    if changed:
+        write_recordings(path, (kept | {recording.request: recording for recording in changed}).values())
+    return len(changed)

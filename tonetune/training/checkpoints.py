@@ -1,0 +1,55 @@
+"""Training checkpoints: which are whole, which to go on from, which to throw away."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerState, TrainingArguments
+
+from tonetune.core.files import is_whole, read_json, seal
+
+
+class SealCheckpoints(TrainerCallback):
+    """Seals a checkpoint once it is whole, so that one cut short by a kill, or damaged later, is not resumed from."""
+
+    def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # each process has written its part
+        if state.is_world_process_zero:
+            seal(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint under `folder` that training can go on from; newer ones that are not whole are removed."""
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]), reverse=True):
+        if is_whole(path):
+            # Training ends by loading the best checkpoint, which may be an earlier one.
+            best = read_json(path / "trainer_state.json")["best_model_checkpoint"]
+            if best is None or is_whole(Path(best)):
+                return path
+        print(f"{path}: damaged or cut short; left out", flush=True)
+        shutil.rmtree(path)
+    return None
+
+
+def state_at_the_end(checkpoint: Path, patience: int) -> TrainerState | None:
+    """The state of the training that wrote `checkpoint`, if that was its last step; None if there is more to train.
+
+    Its last step is that of `max_steps`, or the one after which the validation loss had not fallen `patience` times.
+    """
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    stopping = state.stateful_callbacks.get("EarlyStoppingCallback", {}).get("attributes", {})
+    waited = stopping.get("early_stopping_patience_counter", 0)
+    if state.global_step < state.max_steps and waited < patience:
+        return None
+    state.best_model_checkpoint = state.best_model_checkpoint or str(checkpoint)  # without validation, the last
+    return state
+
+
+def prune_checkpoints(folder: Path, days: float = 7) -> None:
+    """Remove the checkpoints of other params that nothing has touched for `days` days."""
+    for run in folder.iterdir():
+        if run.is_dir() and time.time() - run.stat().st_mtime > days * 86400:
+            shutil.rmtree(run, ignore_errors=True)

@@ -1,0 +1,97 @@
+"""The model that a tuning trains: which weights move, and in what the rest are kept."""
+
+import re
+from typing import TypeVar
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel
+
+from tonetune.adapter import load_quantised, untie_head
+from tonetune.core.errors import UserError
+from tonetune.core.params import LastLayers, LoRA, Params
+from tonetune.model.kernels.grouped_attention import GROUPED
+from tonetune.model.kernels.lora_linear import use_fast_lora
+from tonetune.training.decoder_layer import use_training_layers
+
+AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
+LAYERS = {"attention": ["q_proj", "k_proj", "v_proj", "o_proj"], "mlp": ["gate_proj", "up_proj", "down_proj"]}
+
+
+def model_for_training(params: Params) -> PreTrainedModel | PeftModel:
+    """The base with what `train.tuning` trains, and nothing else, requiring gradients."""
+    settings, cpu = params.train, not torch.cuda.is_available()
+    once = settings.dequantize == "once" or (settings.dequantize == "auto" and cpu)
+    base = load_quantised(
+        params.base_model,
+        params.compute,
+        settings.tuning,
+        # With `once` the numbers are those of the 4-bit base, speed and memory those of an unquantised one.
+        dequantize=once and settings.tuning == "qlora",
+        attention=GROUPED if cpu else "sdpa",
+    )
+    if settings.tuning == "last_layers":
+        train_last_layers(base, settings.last_layers)
+    if settings.tuning in ("full", "last_layers"):
+        return in_float32(base)
+    return in_float32(add_adapter(base, settings.lora, params.training_seed))
+
+
+def in_float32(model: AnyModule) -> AnyModule:
+    """Keep the trained weights in float32, where small updates are not lost; layers use them in the base's dtype."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model
+
+
+def train_last_layers(model: PreTrainedModel, settings: LastLayers) -> None:
+    """Freeze all but the last blocks and, if `settings` says so, the final norm and the head."""
+    blocks = model.model.layers
+    if settings.blocks > len(blocks):
+        raise UserError(f"train.last_layers.blocks: {settings.blocks} is more than the model's {len(blocks)}")
+    model.requires_grad_(False)
+    trained = [*blocks[len(blocks) - settings.blocks :]]
+    if settings.norm:
+        trained.append(model.model.norm)
+    if settings.head:
+        untie_head(model)  # or the embeddings would move with it
+        trained.append(model.lm_head)
+    for module in trained:
+        module.requires_grad_(True)
+
+
+def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
+    """Wrap the base in a fresh LoRA adapter, initialised from `seed`; only the adapter's weights train."""
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.scaled_by,  # type: ignore[arg-type]  # peft only divides it
+        lora_dropout=settings.dropout,
+        target_modules=target_modules(model, settings),
+        use_rslora=settings.rslora,
+        use_dora=settings.dora,
+        init_lora_weights="pissa" if settings.init == "pissa" else True,
+        task_type="CAUSAL_LM",
+    )
+    adapted = get_peft_model(model, config)
+    if model.device.type == "cpu":
+        use_fast_lora(adapted)
+        use_training_layers(adapted.get_base_model().model)
+    return adapted
+
+
+def target_modules(model: PreTrainedModel, settings: LoRA) -> str | list[str]:
+    """What peft is to adapt; a `UserError` names a layer that the model does not have."""
+    targets = settings.target_modules
+    if targets == "all-linear":
+        return targets
+    targets = LAYERS[targets] if isinstance(targets, str) else targets
+    names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    unknown = [target for target in targets if target not in names]
+    if unknown:
+        linear = sorted(name for name in names if re.search(r"proj|fc|dense|linear|query|key|value", name))
+        raise UserError(
+            f"train.lora.target_modules: {unknown[0]!r} is no layer of this model; its linear layers: {linear}"
+        )
+    return targets
