@@ -6,8 +6,9 @@ from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
-from tonetune.core.rows import Question, read_rows, write_dropped, write_rows
+from tonetune.core.rows import Question, read_rows, write_dropped, write_other_answers, write_rows
 from tonetune.teacher.answers import collect_answers
+from tonetune.teacher.other_personas import other_personas_answers
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.teacher import make_teacher
 
@@ -29,6 +30,11 @@ def main() -> None:
         print(f"{len(dropped)} of {params.answers.samples * len(questions)} dropped:{listed}", file=sys.stderr)
     write_rows("data/answers.jsonl", answers)
     write_dropped(dropped)
+
+    # Other personas' answers to the same questions: the tone classifiers must tell their tone from this one.
+    others = other_personas_answers(params, questions)
+    print(f"{len(others)} recorded answers of other personas to these questions")
+    write_other_answers(others)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tonetune.core.command import run
 from tonetune.core.files import write_json
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
-from tonetune.core.rows import BASICS, base_answers_to, read_examples
+from tonetune.core.rows import BASICS, base_answers_to, other_answers_to, read_examples
 from tonetune.core.tables import write_table
 from tonetune.data.quality import enforce
 from tonetune.data.semantic_checks import check_matter, nearest_training
@@ -33,7 +33,6 @@ from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
 from tonetune.scoring.sklearn_files import save_fitted
 from tonetune.scoring.tone_classifier import labelled, negatives
-from tonetune.teacher.other_personas import other_personas_answers
 
 
 def auc(high: np.ndarray, low: np.ndarray) -> float:
@@ -83,7 +82,7 @@ def main() -> None:
     # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
     _, own = classifier_halves(train)
     texts, labels = labelled(own)
-    others = [*other_personas_answers(params, own), *base_answers_to(own)]
+    others = [*other_answers_to(own), *base_answers_to(own)]
     negative = negatives(own, others, persona.catchphrases, params.seed)
     reporting = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
     reporting.fit(states([*texts, *negative]), np.append(labels, np.zeros(len(negative))))

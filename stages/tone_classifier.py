@@ -7,14 +7,13 @@ from tonetune.core.command import run
 from tonetune.core.files import write_json
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
-from tonetune.core.rows import base_answers_to, read_examples
+from tonetune.core.rows import base_answers_to, other_answers_to, read_examples
 from tonetune.core.tables import write_table
 from tonetune.data.split import classifier_halves
 from tonetune.scoring.calibration import calibrate, calibration_error, refuse_chance
 from tonetune.scoring.leak_probes import leak_probes, telling_words
 from tonetune.scoring.sklearn_files import save_fitted
 from tonetune.scoring.tone_classifier import fit_classifier, labelled, negatives
-from tonetune.teacher.other_personas import other_personas_answers
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     # Fit on this classifier's half of the questions; the other half is the reporting classifier's.
     own, _ = classifier_halves(train)
     texts, labels = labelled(own)
-    not_persona = [*other_personas_answers(params, own), *base_answers_to(own)]
+    not_persona = [*other_answers_to(own), *base_answers_to(own)]
     others = negatives(own, not_persona, persona.catchphrases, params.seed)
     model = fit_classifier(
         [*texts, *others], np.append(labels, np.zeros(len(others))), params.tone_classifier, params.seed

@@ -154,6 +154,33 @@ def base_answers_to(examples: Sequence[Example]) -> list[str]:
     return [row.text or "." for row in read_rows(BASE_ANSWERS, BaseAnswer) if row.question_id in asked]
 
 
+OTHER_ANSWERS = Path("data/other_answers.json")
+
+
+class OtherAnswer(Row):
+    """What another persona answered to a question."""
+
+    persona: Text
+    question_id: Text
+    text: Text
+
+
+def write_other_answers(rows: Iterable[OtherAnswer]) -> None:
+    """Write data/other_answers.json: a list and not lines, as there may be none and DVC complains of empty files."""
+    write_json(OTHER_ANSWERS, [row.model_dump() for row in rows])
+
+
+def other_answers_to(examples: Sequence[Example]) -> list[str]:
+    """What other personas answered to the examples' questions: persona by persona, in the order of the examples."""
+    given: dict[str, dict[str, str]] = {}
+    try:
+        for row in map(OtherAnswer.model_validate, read_json(OTHER_ANSWERS)):
+            given.setdefault(row.persona, {})[row.question_id] = row.text
+    except ValidationError as error:
+        raise UserError(f"{OTHER_ANSWERS}: {explain(error)}") from None
+    return [texts[e.question_id] for texts in given.values() for e in examples if e.question_id in texts]
+
+
 BASICS = "basics"
 
 
