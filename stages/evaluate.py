@@ -13,23 +13,20 @@ from tonetune.core.persona import load_persona
 from tonetune.core.pipeline import stage
 from tonetune.core.rows import Answer, Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
+from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.lineup import lineup
-from tonetune.evaluation.lockstep import run_in_lockstep
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.systems import TestSet, local_responder
+from tonetune.evaluation.systems import TUNED, TestSet, local_responder
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
 from tonetune.report.judge import judge
 from tonetune.report.originality import originality
 from tonetune.report.page import Evaluation, calibration, flat, report_page
-from tonetune.report.samples import samples_page
+from tonetune.report.samples import SHOWN, samples_page
 from tonetune.report.statistics import Comparison, Interval, compare, intervals
 from tonetune.scoring.scorer import Scorer
 from tonetune.scoring.tone_classifier import labelled
-
-TUNED = "tuned"
-SHOWN = ("base", "base_prompted", TUNED, "teacher_persona")
 
 
 def main() -> None:
@@ -43,21 +40,20 @@ def main() -> None:
     tokenizer = load_tokenizer(params.base_model)
     scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
     tuned = load_tuned(params.base_model, params.compute, "models/adapter")
-    contest = TestSet(test, scorer, params)
-    contestant = local_responder(tuned, tokenizer, params.evaluate)
-    # Beside the test questions the probes of what tuning may have cost: the tone dropped on request or in another form.
-    askings = [
-        contest.enter(TUNED, contestant, [example.prompt for example in test]),
-        run_probes(scorer, params.system_prompt, params.seed),
-    ]
-    metrics, retention[TUNED] = run_in_lockstep(contestant.answer, askings, TUNED)
-    # And neutral English forgotten.
+    test_set = TestSet(test, scorer, params)
+    responder = local_responder(tuned, tokenizer, params.evaluate)
+    chats = [example.prompt for example in test]
+    answers = answer_together(responder.answer, {TUNED: test_set.turn(chats)}, f"{TUNED}: answers")
+    metrics = test_set.score(TUNED, responder, chats, answers[TUNED])
+
+    # What tuning may have cost: the tone dropped on request or in another form, what it is denied, neutral English forgotten.
+    retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
 
-    write_rows("data/tuned_generations.jsonl", contest.generations)
+    write_rows("data/tuned_generations.jsonl", test_set.generations)
     write_json("metrics/evaluate.json", metrics)
     write_measures("metrics/retention.csv", retention)
-    every = [*baselines, *contest.generations]
+    every = [*baselines, *test_set.generations]
     shown = ([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)
     write_table("metrics/tone_scores.csv", ["system", "tone", "joint"], shown)
     with replacing("reports/samples.md") as file:

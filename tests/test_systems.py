@@ -10,11 +10,11 @@ from tests.teacher_server import TeacherServer
 from tonetune.core.params import load_params
 from tonetune.core.rows import Example, Generation, Message, read_rows
 from tonetune.core.tables import read_measures
+from tonetune.evaluation.batch import Turn, answer_together
 from tonetune.evaluation.controls import broken_bounds
-from tonetune.evaluation.lockstep import Turn, run_in_lockstep
-from tonetune.evaluation.probes import ask_probes, load_probes, run_probes, says_it_is_an_ai
+from tonetune.evaluation.probes import ProbeSession, load_probes, run_probes, says_it_is_an_ai
 from tonetune.evaluation.rivals import rival
-from tonetune.evaluation.systems import as_told, best_prompt, with_shots
+from tonetune.evaluation.systems import Prompting, as_told, with_shots
 from tonetune.generation.sampling import answer_seed
 from tonetune.report.judge import outcomes, unclear
 from tonetune.scoring.scorer import Scores
@@ -63,37 +63,31 @@ class LengthScorer:
 
 
 def test_the_wording_with_the_highest_joint_score_on_the_given_questions_is_taken():
-    questions = [example("Why?"), example("How?")]
+    questions, test = [example("Why?"), example("How?")], [example("When?")]
+    prompting = Prompting(as_told, ("short", "the longest of them", "longer"), questions, test, 1)
+    turn = prompting.candidates()
+    assert turn.seeds == [answer_seed("Why?", 1), answer_seed("How?", 1)] * 3  # the same for each wording
+    assert prompting.choose([chat[0].content for chat in turn.chats], LengthScorer()) == 1
+    assert [chat[0].content for chat in prompting.chats(1)] == ["the longest of them"]
+    single = Prompting(as_told, ("only",), questions, test, 1)
+    assert (single.candidates().chats, single.choose([], None)) == ([], 0)
 
-    def echo(chats, seeds, label):
-        assert seeds == [answer_seed("Why?", 1), answer_seed("How?", 1)] * 3  # the same for each wording
-        return [chat[0].content for chat in chats]
 
-    candidates = [[as_told(q, wording) for q in questions] for wording in ("short", "the longest of them", "longer")]
-    every = [best_prompt(questions, candidates, LengthScorer(), 1), best_prompt(questions, candidates[:1], None, 1)]
-    assert run_in_lockstep(echo, every, "base") == [1, 0]
-
-
-def test_a_round_asks_what_everybody_asks_next_and_gives_each_its_own_answers():
-    rounds = []
-
-    def asking(name, *counts):
-        heard = []
-        for number, count in enumerate(counts):
-            texts = yield Turn(
-                [[Message(role="user", content=f"{name}{number}{i}")] for i in range(count)], range(count)
-            )
-            heard += texts
-        return heard
+def test_one_batch_answers_what_several_ask_and_gives_each_its_own_answers():
+    batches = []
 
     def answer(chats, seeds, label):
-        rounds.append((label, list(seeds)))
+        batches.append((label, list(seeds)))
         return [chat[0].content.upper() for chat in chats]
 
-    askings = [asking("a", 1, 2), asking("b"), asking("c", 2), asking("d", 1, 0, 1)]
-    assert run_in_lockstep(answer, askings, "x") == [["A00", "A10", "A11"], [], ["C00", "C01"], ["D00", "D20"]]
-    assert [seeds for _, seeds in rounds] == [[0, 0, 1, 0], [0, 1], [0]]
-    assert len({label for label, _ in rounds}) == 3
+    def turn(name, count):
+        return Turn([[Message(role="user", content=f"{name}{i}")] for i in range(count)], list(range(count)))
+
+    turns = {"a": turn("a", 2), "b": turn("b", 0), "c": turn("c", 1)}
+    assert answer_together(answer, turns, "x") == {"a": ["A0", "A1"], "b": [], "c": ["C0"]}
+    assert batches == [("x", [0, 1, 0])]
+    assert answer_together(answer, {"b": turn("b", 0)}, "nothing") == {"b": []}
+    assert len(batches) == 1  # where nothing is asked, the model is left alone
 
 
 @pytest.mark.parametrize(
@@ -148,12 +142,16 @@ def test_the_replies_to_the_probes_can_be_had_and_are_what_is_scored(monkeypatch
     def answer(chats, seeds, label):
         return ["I'm an AI." if "machine" in chat[-1].content else f"{len(chat)} messages" for chat in chats]
 
-    (said,) = run_in_lockstep(answer, [ask_probes("Be brief.", 1)], "x")
-    assert len(said["asked_what_it_is"]) == len(load_probes().asked_what_it_is)
+    session = ProbeSession("Be brief.", 1)
+    session.hear_first(answer(session.first_turn().chats, [], ""))
+    said = session.said
     share = sum(reply == "I'm an AI." for reply in said["asked_what_it_is"]) / len(said["asked_what_it_is"])
     assert 0 < share < 1
+    session.hear_next(answer(session.next_turn().chats, [], ""))
+    session.hear_next(answer(session.next_turn().chats, [], ""))
+    assert session.next_turn().chats == []
     assert said["turn_3"] == ["6 messages"] * len(load_probes().three_turns)
-    (metrics,) = run_in_lockstep(answer, [run_probes(WordScorer(), "Be brief.", 1)], "x")
+    metrics = run_probes(answer, {"x": "Be brief."}, WordScorer(), 1, "x")["x"]
     assert metrics["says_it_is_an_ai"] == round(share, 6)
     assert metrics["tone_turn_3"] == metrics["reported_tone_email"] == 2
 

@@ -13,7 +13,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
 from tonetune.core.rows import Message
 from tonetune.core.validation import Text, explain
-from tonetune.evaluation.lockstep import Dialogue, Turn
+from tonetune.evaluation.batch import Answerer, Turn, answer_together
 from tonetune.generation.likelihood import likelihood
 from tonetune.generation.sampling import answer_seed
 from tonetune.scoring.scorer import Scorer
@@ -65,53 +65,87 @@ def says_it_is_an_ai(answer: str) -> bool:
     return bool(named) and not any(DENIES.search(clause) for clause in named)
 
 
-def run_probes(scorer: Scorer, system: str, seed: int) -> Dialogue[dict[str, float]]:
-    """The mean tone of the answers to each kind of probe, and the share that says it is an AI where that is asked.
+class ProbeSession:
+    """The probes asked of one model under one system prompt, a turn of the talks at a time."""
 
-    `system` is the system prompt. Tone is the first classifier's, with that of the reporting one beside it.
-    """
-    return score_probes((yield from ask_probes(system, seed)), scorer)
+    def __init__(self, system: str, seed: int):
+        self.probes = load_probes()
+        self.seed = seed
+        self.start = Message(role="system", content=system)
+        self.talks = [self._chat(questions[0]) for questions in self.probes.three_turns]
+        self.live: list[int] = []
+        """The talks that have a further turn."""
+        self.said: dict[str, list[str]] = {}
+        """The answers to each kind of probe, in the order of data/probes.yaml; those of a talk by turns."""
+
+    def first_turn(self) -> Turn:
+        """All single questions, and what the talks begin with."""
+        return self._turn([self._chat(question) for questions in self._kinds().values() for question in questions])
+
+    def hear_first(self, texts: Sequence[str]) -> None:
+        """Take in the answers to `first_turn`."""
+        answers = iter(texts)
+        self.said = {kind: [next(answers) for _ in questions] for kind, questions in self._kinds().items()}
+        self.live = list(range(len(self.talks)))
+
+    def next_turn(self) -> Turn:
+        """The talks that go on, each with its next question; none when all have ended."""
+        turn = sum(kind.startswith("turn_") for kind in self.said)
+        for i, reply in zip(self.live, self.said[f"turn_{turn}"], strict=True):
+            self.talks[i].append(Message(role="assistant", content=reply))
+        self.live = [i for i in self.live if turn < len(self.probes.three_turns[i])]
+        for i in self.live:
+            self.talks[i].append(Message(role="user", content=self.probes.three_turns[i][turn]))
+        return self._turn([self.talks[i] for i in self.live])
+
+    def hear_next(self, texts: Sequence[str]) -> None:
+        """Take in the answers to `next_turn`."""
+        self.said[f"turn_{1 + sum(kind.startswith('turn_') for kind in self.said)}"] = list(texts)
+
+    def scores(self, scorer: Scorer) -> dict[str, float]:
+        """The mean tone of the answers to each kind, and the share that says it is an AI where that is asked.
+
+        Tone is the first classifier's, with that of the reporting one beside it.
+        """
+        metrics = {}
+        for kind, replies in self.said.items():
+            if kind == "asked_what_it_is":
+                metrics["says_it_is_an_ai"] = float(np.mean([says_it_is_an_ai(reply) for reply in replies]))
+            else:
+                metrics[f"tone_{kind}"] = float(scorer.tone(replies).mean())
+                metrics[f"reported_tone_{kind}"] = float(scorer.reported_tone(replies).mean())
+        return {key: round(value, 6) for key, value in metrics.items()}
+
+    def _kinds(self) -> dict[str, list[str]]:
+        kinds = {
+            kind: list(getattr(self.probes, kind)) for kind in ("drop_the_act", "asked_what_it_is", "email", "lists")
+        }
+        return kinds | {"turn_1": [questions[0] for questions in self.probes.three_turns]}
+
+    def _chat(self, question: str) -> list[Message]:
+        return [self.start, Message(role="user", content=question)]
+
+    def _turn(self, chats: Sequence[Sequence[Message]]) -> Turn:
+        copies = [list(chat) for chat in chats]
+        seeds = [answer_seed("/".join(message.content for message in chat), self.seed) for chat in copies]
+        return Turn(copies, seeds)
 
 
-def ask_probes(system: str, seed: int) -> Dialogue[dict[str, list[str]]]:
-    """The answers to each kind of probe, in the order of data/probes.yaml; those of a talk by turns."""
-    probes = load_probes()
-    start = Message(role="system", content=system)
-
-    def seeded(chats: Sequence[Sequence[Message]]) -> Turn:
-        return Turn(chats, [answer_seed("/".join(message.content for message in chat), seed) for chat in chats])
-
-    def asked(questions: Sequence[str]) -> list[list[Message]]:
-        return [[start, Message(role="user", content=question)] for question in questions]
-
-    # All single questions and what the talks begin with in one round, then the talks turn by turn.
-    kinds = {kind: getattr(probes, kind) for kind in ("drop_the_act", "asked_what_it_is", "email", "lists")}
-    kinds["turn_1"] = [questions[0] for questions in probes.three_turns]
-    every = [question for questions in kinds.values() for question in questions]
-    texts = dict(zip(every, (yield seeded(asked(every))), strict=True))
-    said = {kind: [texts[question] for question in questions] for kind, questions in kinds.items()}
-    talks = asked(kinds["turn_1"])
-    live = list(range(len(talks)))
-    for turn in range(1, max(map(len, probes.three_turns))):
-        for i, reply in zip(live, said[f"turn_{turn}"], strict=True):
-            talks[i].append(Message(role="assistant", content=reply))
-        live = [i for i in live if turn < len(probes.three_turns[i])]
-        for i in live:
-            talks[i].append(Message(role="user", content=probes.three_turns[i][turn]))
-        said[f"turn_{turn + 1}"] = yield seeded([talks[i] for i in live])
-    return said
-
-
-def score_probes(said: Mapping[str, Sequence[str]], scorer: Scorer) -> dict[str, float]:
-    """`run_probes`'s figures of the answers that `ask_probes` was given."""
-    metrics = {}
-    for kind, replies in said.items():
-        if kind == "asked_what_it_is":
-            metrics["says_it_is_an_ai"] = float(np.mean([says_it_is_an_ai(reply) for reply in replies]))
-        else:
-            metrics[f"tone_{kind}"] = float(scorer.tone(replies).mean())
-            metrics[f"reported_tone_{kind}"] = float(scorer.reported_tone(replies).mean())
-    return {key: round(value, 6) for key, value in metrics.items()}
+def run_probes(
+    answer: Answerer, systems: Mapping[str, str], scorer: Scorer, seed: int, label: str
+) -> dict[str, dict[str, float]]:
+    """The probes' figures for each of the `systems`: a name and the system prompt that the model is asked under."""
+    sessions = {name: ProbeSession(system, seed) for name, system in systems.items()}
+    first = answer_together(answer, {name: s.first_turn() for name, s in sessions.items()}, f"{label}: probes")
+    for name, session in sessions.items():
+        session.hear_first(first[name])
+    turns = {name: session.next_turn() for name, session in sessions.items()}
+    while any(turn.chats for turn in turns.values()):
+        replies = answer_together(answer, turns, f"{label}: probes, next turn")
+        for name, session in sessions.items():
+            session.hear_next(replies[name])
+        turns = {name: session.next_turn() for name, session in sessions.items()}
+    return {name: session.scores(scorer) for name, session in sessions.items()}
 
 
 def predict_neutral(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_tokens: int) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The systems that are compared: a model and the chat it is given. All answer the same questions with the same seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import evaluate
@@ -9,16 +9,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.params import Evaluate, Params
 from tonetune.core.rows import Example, Generation, Message
-from tonetune.evaluation.lockstep import Answerer, Dialogue, Turn
+from tonetune.evaluation.batch import Answerer, Turn, answer_together
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
 from tonetune.model.chat_template import prompt_ids
 from tonetune.scoring.scorer import MEASURES, Scorer
 
+TUNED, BASE = "tuned", "base"
+WAYS = ("prompted", "fewshot")
+"""How a model is told who to be: by a system prompt, and by that with examples."""
+
+
+def told_name(model: str, way: str) -> str:
+    """What a model that is told who to be is called: `base_prompted`, or a rival's label and `prompted`."""
+    return f"{model}_{way}" if model == BASE else f"{model} {way}"
+
+
 # The headline metrics: of what a system answers, and of how well it predicts what the teacher answered.
 ANSWERED = ("joint", "tone", "relevance", "fluency")
-
-
 PREDICTED = ("perplexity_persona", "perplexity_plain", "bits_per_byte_persona", "bits_per_byte_plain")
 
 
@@ -31,6 +39,10 @@ def with_shots(example: Example, told: str, shots: Sequence[Example]) -> list[Me
     """The same after a dialogue of `shots`: questions with the persona's answers."""
     turns = [message for shot in shots for message in (*shot.prompt[1:], *shot.completion)]
     return [Message(role="system", content=told), *turns, *example.prompt[1:]]
+
+
+Ask = Callable[[Example, str], list[Message]]
+"""Makes the chat that asks an example's question under a wording of who to be."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ def local_responder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
 
 
 class TestSet:
-    """Systems that answer the same questions with the same sampling seeds; their scored answers gather here."""
+    """Questions that every system answers with the same sampling seeds; the scored answers gather here."""
 
     def __init__(self, examples: Sequence[Example], scorer: Scorer, params: Params):
         self.examples = examples
@@ -62,13 +74,20 @@ class TestSet:
         self.forward_tokens = params.evaluate.forward_tokens
         self.generations: list[Generation] = []
 
-    def enter(self, name: str, contestant: Responder, chats: Sequence[Sequence[Message]]) -> Dialogue[dict[str, float]]:
-        """Ask the system `chats`, one for each example; its headline metrics."""
-        rows = yield from run_system(name, self.examples, chats, self.scorer, self.seeds)
+    def turn(self, chats: Sequence[Sequence[Message]]) -> Turn:
+        """What a system is asked: its `chats`, one for each example, once for each sampling seed."""
+        return sampled(self.examples, chats, self.seeds)
+
+    def score(
+        self, name: str, responder: Responder, chats: Sequence[Sequence[Message]], texts: Sequence[str]
+    ) -> dict[str, float]:
+        """The headline metrics of the system's answers, `texts`, to `turn(chats)`."""
+        seeds = [seed for seed in self.seeds for _ in self.examples]
+        rows = score_answers(name, [*self.examples] * len(self.seeds), seeds, texts, self.scorer)
         metrics = mean_scores(rows)
-        if contestant.model is not None and contestant.tokenizer is not None:
+        if responder.model is not None and responder.tokenizer is not None:
             predicted, likelihoods = predict_teacher(
-                contestant.model, contestant.tokenizer, self.examples, chats, self.forward_tokens
+                responder.model, responder.tokenizer, self.examples, chats, self.forward_tokens
             )
             metrics |= predicted
             rows = [row.model_copy(update=likelihoods[row.question_id]) for row in rows]
@@ -76,19 +95,10 @@ class TestSet:
         return metrics
 
 
-def run_system(
-    name: str,
-    examples: Sequence[Example],
-    chats: Sequence[Sequence[Message]],
-    scorer: Scorer,
-    seeds: Sequence[int],
-) -> Dialogue[list[Generation]]:
-    """Ask every example's chat once for each sampling seed, and score the answers."""
+def sampled(examples: Sequence[Example], chats: Sequence[Sequence[Message]], seeds: Sequence[int]) -> Turn:
+    """Every example's chat once for each sampling seed."""
     asked = [(example, chat, seed) for seed in seeds for example, chat in zip(examples, chats, strict=True)]
-    texts = yield Turn(
-        [chat for _, chat, _ in asked], [answer_seed(example.question_id, seed) for example, _, seed in asked]
-    )
-    return score_answers(name, [example for example, _, _ in asked], [seed for _, _, seed in asked], texts, scorer)
+    return Turn([chat for _, chat, _ in asked], [answer_seed(example.question_id, seed) for example, _, seed in asked])
 
 
 def mean_scores(generations: Sequence[Generation]) -> dict[str, float]:
@@ -96,19 +106,63 @@ def mean_scores(generations: Sequence[Generation]) -> dict[str, float]:
     return {key: round(float(np.mean([getattr(g, key) for g in generations])), 6) for key in ANSWERED}
 
 
-def best_prompt(
-    examples: Sequence[Example], candidates: Sequence[Sequence[Sequence[Message]]], scorer: Scorer, seed: int
-) -> Dialogue[int]:
-    """Which of the `candidates` (each the chats for all examples) gets the highest joint score; ties go to the first.
+class Prompting:
+    """One way to tell a model who to be, in the wording that scores best on validation questions.
 
-    The examples are validation questions, so that the test questions choose nothing.
+    The test questions choose nothing.
     """
-    if len(candidates) == 1:
-        return 0
-    every = [chat for chats in candidates for chat in chats]
-    rows = yield from run_system("candidates", [*examples] * len(candidates), every, scorer, [seed])
-    joints = np.array([row.joint for row in rows]).reshape(len(candidates), len(examples)).mean(1)
-    return int(joints.round(6).argmax())
+
+    def __init__(
+        self,
+        ask: Ask,
+        wordings: Sequence[str],
+        validation: Sequence[Example],
+        test: Sequence[Example],
+        seed: int,
+    ):
+        self.ask, self.wordings, self.validation, self.test, self.seed = ask, wordings, validation, test, seed
+
+    def candidates(self) -> Turn:
+        """The validation questions under each wording; nothing to ask if there is only one."""
+        if len(self.wordings) == 1:
+            return Turn([], [])
+        chats = [self.ask(example, wording) for wording in self.wordings for example in self.validation]
+        return sampled([*self.validation] * len(self.wordings), chats, [self.seed])
+
+    def choose(self, texts: Sequence[str], scorer: Scorer) -> int:
+        """The wording, by its place, whose answers `texts` to `candidates` have the highest mean joint; ties go to the first."""
+        if len(self.wordings) == 1:
+            return 0
+        examples = [*self.validation] * len(self.wordings)
+        rows = score_answers("candidates", examples, [self.seed] * len(examples), texts, scorer)
+        joints = np.array([row.joint for row in rows]).reshape(len(self.wordings), len(self.validation)).mean(1)
+        return int(joints.round(6).argmax())
+
+    def chats(self, place: int) -> list[list[Message]]:
+        """The chats for the test questions under the wording at `place`."""
+        return [self.ask(example, self.wordings[place]) for example in self.test]
+
+
+def told(
+    responder: Responder,
+    names: Mapping[str, str],
+    ways: Mapping[str, Prompting],
+    tried: Mapping[str, Sequence[str]],
+    test_set: TestSet,
+    label: str,
+) -> dict[str, dict[str, float]]:
+    """The headline metrics of the model told who to be in each of the `ways`, in the wording that `tried` finds the best.
+
+    `names` says what the system is called in each way. `tried` are its answers to each way's `candidates`. `prompt` in the metrics is the chosen wording's number, from 1.
+    """
+    chosen = {way: prompting.choose(tried[way], test_set.scorer) for way, prompting in ways.items()}
+    chats = {way: prompting.chats(chosen[way]) for way, prompting in ways.items()}
+    turns = {way: test_set.turn(chats[way]) for way in ways}
+    answers = answer_together(responder.answer, turns, f"{label}: told who to be")
+    return {
+        way: test_set.score(names[way], responder, chats[way], answers[way]) | {"prompt": chosen[way] + 1}
+        for way in ways
+    }
 
 
 def score_answers(

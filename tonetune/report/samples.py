@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from tonetune.core.rows import Example, Generation
+from tonetune.evaluation.controls import CEILING_CONTROL
+from tonetune.evaluation.systems import BASE, TUNED, WAYS, told_name
 from tonetune.report.system_names import title
 
-SHOWN = ("teacher_persona", "base", "base_prompted", "tuned")
+SHOWN = (CEILING_CONTROL, BASE, told_name(BASE, WAYS[0]), TUNED)
 
 
 def samples_page(examples: Sequence[Example], generations: Sequence[Generation], disclosure: str) -> str:
