@@ -1,4 +1,4 @@
-"""Ask the teacher for two answers to each question: as the persona, and the same content in plain words."""
+"""Ask the teacher for a plain answer to each question, and for the same answer as the persona would say it."""
 
 import sys
 
@@ -7,7 +7,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Question, read_rows, write_dropped, write_other_answers, write_rows
-from tonetune.teacher.answers import collect_answers
+from tonetune.teacher.answers import collect_answers, samples_of
 from tonetune.teacher.other_personas import other_personas_answers
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.teacher import make_teacher
@@ -15,24 +15,25 @@ from tonetune.teacher.teacher import make_teacher
 
 def main() -> None:
     params = load_params()
-    asking = TeacherPrompts(params, load_persona(params.persona))
+    prompts = TeacherPrompts(params, load_persona(params.persona))
     teacher = make_teacher(params)
     questions = read_rows("data/questions.jsonl", Question)
 
-    expected = 2 * params.answers.samples * len(questions)
-    answers, dropped = teacher.run(collect_answers(asking, teacher, questions), expected, "answers")
+    expected = sum(1 + samples_of(question, params.answers.samples) for question in questions)
+    answers, dropped = teacher.run(collect_answers(prompts, teacher, questions), expected, "answers")
 
     # What a live teacher would not answer is listed here and in data/dropped.json; the split leaves it out.
     listed = "".join(f'\n  {row.question_id} {row.style} "{row.text}": {row.reason}' for row in dropped)
     if not answers:
         raise UserError(f"teacher.model: {params.teacher.model}: no usable answer to any question:{listed[:2000]}")
     if dropped:
-        print(f"{len(dropped)} of {params.answers.samples * len(questions)} dropped:{listed}", file=sys.stderr)
+        print(f"{len(dropped)} of {expected} answers dropped:{listed}", file=sys.stderr)
     write_rows("data/answers.jsonl", answers)
     write_dropped(dropped)
 
     # Other personas' answers to the same questions: the tone classifiers must tell their tone from this one.
-    others = other_personas_answers(params, questions)
+    plain = {answer.question_id: answer.text for answer in answers if answer.style == "plain"}
+    others = other_personas_answers(params, questions, plain)
     print(f"{len(others)} recorded answers of other personas to these questions")
     write_other_answers(others)
 

@@ -11,11 +11,11 @@ from tonetune.teacher.teacher import make_teacher
 
 def main() -> None:
     params = load_params()
-    asking = TeacherPrompts(params, load_persona(params.persona))
+    prompts = TeacherPrompts(params, load_persona(params.persona))
     teacher = make_teacher(params)
 
-    expected = len(asking.prompts) * 2
-    questions = teacher.run(collect_questions(asking, teacher), expected, "questions")
+    expected = len(prompts.prompts) * 2
+    questions = teacher.run(collect_questions(prompts, teacher), expected, "questions")
     exchanges = load_exchanges() if params.questions.exchanges else []
 
     write_rows("data/questions.jsonl", [*questions, *exchanges])

@@ -1,6 +1,8 @@
 """Join questions and answers into examples, and split them by question into train, validation and test."""
 
+import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import get_args
 
 from tonetune.core.command import run
@@ -13,20 +15,33 @@ from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.quality import check_quality, enforce
 from tonetune.data.split import assign_sides, training_order
 
+LONG_SHARE = 0.05
+CHARACTERS_PER_TOKEN = 4  # of English, rather too few than too many; the tokenizer is not loaded for a warning
+
+
+def warn_of_long_answers(train: Sequence[Example], max_new_tokens: int) -> None:
+    """Say so if many training answers are longer than the tuned model may answer: its own would be cut off."""
+    longer = sum(len(example.answer) > CHARACTERS_PER_TOKEN * max_new_tokens for example in train)
+    if longer > LONG_SHARE * len(train):
+        print(
+            f"warning: {longer} of {len(train)} training answers are longer than about evaluate.max_new_tokens: "
+            f"{max_new_tokens}, so answers of the tuned model will be cut off; raise it",
+            file=sys.stderr,
+        )
+
 
 def main() -> None:
     params = load_params()
     settings = params.split
-    samples: dict[tuple[str, int], dict[Style, str]] = defaultdict(dict)
-    for answer in read_rows("data/answers.jsonl", Answer):
-        samples[answer.question_id, answer.sample or 0][answer.style] = answer.text
     every = read_rows("data/questions.jsonl", Question)
-    dropped = {row.question_id for row in read_dropped()} - {key for key, _ in samples}
+    answers: dict[tuple[str, Style], list[str]] = defaultdict(
+        list
+    )  # of several persona answers the first is the answer
+    for answer in read_rows("data/answers.jsonl", Answer):
+        answers[answer.question_id, answer.style].append(answer.text)
+    answered = {identifier for identifier, _ in answers}
+    dropped = {row.question_id for row in read_dropped()} - answered
     questions = [q for q in every if q.id not in dropped]
-    answers: dict[tuple[str, Style], str] = {}
-    for (identifier, _), both in samples.items():  # the first sample is the answer, the others only train
-        for style, text in both.items():
-            answers.setdefault((identifier, style), text)
 
     # Split by question, never by answer: near questions share a side. A dropped one keeps its place: it may be answered yet.
     near = near_pairs([question.text for question in every], settings.quality.near_question)
@@ -37,28 +52,27 @@ def main() -> None:
     checks = check_quality(questions, answers, sides, near, settings.quality)
     enforce(checks, settings.quality, "split.quality")
 
-    # Each example is a chat; a follow-up's prompt holds the talk before it.
-    asked = {question.id: question for question in questions}
-    examples: dict[str, dict[int, Example]] = defaultdict(dict)
-    for (identifier, sample), both in samples.items():
-        question = asked[identifier]
+    # Each example is a chat; a follow-up's prompt holds the talk before it. The further samples only train.
+    examples: dict[str, list[Example]] = {}
+    for question in questions:
+        talk = [Message(role="system", content=params.system_prompt)]
         if question.after:
-            before = examples[question.after][sample]
+            before = examples[question.after][0]
             talk = [*before.prompt, *before.completion]
-        else:
-            talk = [Message(role="system", content=params.system_prompt)]
-        examples[identifier][sample] = Example(
-            question_id=identifier,
-            category=question.category,
-            prompt=[*talk, Message(role="user", content=question.text)],
-            completion=[Message(role="assistant", content=both["persona"])],
-            plain=both["plain"],
-        )
-    first = {identifier: next(iter(members.values())) for identifier, members in examples.items()}
-    rows = {side: [first[q.id] for q in questions if sides[q.id] == side] for side in ("train", "validation", "test")}
-    order = training_order([example.question_id for example in rows["train"]], params.seed)
-    trained = [example for identifier in order for example in examples[identifier].values()]
-    rows["train"] = trained[: settings.train_size]
+        examples[question.id] = [
+            Example(
+                question_id=question.id,
+                category=question.category,
+                prompt=[*talk, Message(role="user", content=question.text)],
+                completion=[Message(role="assistant", content=text)],
+                plain=answers[question.id, "plain"][0],
+            )
+            for text in answers[question.id, "persona"]
+        ]
+    sided = {side: [q.id for q in questions if sides[q.id] == side] for side in ("train", "validation", "test")}
+    rows = {side: [examples[identifier][0] for identifier in ids] for side, ids in sided.items()}
+    chosen = training_order(sided["train"], params.seed)[: settings.train_size]
+    rows["train"] = [example for identifier in chosen for example in examples[identifier]]
     for side, members in rows.items():
         if not members:
             raise UserError(
@@ -68,11 +82,13 @@ def main() -> None:
 
     for side, members in rows.items():
         write_rows(f"data/{side}.jsonl", members)
+    warn_of_long_answers(rows["train"], params.evaluate.max_new_tokens)
     counts = {side: len(members) for side, members in rows.items()}
     lengths = (
-        [style, question.category, sides[question.id], len(answers[question.id, style].split())]
+        [style, question.category, sides[question.id], len(text.split())]
         for question in questions
         for style in get_args(Style)
+        for text in answers[question.id, style]
     )
     write_table("metrics/answers.csv", ["style", "category", "split", "words"], lengths)
     write_json("metrics/split.json", {**counts, "quality": {check.name: check.value for check in checks}})

@@ -23,6 +23,9 @@ Count = Annotated[int, Field(ge=1)]
 
 
 Limit = Annotated[int, Field(ge=0)]
+Off = Literal["off"]
+"""Switches a check off."""
+OFF: Off = "off"
 
 
 class Section(BaseModel):
@@ -89,38 +92,44 @@ class Answers(Section):
     temperature: Annotated[float, Field(ge=0, le=2)]
     max_tokens: Count
     plain_system: Text
-    plain_user: Text
+    persona_user: Text
 
     @model_validator(mode="after")
     def _placeholders(self) -> "Answers":
-        for name in ("{question}", "{answer}"):
-            if name not in self.plain_user:
-                raise ValueError(f"plain_user needs the placeholder {name}")
+        for name in ("{question}", "{plain}"):
+            if name not in self.persona_user:
+                raise ValueError(f"persona_user needs the placeholder {name}")
         if self.samples > 1 and self.temperature == 0:
             raise ValueError("samples: more than one needs a temperature over 0, or all are the same")
         return self
 
 
 class Quality(Section):
-    words: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    english_share_min: Share
+    words: Annotated[list[Count], Field(min_length=2, max_length=2)] | Off
+    language: Annotated[str, Field(pattern="^[a-z]{2,3}$")]
     near_question: Share
     near_answer: Share
-    most_duplicates: Limit
-    most_near_questions: Limit
-    most_near_answers: Limit
-    most_crossing: Limit
-    most_refusals: Limit
-    most_cut_off: Limit
-    pair_similarity_max: Share
-    pair_length: Annotated[list[Positive], Field(min_length=2, max_length=2)]
-    opening_share_max: Share
-    tic_share_max: Share
+    max_duplicates: Limit | Off
+    max_near_questions: Limit | Off
+    max_near_answers: Limit | Off
+    max_crossing: Limit | Off
+    max_refusals: Limit | Off
+    max_lead_ins: Limit | Off
+    max_markup: Limit | Off
+    max_contacts: Limit | Off
+    max_cut_off: Limit | Off
+    max_other_language: Limit | Off
+    max_pair_similarity: Share | Off
+    pair_length: Annotated[list[Positive], Field(min_length=2, max_length=2)] | Off
+    max_opening_share: Share | Off
+    max_tic_share: Share | Off
 
     @model_validator(mode="after")
     def _lowest_first(self) -> "Quality":
         for name in ("words", "pair_length"):
-            lowest, highest = getattr(self, name)
+            if (limits := getattr(self, name)) == OFF:
+                continue
+            lowest, highest = limits
             if lowest > highest:
                 raise ValueError(f"{name} is [lowest, highest]: {lowest} is over {highest}")
         return self
@@ -154,8 +163,8 @@ class ToneClassifier(Section):
 class Scorers(Section):
     sentence_model: Text
     sentence_epochs: Positive
-    unrelated_max: Share
-    near_training_max: Share
+    max_unrelated: Share
+    max_near_training: Share
     hidden_layers: Count
 
 

@@ -22,6 +22,7 @@ class Persona(BaseModel):
     disclosure: Text = Field(description="says that it is an AI imitation; shown wherever it speaks")
     system: Text = Field(description="the teacher's system prompt, and that of the prompted baselines")
     catchphrases: list[Text] = Field(default_factory=list, description="pasted onto plain answers as a control")
+    fillers: list[Text] = Field(default_factory=list, description="strewn over plain answers as a control")
     names: list[Text] = Field(default_factory=list, description="masked when the leak probes ask if names give it away")
     questions_per_prompt: int | None = Field(None, ge=1, description="upper bound, for a persona with fewer answers")
     prompts: dict[Text, Text] | None = Field(None, description="category: prompt, in place of questions.prompts")

@@ -40,7 +40,9 @@ class Answer(Row):
     request: Text
     """Hash of the request that it responds to."""
     sample: int | None = None
-    """Which of several answers; none in the first."""
+    """Which of several persona answers; none in the first."""
+    writer: Text | None = None
+    """Which of several independent writers, where the recording says so."""
 
 
 class Dropped(Row):
@@ -194,6 +196,8 @@ class Recording(Row):
     teacher: Text
     """What wrote it."""
     text: Text
+    writer: Text | None = None
+    """Which of several independent writers: `a`, `b`, ...; the scores are tested on writers they were not fitted on."""
     dropped: bool = False
     """No usable response was had, for the reason that `text` gives."""
 

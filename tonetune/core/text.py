@@ -38,21 +38,46 @@ REFUSAL = re.compile(
 )
 
 
-# Words that no English text does without, save those that look the same in its neighbours (am, as, do, no, so, was, we).
-_COMMON = (
-    "the a and or but if because than then that this these those though although however which who what when "
-    "where why how whether of to in into from by with without about against between through during since until "
-    "while under before after again out up down off around away i you it she they him them her us my your his its "
-    "our their myself yourself itself is isn wasn are be been being were have has had having haven hasn does "
-    "doesn did didn done don would wouldn could couldn should shouldn can might must not all any some such every "
-    "each only own same just even ever never still always also too very quite rather enough more most much many "
-    "both few other another first last next there here now back nothing something somebody anybody nobody "
-    "everybody got get go goes going know say said see think make one two way thing things people good well yes "
-    "oh okay yeah please thank welcome like really pretty maybe"
+# What models say before the answer itself.
+LEAD_IN = re.compile(
+    r"^\W*(?:(?:sure|certainly|of course|okay|absolutely)[,!.]? here(?:'s| is| are)\b[^.?!\n]{0,80}[:.]"
+    r"|here(?:'s| is| are)\b[^.?!:\n]{0,60}\b(?:answer|version|rewrite|rewrite[nd]?|response|reply|rephras\w+|text)\b[^.?!:\n]{0,40}:"
+    r"|(?:(?:the|my|plain|persona|rewritten|final|short) )*(?:answer|response|reply|rewrite|version)\s*:)",
+    re.IGNORECASE,
+)
+# Control tokens of chat templates, HTML and its entities, Markdown, and UTF-8 that was read as Latin-1.
+MARKUP = re.compile(
+    r"<\|[^|<>]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|</?think>"
+    r"|</?(?:[a-z][a-z0-9]*)(?:\s[^<>]*)?/?>|&(?:[a-z]{2,8}|#\d{1,6}|#x[0-9a-f]{1,6});"
+    r"|(?:^|\n)\s*(?:#{1,6}\s|[-*\u2022]\s|\d{1,2}[.)]\s|>\s)|\*\*|__(?=\w)|`|\[[^\]\n]+\]\([^)\n]+\)"
+    r"|\u00c3[\u0080-\u00bf]|\u00e2\u20ac|\u00c2[\u00a0-\u00bf]|\u00ef\u00bb\u00bf|\ufffd",
+    re.IGNORECASE,
+)
+CONTACT = re.compile(
+    r"[\w.+-]+@[\w-]+\.\w+|https?://\S+|\bwww\.\w+|\b[\w-]+\.(?:com|org|net|io|de|co\.uk)\b"
+    r"|(?<![\d,.])\+?(?:\(\d{1,4}\)|\d)(?:[ ().-]?\d){7,14}(?![\d,])"
+    r"|\b\d{1,5} (?:[A-Z]\w+ ){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Boulevard|Blvd|Drive|Way)\b"
 )
 
 
-ENGLISH = frozenset(_COMMON.split())
+def lead_in(text: str) -> str | None:
+    """What stands before the answer itself, such as "Here is the rewritten answer:", if there is something."""
+    return _first(LEAD_IN, text.replace("\u2019", "'"))
+
+
+def markup(text: str) -> str | None:
+    """The first piece of markup, of a chat template or of a broken encoding, if there is one."""
+    return _first(MARKUP, text)
+
+
+def contact(text: str) -> str | None:
+    """The first mail address, link, telephone number or street address, if there is one."""
+    return _first(CONTACT, text)
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str | None:
+    found = pattern.search(text)
+    return found.group().strip() if found else None
 
 
 def excerpt(text: str, length: int = 60) -> str:
@@ -64,12 +89,6 @@ def excerpt(text: str, length: int = 60) -> str:
 def words(text: str) -> list[str]:
     """The text's words in lower case, with straight apostrophes."""
     return WORD.findall(_straight(text))
-
-
-def english_share(text: str) -> float:
-    """The share of the words that are common English ones: half of English prose, next to none of anything else."""
-    found = words(text)
-    return sum(word.partition("'")[0] in ENGLISH for word in found) / max(1, len(found))
 
 
 def refusal(text: str) -> str | None:

@@ -5,25 +5,22 @@ question at all needs a sentence model: see tonetune/data/semantic_checks.py.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 from pydantic import BaseModel
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import Quality
+from tonetune.core.language import language_of
+from tonetune.core.params import OFF, Off, Quality
 from tonetune.core.rows import BASICS, Question, Style
-from tonetune.core.text import ends_in_sentence, english_share, excerpt, refusal, shingle_similarity, words
+from tonetune.core.text import contact, ends_in_sentence, excerpt, lead_in, markup, refusal, shingle_similarity, words
 from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.split import Side
 
 LISTED = 20
-
-
 FEW = 3  # In a small data set any share is soon passed: this many may always open alike or use the same phrase.
-
-
 TIC = 4  # words
 
 
@@ -51,48 +48,50 @@ class Written(NamedTuple):
 
 def check_quality(
     questions: Sequence[Question],
-    answers: Mapping[tuple[str, Style], str],
+    answers: Mapping[tuple[str, Style], Sequence[str]],
     sides: Mapping[str, Side],
     near: Sequence[tuple[int, int, float]],
     limits: Quality,
 ) -> list[QualityCheck]:
     """All checks on the data set, in a fixed order; `near` holds the questions' near pairs by index.
 
-    Every question needs an answer in both styles: `answers` maps (question id, style) to the text.
+    Every question needs an answer in both styles: `answers` maps (question id, style) to the texts, one or several samples.
     """
     by_style = {
-        style: [Written(q, style, _answer(answers, q.id, style)) for q in questions] for style in get_args(Style)
+        style: [Written(q, style, text) for q in questions for text in _answers(answers, q.id, style)]
+        for style in get_args(Style)
     }
     written = [answer for group in by_style.values() for answer in group]
     checks = [
-        _counted("duplicate_questions", _duplicate_questions(questions), "most_duplicates", limits),
-        _counted("duplicate_answers", _duplicate_answers(written), "most_duplicates", limits),
-        _counted("near_questions", _near_questions(questions, near), "most_near_questions", limits),
-        _counted("near_answers", _near_answers(by_style.values(), limits.near_answer), "most_near_answers", limits),
-        _counted("crossing_pairs", _crossing(questions, sides, near), "most_crossing", limits),
-        _counted("refusals", _refusals(written), "most_refusals", limits),
-        _counted("cut_off", _cut_off(written), "most_cut_off", limits),
-        _lowest(
-            "english_share",
-            [(english_share(w.text), w) for w in written],
-            limits.english_share_min,
-            "english_share_min",
-        ),
+        _counted("duplicate_questions", _duplicate_questions(questions), "max_duplicates", limits),
+        _counted("duplicate_answers", _duplicate_answers(written), "max_duplicates", limits),
+        _counted("near_questions", _near_questions(questions, near), "max_near_questions", limits),
+        _counted("near_answers", _near_answers(by_style.values(), limits.near_answer), "max_near_answers", limits),
+        _counted("crossing_pairs", _crossing(questions, sides, near), "max_crossing", limits),
+        _counted("refusals", _found(written, _refusal_in), "max_refusals", limits),
+        _counted("lead_ins", _found(written, _text_check(lead_in)), "max_lead_ins", limits),
+        _counted("markup", _found(written, _text_check(markup)), "max_markup", limits),
+        _counted("contacts", _found(written, _text_check(contact)), "max_contacts", limits),
+        _counted("cut_off", _cut_off(written), "max_cut_off", limits),
+        _counted("other_language", _other_language(written, limits.language), "max_other_language", limits),
         *_within("words", [(len(w.text.split()), w) for w in written], limits.words, "words"),
     ]
-    pairs = list(zip(by_style["persona"], by_style["plain"], strict=True))
-    similarities = [(shingle_similarity(in_tone.text, plain.text), in_tone) for in_tone, plain in pairs]
-    lengths = [(len(plain.text.split()) / max(1, len(in_tone.text.split())), in_tone) for in_tone, plain in pairs]
+    plain = {answer.question.id: answer.text for answer in by_style["plain"]}
+    # The basic exchanges say what they are, in whatever tone: there two answers may be alike, and phrases come again.
+    free = {style: [w for w in group if w.question.category != BASICS] for style, group in by_style.items()}
+    pairs = [(in_tone, plain[in_tone.question.id]) for in_tone in free["persona"]]
+    similarities = [(shingle_similarity(in_tone.text, text), in_tone) for in_tone, text in pairs]
+    lengths = [(len(text.split()) / max(1, len(in_tone.text.split())), in_tone) for in_tone, text in pairs]
     checks += [
-        _highest("pair_similarity", similarities, limits.pair_similarity_max, "pair_similarity_max"),
+        _highest("pair_similarity", similarities, limits.max_pair_similarity, "max_pair_similarity"),
         *_within("pair_length", lengths, limits.pair_length, "pair_length"),
     ]
     for style, group in by_style.items():
         openings = [{" ".join(words(w.text)[:2])} for w in group]
-        checks.append(_shared(f"opening_share_{style}", group, openings, limits.opening_share_max, "opening_share_max"))
-    for style, group in by_style.items():
+        checks.append(_shared(f"opening_share_{style}", group, openings, limits.max_opening_share, "max_opening_share"))
+    for style, group in free.items():
         phrases = [_phrases(w.text) for w in group]
-        checks.append(_shared(f"tic_share_{style}", group, phrases, limits.tic_share_max, "tic_share_max"))
+        checks.append(_shared(f"tic_share_{style}", group, phrases, limits.max_tic_share, "max_tic_share"))
     return checks
 
 
@@ -113,7 +112,7 @@ def enforce(checks: Iterable[QualityCheck], limits: BaseModel, section: str) -> 
     raise UserError("\n".join(lines))
 
 
-def _answer(answers: Mapping[tuple[str, Style], str], identifier: str, style: Style) -> str:
+def _answers(answers: Mapping[tuple[str, Style], Sequence[str]], identifier: str, style: Style) -> Sequence[str]:
     try:
         return answers[identifier, style]
     except KeyError:
@@ -161,7 +160,8 @@ def _near_answers(groups: Iterable[Sequence[Written]], threshold: float) -> list
     offenders = []
     for group in groups:
         for i, j, alike in near_pairs([answer.text for answer in group], threshold):
-            if words(group[i].text) != words(group[j].text):
+            # Two samples to one question say the same, and may be near.
+            if group[i].question.id != group[j].question.id and words(group[i].text) != words(group[j].text):
                 offenders.append(f"{group[j]}: {alike:.2f} like {group[i]}")
     return offenders
 
@@ -180,13 +180,25 @@ def _crossing(
     return offenders
 
 
-def _refusals(written: Sequence[Written]) -> list[str]:
-    offenders = []
-    for answer in written:
-        # The basic exchanges say what they are, and decline on purpose.
-        if answer.question.category != BASICS and (phrase := refusal(answer.text)):
-            offenders.append(f'{answer}: says "{phrase}"')
-    return offenders
+def _found(written: Sequence[Written], find: Callable[[Written], str | None]) -> list[str]:
+    """The answers in which `find` finds something, with what that is."""
+    return [f'{answer}: "{found}"' for answer in written if (found := find(answer))]
+
+
+def _text_check(find: Callable[[str], str | None]) -> Callable[[Written], str | None]:
+    return lambda answer: find(answer.text)
+
+
+def _refusal_in(answer: Written) -> str | None:
+    # The basic exchanges say what they are, and decline on purpose.
+    return None if answer.question.category == BASICS else refusal(answer.text)
+
+
+def _other_language(written: Sequence[Written], language: str) -> list[str]:
+    if language == OFF:
+        return []
+    found = [(answer, language_of(answer.text, language)) for answer in written]
+    return [f"{answer}: reads as {other}" for answer, other in found if other != language]
 
 
 def _cut_off(written: Sequence[Written]) -> list[str]:
@@ -198,34 +210,43 @@ def _cut_off(written: Sequence[Written]) -> list[str]:
 
 
 def _counted(name: str, offenders: Sequence[str], knob: str, limits: Quality) -> QualityCheck:
-    return QualityCheck(name, len(offenders), knob, len(offenders) > getattr(limits, knob), offenders)
+    limit = getattr(limits, knob)
+    return QualityCheck(name, len(offenders), knob, limit != OFF and len(offenders) > limit, offenders)
 
 
-def _lowest(name: str, measured: Sequence[tuple[float, Written]], limit: float, knob: str) -> QualityCheck:
-    offenders = [f"{answer}: {value:.3g}" for value, answer in measured if value < limit]
+def _lowest(name: str, measured: Sequence[tuple[float, Written]], limit: float | Off, knob: str) -> QualityCheck:
+    offenders = [f"{answer}: {value:.3g}" for value, answer in measured if limit != OFF and value < limit]
     return QualityCheck(
         name, round(min((value for value, _ in measured), default=0), 4), knob, bool(offenders), offenders
     )
 
 
-def _highest(name: str, measured: Sequence[tuple[float, Written]], limit: float, knob: str) -> QualityCheck:
-    offenders = [f"{answer}: {value:.3g}" for value, answer in measured if value > limit]
+def _highest(name: str, measured: Sequence[tuple[float, Written]], limit: float | Off, knob: str) -> QualityCheck:
+    offenders = [f"{answer}: {value:.3g}" for value, answer in measured if limit != OFF and value > limit]
     return QualityCheck(
         name, round(max((value for value, _ in measured), default=0), 4), knob, bool(offenders), offenders
     )
 
 
 def _within(
-    name: str, measured: Sequence[tuple[float, Written]], limits: Sequence[float], knob: str
+    name: str, measured: Sequence[tuple[float, Written]], limits: Sequence[float] | Off, knob: str
 ) -> tuple[QualityCheck, QualityCheck]:
+    if limits == OFF:
+        return _lowest(f"{name}_min", measured, OFF, knob), _highest(f"{name}_max", measured, OFF, knob)
     return _lowest(f"{name}_min", measured, limits[0], knob), _highest(f"{name}_max", measured, limits[1], knob)
 
 
-def _shared(name: str, group: Sequence[Written], features: Sequence[set[str]], limit: float, knob: str) -> QualityCheck:
+def _shared(
+    name: str, group: Sequence[Written], features: Sequence[set[str]], limit: float | Off, knob: str
+) -> QualityCheck:
     """How many of the group share the feature that is the most frequent (of equals, the first in the alphabet)."""
     counts = Counter(feature for found in features for feature in found)
     phrase, count = min(counts.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
     offenders = [f'{answer}: "{phrase}"' for answer, found in zip(group, features, strict=True) if phrase in found]
     return QualityCheck(
-        name, round(count / max(1, len(group)), 4), knob, count > max(FEW, limit * len(group)), offenders
+        name,
+        round(count / max(1, len(group)), 4),
+        knob,
+        limit != OFF and count > max(FEW, limit * len(group)),
+        offenders,
     )

@@ -19,7 +19,7 @@ def check_matter(splits: dict[str, list[Example]], embed: Embed, limits: Scorers
     related to whatever they were paired with.
     """
     asked = [example for examples in splits.values() for example in examples if example.category != BASICS]
-    return [_unrelated(asked, embed, limits.unrelated_max), _near_training(splits, embed, limits.near_training_max)]
+    return [_unrelated(asked, embed, limits.max_unrelated), _near_training(splits, embed, limits.max_near_training)]
 
 
 def nearest_training(splits: dict[str, list[Example]], side: str, embed: Embed) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ def _unrelated(asked: Sequence[Example], embed: Embed, limit: float) -> QualityC
                 f'{example.question_id} "{excerpt(example.question)}": "{excerpt(getattr(example, style))}" is nearer to '
                 f"{nearer[place]:.0%} of the other questions"
             )
-    return QualityCheck("unrelated_max", round(worst, 4), "unrelated_max", bool(offenders), offenders)
+    return QualityCheck("max_unrelated", round(worst, 4), "max_unrelated", bool(offenders), offenders)
 
 
 def _near_training(splits: dict[str, list[Example]], embed: Embed, limit: float) -> QualityCheck:
@@ -56,4 +56,4 @@ def _near_training(splits: dict[str, list[Example]], embed: Embed, limit: float)
                 f'{example.question_id} ({side}) "{excerpt(example.question)}": {similarity[i]:.2f} like '
                 f'{other.question_id} (train) "{excerpt(other.question)}"'
             )
-    return QualityCheck("near_training_max", round(worst, 4), "near_training_max", bool(offenders), offenders)
+    return QualityCheck("max_near_training", round(worst, 4), "max_near_training", bool(offenders), offenders)

@@ -1,28 +1,37 @@
 """What is wrong with an answer of a live teacher, by the limits of the split's quality gate."""
 
-from tonetune.core.params import Quality
+from tonetune.core.language import language_of
+from tonetune.core.params import OFF, Quality
 from tonetune.core.rows import BASICS, Question
-from tonetune.core.text import ends_in_sentence, english_share, refusal, shingle_similarity
+from tonetune.core.text import contact, ends_in_sentence, lead_in, markup, refusal, shingle_similarity
 
 
-def answer_fault(text: str, question: Question, limits: Quality, persona_answer: str | None = None) -> str | None:
-    """Why the text cannot be used; None if it can. A plain answer is compared with the `persona_answer`."""
+def answer_fault(text: str, question: Question, limits: Quality, plain: str | None = None) -> str | None:
+    """Why the text cannot be used; None if it can. A persona answer is compared with the `plain` one."""
     count = len(text.split())
-    lowest, highest = limits.words
     # The basic exchanges say what they are, and decline on purpose.
-    if question.category != BASICS and (phrase := refusal(text)):
+    if question.category != BASICS and limits.max_refusals == 0 and (phrase := refusal(text)):
         return f'declines ("{phrase}")'
-    if not lowest <= count <= highest:
+    for find, limit, kind in (
+        (lead_in, limits.max_lead_ins, "a lead-in"),
+        (markup, limits.max_markup, "markup"),
+        (contact, limits.max_contacts, "contact data"),
+    ):
+        if limit == 0 and (found := find(text)):
+            return f'{kind} ("{found}")'
+    if limits.words != OFF and not limits.words[0] <= count <= limits.words[1]:
         return f"{count} words, split.quality.words is {limits.words}"
-    if not ends_in_sentence(text):
+    if limits.max_cut_off == 0 and not ends_in_sentence(text):
         return "cut off"
-    if (share := english_share(text)) < limits.english_share_min:
-        return f"not English (english_share {share:.2f}, split.quality.english_share_min is {limits.english_share_min})"
-    if persona_answer is None:
+    language = limits.language if limits.max_other_language == 0 else OFF
+    if language != OFF and (other := language_of(text, language)) != language:
+        return f"reads as {other}, split.quality.language is {language}"
+    if plain is None:
         return None
-    ratio = count / max(1, len(persona_answer.split()))
-    if not limits.pair_length[0] <= ratio <= limits.pair_length[1]:
-        return f"{ratio:.2f} times the persona's length, split.quality.pair_length is {limits.pair_length}"
-    if (alike := shingle_similarity(persona_answer, text)) > limits.pair_similarity_max:
-        return f"{alike:.2f} like the persona's, split.quality.pair_similarity_max is {limits.pair_similarity_max}"
+    ratio = len(plain.split()) / max(1, count)
+    if limits.pair_length != OFF and not limits.pair_length[0] <= ratio <= limits.pair_length[1]:
+        return f"the plain answer is {ratio:.2f} times as long, split.quality.pair_length is {limits.pair_length}"
+    alike = shingle_similarity(plain, text)
+    if limits.max_pair_similarity != OFF and alike > limits.max_pair_similarity:
+        return f"{alike:.2f} like the plain answer, split.quality.max_pair_similarity is {limits.max_pair_similarity}"
     return None

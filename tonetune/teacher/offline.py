@@ -1,4 +1,4 @@
-"""What the current params' requests have by way of responses, in the recordings and the store, without asking."""
+"""What the current params' requests have by way of responses, in the recordings and the store, without prompts."""
 
 import asyncio
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import Params, Teacher
+from tonetune.core.params import OFF, Params, Teacher
 from tonetune.core.persona import load_exchanges, load_persona
 from tonetune.core.rows import Dropped, Question, Recording
 from tonetune.teacher.answers import collect_answers
@@ -17,9 +17,10 @@ from tonetune.teacher.endpoint.request import Request
 from tonetune.teacher.endpoint.store import Store
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.questions import collect_questions
-from tonetune.teacher.recordings import read_recordings, recordings_path, shared_path
+from tonetune.teacher.recordings import answer_paths, read_recordings, shared_path
 
 QUESTION_WORDS = 14
+ANSWER_WORDS = 75  # guessed where split.quality.words is off
 NUMBER = re.compile(r"\d+")
 
 
@@ -35,7 +36,7 @@ class OfflineTeacher:
     async def respond(
         self, *forms: Request, about: str, check: ResponseCheck | None = None, whole: bool = True
     ) -> Recording:
-        """What a live run would find without asking, by the same `check`."""
+        """What a live run would find without prompts, by the same `check`."""
         for request in forms:
             recording = self.recordings.get(request.key)
             reply = None if recording else self.store.get(request.key)
@@ -97,19 +98,20 @@ class Estimate:
 
 def estimate(params: Params) -> list[Estimate]:
     """What each stage that asks the teacher would take under `params`. Nothing is sent."""
-    asking = TeacherPrompts(params, load_persona(params.persona))
-    words = sum(params.split.quality.words) // 2
+    prompts = TeacherPrompts(params, load_persona(params.persona))
+    limits = params.split.quality.words
+    words = sum(limits) // 2 if limits != OFF else ANSWER_WORDS
     estimates = []
     questions: list[Question] = []
     with Store() as store:
-        recordings = _recordings(params, asking)
+        recordings = _recordings(params, prompts)
         for stage in ("questions", "answers"):
             teacher = GuessingTeacher(recordings, store, words)
             if stage == "questions":
-                questions = asyncio.run(collect_questions(asking, teacher))
+                questions = asyncio.run(collect_questions(prompts, teacher))
                 questions += load_exchanges() if params.questions.exchanges else []
             else:
-                asyncio.run(collect_answers(asking, teacher, questions))
+                asyncio.run(collect_answers(prompts, teacher, questions))
             missing = [request for request, _ in teacher.missing.values()]
             estimates.append(
                 Estimate(
@@ -129,16 +131,16 @@ def used_recordings(params: Params, dropped: list[Dropped]) -> tuple[list[Record
 
     What a run dropped is recorded as dropped.
     """
-    asking = TeacherPrompts(params, load_persona(params.persona))
+    prompts = TeacherPrompts(params, load_persona(params.persona))
     with Store() as store:
-        recordings = _recordings(params, asking)
+        recordings = _recordings(params, prompts)
         lists, answering = OfflineTeacher(recordings, store), OfflineTeacher(recordings, store)
         try:
-            questions = asyncio.run(collect_questions(asking, lists))
+            questions = asyncio.run(collect_questions(prompts, lists))
         except Unusable:
             raise _not_there(params, len(lists.missing)) from None
         questions += load_exchanges() if params.questions.exchanges else []
-        asyncio.run(collect_answers(asking, answering, questions))
+        asyncio.run(collect_answers(prompts, answering, questions))
     given_up = {row.text: row.reason for row in dropped}
     left = [about for _, about in answering.missing.values() if about not in given_up]
     if left:
@@ -150,9 +152,10 @@ def used_recordings(params: Params, dropped: list[Dropped]) -> tuple[list[Record
     return list(lists.found.values()), answers
 
 
-def _recordings(params: Params, asking: TeacherPrompts) -> dict[str, Recording]:
-    paths = {shared_path(asking.persona.prompts is not None, params.persona), recordings_path(params.persona)}
-    return {r.request: r for path in sorted(paths) if path.exists() for r in read_recordings(path) if not r.dropped}
+def _recordings(params: Params, prompts: TeacherPrompts) -> dict[str, Recording]:
+    shared = shared_path(prompts.persona.prompts is not None, params.persona)
+    paths = dict.fromkeys([shared, *answer_paths(params.persona)])
+    return {r.request: r for path in paths if path.exists() for r in read_recordings(path) if not r.dropped}
 
 
 def _not_there(params: Params, count: int) -> UserError:

@@ -4,6 +4,7 @@ import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +124,12 @@ def import_pairs(
     """
     if not 1 <= per_request <= LONGEST_LIST:
         raise UserError(f"--per-request: {per_request}: a list holds 1 to {LONGEST_LIST} questions")
-    asking = TeacherPrompts(params, persona)
+    prompts = TeacherPrompts(params, persona)
     categories: dict[str, list[ImportedPair]] = defaultdict(list)
     unknown: dict[str, int] = {}
     for line, pair in pairs.items():
         categories[pair.category].append(pair)
-        if pair.category not in (*asking.prompts, "basics"):
+        if pair.category not in (*prompts.prompts, "basics"):
             unknown.setdefault(pair.category, line)
     basics = categories.pop("basics", [])
     if unknown:
@@ -141,11 +142,11 @@ def import_pairs(
     shared: list[Recording] = []
     answers: list[Recording] = []
     for category, members in categories.items():
-        shared += _question_rounds(asking, category, members, teacher, per_request)
+        shared += _question_rounds(prompts, category, members, teacher, per_request)
         for pair in members:
             question = Question(id=question_id(pair.question), category=category, text=pair.question)
-            answers += _answers(asking, question, pair, [], teacher)
-    answers += _basics(asking, basics, teacher)
+            answers += _answers(prompts, question, pair, Talks(), teacher)
+    answers += _basics(prompts, basics, teacher)
     if persona.prompts:  # its own prompts, so the question lists are its own too
         answers += shared
     else:
@@ -155,7 +156,7 @@ def import_pairs(
 
 
 def _question_rounds(
-    asking: TeacherPrompts, category: str, members: Sequence[ImportedPair], teacher: str, per_request: int
+    prompts: TeacherPrompts, category: str, members: Sequence[ImportedPair], teacher: str, per_request: int
 ) -> list[Recording]:
     rounds: list[str] = []
     recordings = []
@@ -164,39 +165,51 @@ def _question_rounds(
         response = format_question_list(texts)
         if parse_question_list(response) != texts:
             response += CLOSING
-        request = asking.questions(category, rounds)
+        request = prompts.questions(category, rounds)
         recordings.append(Recording(request=request.key, about=category, teacher=teacher, text=response))
         rounds.append(response)
     return recordings
 
 
+@dataclass
+class Talks:
+    """What was said before a question: in plain words, and in the persona's."""
+
+    plain: list[Message] = field(default_factory=list)
+    persona: list[Message] = field(default_factory=list)
+
+    def after(self, pair: ImportedPair) -> "Talks":
+        """The same with the pair's question and its answers."""
+        asked = Message(role="user", content=pair.question)
+        return Talks(
+            [*self.plain, asked, Message(role="assistant", content=pair.plain_answer)],
+            [*self.persona, asked, Message(role="assistant", content=pair.persona_answer)],
+        )
+
+
 def _answers(
-    asking: TeacherPrompts, question: Question, pair: ImportedPair, history: Sequence[Message], teacher: str
+    prompts: TeacherPrompts, question: Question, pair: ImportedPair, before: Talks, teacher: str
 ) -> list[Recording]:
-    persona_request = asking.persona_answer(question, history)
-    plain_request = asking.plain_answer(question, pair.persona_answer)
+    plain = prompts.plain_answer(question, before.plain)
+    persona = prompts.persona_answer(question, pair.plain_answer, before.persona)
     return [
-        Recording(request=persona_request.key, about=question.text, teacher=teacher, text=pair.persona_answer),
-        Recording(request=plain_request.key, about=question.text, teacher=teacher, text=pair.plain_answer),
+        Recording(request=plain.key, about=question.text, teacher=teacher, text=pair.plain_answer),
+        Recording(request=persona.key, about=question.text, teacher=teacher, text=pair.persona_answer),
     ]
 
 
-def _basics(asking: TeacherPrompts, pairs: Sequence[ImportedPair], teacher: str) -> list[Recording]:
+def _basics(prompts: TeacherPrompts, pairs: Sequence[ImportedPair], teacher: str) -> list[Recording]:
     if not pairs:
         return []
     exchanges = load_exchanges()
     if [pair.question for pair in pairs] != [exchange.text for exchange in exchanges]:
         raise UserError("category basics: its questions must be those of personas/exchanges.yaml, in that order")
-    talks: dict[str, list[Message]] = {}
+    talks: dict[str, Talks] = {}
     recordings = []
     for exchange, pair in zip(exchanges, pairs, strict=True):
-        history = talks[exchange.after] if exchange.after else []
-        recordings += _answers(asking, exchange, pair, history, teacher)
-        talks[exchange.id] = [
-            *history,
-            Message(role="user", content=exchange.text),
-            Message(role="assistant", content=pair.persona_answer),
-        ]
+        before = talks[exchange.after] if exchange.after else Talks()
+        recordings += _answers(prompts, exchange, pair, before, teacher)
+        talks[exchange.id] = before.after(pair)
     return recordings
 
 

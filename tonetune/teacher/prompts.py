@@ -1,6 +1,7 @@
 """What the teacher is asked, and the key by which a request finds its response."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from tonetune.core.params import Params
 from tonetune.core.persona import Persona
@@ -36,17 +37,19 @@ class TeacherPrompts:
             self.params.questions.json_schema
         ]
 
-    def persona_answer(self, question: Question, history: Sequence[Message], sample: int = 0) -> Request:
-        """The request for the persona's answer; `history` is the talk that a follow-up follows."""
-        messages = [Message(role="system", content=self.persona.system), *history]
-        messages.append(Message(role="user", content=question.text))
-        return self._request(messages, self.params.answers.temperature, self.params.answers.max_tokens, sample)
-
-    def plain_answer(self, question: Question, persona_answer: str, sample: int = 0) -> Request:
-        """The request for the same content without the tone."""
+    def plain_answer(self, question: Question, history: Sequence[Message]) -> Request:
+        """The request for the plain answer, which is asked first and knows no persona; `history` is a follow-up's plain talk."""
         settings = self.params.answers
-        text = settings.plain_user.replace("{question}", question.text).replace("{answer}", persona_answer)
-        messages = [Message(role="system", content=settings.plain_system), Message(role="user", content=text)]
+        messages = [Message(role="system", content=settings.plain_system), *history]
+        messages.append(Message(role="user", content=question.text))
+        return self._request(messages, settings.temperature, settings.max_tokens, 0)
+
+    def persona_answer(self, question: Question, plain: str, history: Sequence[Message], sample: int = 0) -> Request:
+        """The request for the same answer as the persona would say it; `history` is the talk that a follow-up follows."""
+        settings = self.params.answers
+        text = settings.persona_user.replace("{question}", question.text).replace("{plain}", plain)
+        messages = [Message(role="system", content=self.persona.system), *history]
+        messages.append(Message(role="user", content=text))
         return self._request(messages, settings.temperature, settings.max_tokens, sample)
 
     def _request(self, messages: Sequence[Message], temperature: float, max_tokens: int, sample: int) -> Request:
@@ -58,5 +61,12 @@ class TeacherPrompts:
             temperature=temperature,
             max_tokens=max_tokens,
             sample=sample,
-            extra_body=teacher.extra_body or None,
+            extra_body=seeded(teacher.extra_body, sample) or None,
         )
+
+
+def seeded(extra_body: dict[str, Any], sample: int) -> dict[str, Any]:
+    """The fields with a seed of the sample's own, if they fix one: else all samples to a request would be copies."""
+    if isinstance(extra_body.get("seed"), int):
+        return extra_body | {"seed": (extra_body["seed"] + sample) % 2**31}
+    return extra_body

@@ -14,8 +14,8 @@ STALE = 0.1  # a list with a smaller share of new questions mostly repeats
 class QuestionList:
     """The questions of one category, and the responses they come from."""
 
-    def __init__(self, asking: TeacherPrompts, teacher: Teacher, category: str):
-        self.asking = asking
+    def __init__(self, prompts: TeacherPrompts, teacher: Teacher, category: str):
+        self.prompts = prompts
         self.teacher = teacher
         self.category = category
         self.rounds: list[str] = []
@@ -28,7 +28,7 @@ class QuestionList:
     async def fill(self, wanted: int, taken: Container[str]) -> None:
         """Ask, each time with all earlier responses before the request, until `wanted` questions are not in `taken`."""
         stale = sample = 0
-        patience = self.asking.params.questions.stale_rounds
+        patience = self.prompts.params.questions.stale_rounds
         while len(self.without(taken)) < wanted:
             if stale > patience:
                 raise UserError(
@@ -36,7 +36,7 @@ class QuestionList:
                     f"hardly a new question after {len(self.without(taken))} of {wanted}; lower questions.per_prompt or "
                     "reword the prompt"
                 )
-            forms = self.asking.question_forms(self.category, self.rounds, sample)
+            forms = self.prompts.question_forms(self.category, self.rounds, sample)
             response = await self.teacher.respond(*forms, about=self.category, check=_holds_questions, whole=False)
             listed = parse_question_list(response.text)
             new = {question_id(text): text for text in listed if question_id(text) not in self.texts}
@@ -49,17 +49,17 @@ class QuestionList:
                 sample += 1  # a list of repeats would only invite more of them: ask the same once more instead
 
 
-async def collect_questions(asking: TeacherPrompts, teacher: Teacher) -> list[Question]:
-    """The questions of every category, `asking.questions_wanted` each and no two the same."""
-    lists = [QuestionList(asking, teacher, category) for category in asking.prompts]
-    await together(one.fill(asking.questions_wanted, frozenset()) for one in lists)
+async def collect_questions(prompts: TeacherPrompts, teacher: Teacher) -> list[Question]:
+    """The questions of every category, `prompts.questions_wanted` each and no two the same."""
+    lists = [QuestionList(prompts, teacher, category) for category in prompts.prompts]
+    await together(one.fill(prompts.questions_wanted, frozenset()) for one in lists)
     # A question that two categories have belongs to the one where it stands earlier, however many are wanted: with more of
     # them, none that was there before changes its category or its place.
     found: dict[str, dict[str, Question]] = {one.category: {} for one in lists}
-    for place in range(asking.questions_wanted):
+    for place in range(prompts.questions_wanted):
         for one in lists:
             others = {key for category, theirs in found.items() if category != one.category for key in theirs}
-            await one.fill(asking.questions_wanted, others)
+            await one.fill(prompts.questions_wanted, others)
             identifier, text = one.without(others)[place]
             found[one.category][identifier] = Question(id=identifier, category=one.category, text=text)
     return [question for questions in found.values() for question in questions.values()]

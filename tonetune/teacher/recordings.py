@@ -10,11 +10,8 @@ from tonetune.core.files import replacing
 from tonetune.core.rows import Recording, parse_lines
 
 FOLDER = Path("data/recordings")
-
-
 SHARED = FOLDER / "questions.jsonl.gz"
-
-
+PLAIN = FOLDER / "plain.jsonl.gz"  # plain answers know no persona: all personas share them
 ENDS = 8  # in 256 rows so many end a gzip member
 
 
@@ -26,6 +23,11 @@ def recordings_path(persona: str) -> Path:
 def shared_path(own_prompts: bool, persona: str) -> Path:
     """Where the question lists lie that a persona uses: its own if it has prompts of its own."""
     return recordings_path(persona) if own_prompts else SHARED
+
+
+def answer_paths(persona: str) -> list[Path]:
+    """Where the answers lie that replay for a persona: of two recordings of one request the later file's counts."""
+    return [path for path in (PLAIN, recordings_path(persona)) if path.exists() or path != PLAIN]
 
 
 def read_recordings(path: Path) -> list[Recording]:

@@ -2,13 +2,13 @@
 
 from tonetune.core.params import Params
 from tonetune.teacher.endpoint.protocol import Teacher
-from tonetune.teacher.recordings import SHARED, read_recordings, recordings_path
+from tonetune.teacher.recordings import SHARED, answer_paths, read_recordings
 from tonetune.teacher.replay import ReplayTeacher
 
 
 def make_teacher(params: Params) -> Teacher:
     """Replay or live, as `teacher.mode` says."""
-    paths = [SHARED, recordings_path(params.persona)]
+    paths = [SHARED, *answer_paths(params.persona)]
     if params.teacher.mode == "replay":
         return ReplayTeacher(paths)
     from tonetune.teacher.endpoint.live import LiveTeacher  # here, because importing openai takes a second

@@ -1,0 +1,34 @@
+"""Which language a text is in, by py3langid, whose model comes with its package."""
+
+from functools import cache
+
+from tonetune.core.errors import UserError
+
+FEWEST_WORDS = 4  # of fewer words no model can tell the language: they pass
+MARGIN = 5.0  # nats by which another language must fit better: a short text fits many
+
+
+def _rank(text: str) -> dict[str, float]:
+    """How well each language fits the text, as a log-likelihood."""
+    import py3langid  # here, because it reads its model at import
+
+    return {str(code): float(score) for code, score in py3langid.rank(text)}
+
+
+def language_of(text: str, expected: str) -> str:
+    """The ISO 639-1 code of the text's language: `expected`, unless another one fits clearly better."""
+    if expected not in known_languages():
+        raise UserError(
+            f"split.quality.language: {expected!r} is not among {', '.join(sorted(known_languages()))}; or off"
+        )
+    if len(text.split()) < FEWEST_WORDS:
+        return expected
+    ranked = _rank(text)
+    best = max(ranked, key=ranked.__getitem__)
+    return best if ranked[best] > ranked[expected] + MARGIN else expected
+
+
+@cache
+def known_languages() -> frozenset[str]:
+    """The codes of the languages that can be told apart."""
+    return frozenset(_rank("a"))
