@@ -93,8 +93,7 @@ def main() -> None:
     controls = {}
     for name, texts in control_answers(test, persona.catchphrases, params.seed).items():
         rows = score_answers(name, test, [params.seed] * len(test), texts, scorer)
-        reported = sum(row.reported_tone for row in rows) / len(rows)
-        controls[name] = mean_scores(rows) | {"reported_tone": round(reported, 6)}
+        controls[name] = mean_scores(rows)
         test_set.generations += rows
     metrics["controls"] = controls
     for problem in broken_bounds(controls):

@@ -69,10 +69,9 @@ def main() -> None:
             save_peft(model, untrained, params.base_model)
     rewards = None
     if grpo:
-        from tonetune.scoring.scorer import Scorer
+        from tonetune.scoring.scorer import Scorer, joint_reward
 
-        scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
-        rewards = lambda questions, answers: scorer(questions, answers).joint  # noqa: E731
+        rewards = joint_reward(Scorer(params, load_base(params.base_model, params.compute), tokenizer))
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     history: list[dict[str, Any]] = []

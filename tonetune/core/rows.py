@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import read_json, replacing, write_json
@@ -202,21 +202,57 @@ class Recording(Row):
     """No usable response was had, for the reason that `text` gives."""
 
 
-class Generation(Row):
+class Scores(Row):
+    """What an answer is scored by, each from 0 to 1: the one list of scores, which all that averages and shows them goes over."""
+
+    joint: float
+    """tone x sense: an answer must have both (Krishna et al. 2020)."""
+    tone: float
+    sense: float
+    relevance: float
+    fluency: float
+    reported_tone: float
+
+
+class Generation(Scores):
     """One answer of one system, with its scores."""
 
     system: str
     question_id: str
     seed: int
     text: str
-    joint: float
-    tone: float
-    relevance: float
-    fluency: float
-    reported_tone: float
     persona_nats: float | None = None
     """Negative log-likelihood of the teacher's persona answer to the question; of the rows of models only."""
     persona_tokens: int | None = None
     plain_nats: float | None = None
     """The same of its plain answer."""
     plain_tokens: int | None = None
+
+
+SCORES = tuple(Scores.model_fields)
+
+
+class Rating(Row):
+    """An answer that readers have rated without knowing who wrote it; see data/ratings/README.md."""
+
+    question_id: Text
+    question: Text
+    writer: Text
+    """A key of data/ratings/writers.yaml."""
+    side: Literal["fit", "held_out"]
+    """Scores are fitted on the one and their validity is measured on the other, which holds other questions."""
+    answer: str
+    sense: list[Annotated[int, Field(ge=0, le=3)]] = Field(min_length=1)
+    """Of each reader, from 0 to 3."""
+    tone: list[Annotated[int, Field(ge=0, le=3)]] = Field(min_length=1)
+    readers: list[Text] = Field(min_length=1)
+
+    @property
+    def mean_sense(self) -> float:
+        """The readers' mean, from 0 to 1."""
+        return sum(self.sense) / len(self.sense) / 3
+
+    @property
+    def mean_tone(self) -> float:
+        """The readers' mean, from 0 to 1."""
+        return sum(self.tone) / len(self.tone) / 3

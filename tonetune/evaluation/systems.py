@@ -8,7 +8,7 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.params import Evaluate, Params
-from tonetune.core.rows import Example, Generation, Message
+from tonetune.core.rows import SCORES, Example, Generation, Message
 from tonetune.evaluation.batch import Answerer, Turn, answer_together
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
@@ -26,7 +26,6 @@ def told_name(model: str, way: str) -> str:
 
 
 # The headline metrics: of what a system answers, and of how well it predicts what the teacher answered.
-ANSWERED = ("joint", "tone", "relevance", "fluency")
 PREDICTED = ("perplexity_persona", "perplexity_plain", "bits_per_byte_persona", "bits_per_byte_plain")
 
 
@@ -103,7 +102,7 @@ def sampled(examples: Sequence[Example], chats: Sequence[Sequence[Message]], see
 
 def mean_scores(generations: Sequence[Generation]) -> dict[str, float]:
     """The mean of each score over the answers, under the headline's names."""
-    return {key: round(float(np.mean([getattr(g, key) for g in generations])), 6) for key in ANSWERED}
+    return {score: round(float(np.mean([getattr(g, score) for g in generations])), 6) for score in SCORES}
 
 
 class Prompting:
@@ -170,18 +169,13 @@ def score_answers(
 ) -> list[Generation]:
     """Each text with its scores as the answer to the example at the same place."""
     scores = scorer([example.question for example in examples], texts)
-    reported = scorer.reported_tone(texts)
     return [
         Generation(
             system=name,
             question_id=example.question_id,
             seed=seed,
             text=text,
-            joint=round(float(scores.joint[i]), 6),
-            tone=round(float(scores.tone[i]), 6),
-            relevance=round(float(scores.relevance[i]), 6),
-            fluency=round(float(scores.fluency[i]), 6),
-            reported_tone=round(float(reported[i]), 6),
+            **{score: round(float(scores[score][i]), 6) for score in SCORES},
         )
         for i, (example, seed, text) in enumerate(zip(examples, seeds, texts, strict=True))
     ]

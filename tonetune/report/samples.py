@@ -23,10 +23,10 @@ def samples_page(examples: Sequence[Example], generations: Sequence[Generation],
         "",
     ]
     for example in examples:
-        lines += [f"## {example.question}", "", "| | answer | tone | relevance | fluency |", "|---|---|---|---|---|"]
+        lines += [f"## {example.question}", "", "| | answer | joint | tone | sense |", "|---|---|---|---|---|"]
         for system in SHOWN:
             row = first[system, example.question_id]
             text = " ".join(row.text.replace("|", "\\|").split())
-            lines.append(f"| {title(system)} | {text} | {row.tone:.2f} | {row.relevance:.2f} | {row.fluency:.2f} |")
+            lines.append(f"| {title(system)} | {text} | {row.joint:.2f} | {row.tone:.2f} | {row.sense:.2f} |")
         lines.append("")
     return "\n".join(lines)

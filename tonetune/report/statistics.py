@@ -7,10 +7,7 @@ import numpy as np
 from scipy.stats import bootstrap, permutation_test
 
 from tonetune.core.errors import UserError
-from tonetune.core.rows import Generation, Style
-
-SCORES = ("joint", "tone", "relevance", "fluency", "reported_tone")
-
+from tonetune.core.rows import SCORES, Generation, Style
 
 COMPARED = ("joint", "reported_tone")
 
