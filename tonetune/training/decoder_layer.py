@@ -50,7 +50,7 @@ class TrainingLayer:
         without = any(
             part.layer.disable_adapters or part.layer.merged for joined in self.joined for part in joined.parts
         )
-        if without or past_key_values is not None or hidden_states.dtype != self.down.back.dtype:
+        if without or past_key_values is not None or hidden_states.dtype != self.down.backward_weight.dtype:
             others |= {"past_key_values": past_key_values, "position_embeddings": position_embeddings}
             return self.usual(hidden_states, attention_mask=attention_mask, **others)
         assert position_embeddings is not None
@@ -61,7 +61,7 @@ class TrainingLayer:
     def load(self) -> None:
         """Take the adapters' present numbers."""
         for joined in self.joined:
-            joined.load()
+            joined.load_adapters()
 
 
 class _Layer(torch.autograd.Function):
@@ -84,7 +84,7 @@ class _Layer(torch.autograd.Function):
         x = hidden.flatten(0, 1)
         rotation = cosine[:, :, None], sine[:, :, None]
 
-        attention_in, place = layer.query_key_value.room_for_input(x)
+        attention_in, place = layer.query_key_value.input_buffer(x)
         square = write_norm(x, layer.before_attention, place)
         query, key, value = _heads(layer.query_key_value.forward(attention_in), hidden, layer)
         shared = key.shape[2]
@@ -94,15 +94,15 @@ class _Layer(torch.autograd.Function):
         )
         added = grouped_mask(mask, shared, layer.group, x)
         weights = torch.baddbmm(added, query, key.transpose(1, 2), alpha=layer.scaling).softmax(-1)
-        output_in, place = layer.output.room_for_input(x)
+        output_in, place = layer.output.input_buffer(x)
         _by_token(place, hidden, layer).copy_(_by_head(weights @ value, hidden, layer))
         middle = layer.output.forward(output_in).add_(x)
 
-        mlp_in, place = layer.gate_up.room_for_input(x)
+        mlp_in, place = layer.gate_up.input_buffer(x)
         middle_square = write_norm(middle, layer.before_mlp, place)
         gate_up = layer.gate_up.forward(mlp_in)
         gate, up = gate_up.chunk(2, -1)
-        down_in, place = layer.down.room_for_input(x)
+        down_in, place = layer.down.input_buffer(x)
         activated = silu(gate)
         torch.mul(activated, up, out=place)
         output = layer.down.forward(down_in).add_(middle)
@@ -123,25 +123,25 @@ class _Layer(torch.autograd.Function):
         ) = ctx.saved_tensors  # fmt: skip
         x, of_output = hidden.flatten(0, 1), gradients[0].flatten(0, 1)
 
-        room, place = layer.down.room_for_gradient(x)
+        room, place = layer.down.gradient_buffer(x)
         place.copy_(of_output)
         of_down = layer.down.backward(room, down_in)
-        of_gated = layer.down.of_input(room)
+        of_gated = layer.down.input_gradient(room)
         gate, up = gate_up.chunk(2, -1)
-        room, place = layer.gate_up.room_for_gradient(x)
+        room, place = layer.gate_up.gradient_buffer(x)
         of_gate, of_up = place.chunk(2, -1)
         torch.mul(of_gated, activated, out=of_up)
         aten.silu_backward.grad_input(of_gated.mul_(up), gate, grad_input=of_gate)
         of_gate_up = layer.gate_up.backward(room, mlp_in)
-        of_normed = layer.gate_up.of_input(room)
+        of_normed = layer.gate_up.input_gradient(room)
 
-        room, of_middle = layer.output.room_for_gradient(x)
+        room, of_middle = layer.output.gradient_buffer(x)
         write_norm_gradient(of_normed, middle, middle_square, layer.before_mlp, of_output, of_middle)
         of_o = layer.output.backward(room, output_in)
-        of_attended = _by_token(layer.output.of_input(room), hidden, layer).transpose(1, 2).reshape(query.shape)
+        of_attended = _by_token(layer.output.input_gradient(room), hidden, layer).transpose(1, 2).reshape(query.shape)
         of_weights = of_attended @ value.transpose(1, 2)
         of_scores = aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-        room, place = layer.query_key_value.room_for_gradient(x)
+        room, place = layer.query_key_value.gradient_buffer(x)
         of_query, of_key, of_value = _heads(place, hidden, layer)
         scaled = {"beta": 0, "alpha": layer.scaling}
         turned = torch.baddbmm(query, of_scores, key, **scaled)
@@ -153,7 +153,7 @@ class _Layer(torch.autograd.Function):
         of_x = None
         if ctx.needs_input_grad[0]:
             of_x = torch.empty_like(hidden)
-            of_normed = layer.query_key_value.of_input(room)
+            of_normed = layer.query_key_value.input_gradient(room)
             write_norm_gradient(of_normed, x, square, layer.before_attention, of_middle, of_x.flatten(0, 1))
         return of_x, None, None, None, None, *of_heads, *of_o, *of_gate_up, *of_down
 
