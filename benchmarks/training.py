@@ -34,7 +34,7 @@ from tonetune.core.params import Params, load_params
 from tonetune.core.rows import Example, Message, read_examples
 from tonetune.experiments import changed
 from tonetune.model.base import compute_dtype, load_tokenizer
-from tonetune.training.encode import IGNORED, supervised
+from tonetune.training.encode import IGNORE_INDEX, supervised
 from tonetune.training.trainers import Task, make_trainer
 from tonetune.training.tuning import model_for_training
 
@@ -186,7 +186,7 @@ def measure(
     }
     if "labels" in trainer.train_dataset.column_names:
         labels = [label for row in trainer.train_dataset for label in row["labels"]]
-        share = sum(label != IGNORED for label in labels) / len(labels)
+        share = sum(label != IGNORE_INDEX for label in labels) / len(labels)
         measured["gflop_per_token"] = round(gflop_per_token(trainer.model, share), 4)
     return measured
 

@@ -1,4 +1,4 @@
-"""TODO scripts.chat."""
+"""Talk to the tuned model: `python -m scripts.chat "question"`, or without a question a conversation."""
 
 import argparse
 import signal

@@ -25,8 +25,8 @@ from tonetune.core.rows import BASICS, read_examples
 from tonetune.core.tables import write_table
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
 from tonetune.model.peft_format import save_peft
-from tonetune.training.checkpoints import last_checkpoint, prune_checkpoints, state_at_the_end
-from tonetune.training.launch import launch, processes, rank
+from tonetune.training.checkpoints import final_state, last_checkpoint, prune_checkpoints
+from tonetune.training.launch import launch, rank, world_size
 from tonetune.training.trainers import Task, make_trainer
 from tonetune.training.tuning import model_for_training
 
@@ -54,7 +54,7 @@ def main() -> None:
         str(compute_dtype(params.compute.dtype)),
         params.compute.attention,
         params.compute.threads,
-        processes(),
+        world_size(),
         os.uname().machine,
     )
     prune_checkpoints(cache_dir("checkpoints"))
@@ -62,22 +62,22 @@ def main() -> None:
 
     tokenizer = load_tokenizer(params.base_model)
     model = model_for_training(params)
-    untrained = None
+    initial = None
     if isinstance(model, PeftModel) and settings.lora.init == "pissa":
-        untrained = checkpoints["untrained"]
+        initial = checkpoints["untrained"]
         if rank() == 0:  # which alone saves
-            save_peft(model, untrained, params.base_model)
-    rewards = None
+            save_peft(model, initial, params.base_model)
+    reward = None
     if grpo:
         from tonetune.scoring.scorer import Scorer, joint_reward
 
-        rewards = joint_reward(Scorer(params, load_base(params.base_model, params.compute), tokenizer))
+        reward = joint_reward(Scorer(params, load_base(params.base_model, params.compute), tokenizer))
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     history: list[dict[str, Any]] = []
     metrics: dict[str, float] = {}
     for phase in settings.phases:
-        trainer = make_trainer(Task(phase, model, tokenizer, train, validation, params, checkpoints[phase], rewards))
+        trainer = make_trainer(Task(phase, model, tokenizer, train, validation, params, checkpoints[phase], reward))
         first = trainer.is_world_process_zero()
         # Another worker may train the same.
         with locked(checkpoints[phase].with_suffix(".lock")) if first else nullcontext():
@@ -86,7 +86,7 @@ def main() -> None:
             if resume and first:
                 print(f"going on from {resume.name}", flush=True)
             # One that had ended is not gone on with: the Trainer would take another step.
-            ended = state_at_the_end(resume, settings.patience) if resume else None
+            ended = final_state(resume, settings.patience) if resume else None
             if ended:
                 trainer.state = ended
                 trainer._load_best_model()
@@ -102,7 +102,7 @@ def main() -> None:
     if first:
         disclosure = load_persona(params.persona).disclosure
         save_tuned(
-            model, "models/adapter", params.persona, disclosure, params.base_model, settings.tuning, untrained, whole
+            model, "models/adapter", params.persona, disclosure, params.base_model, settings.tuning, initial, whole
         )
         write_curves(history)
         write_json("metrics/train.json", metrics)

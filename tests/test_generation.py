@@ -15,7 +15,7 @@ from tonetune.generation.decoder_layer import decoding_layers, supports_decoding
 from tonetune.generation.generate import batches, generate, generate_ids
 from tonetune.generation.kv_cache import PreallocatedLayer, StaticLayer, preallocated_cache
 from tonetune.generation.likelihood import likelihood
-from tonetune.generation.prefix_attention import group_sizes, sharing
+from tonetune.generation.prefix_attention import prefix_sharing, supports_prefix_sharing
 from tonetune.generation.prefixes import group_by_prefix
 from tonetune.generation.sampling import Sampling, sample
 from tonetune.model.base import load_tokenizer
@@ -62,7 +62,7 @@ def test_a_prefix_that_is_held_once_gives_the_tokens_of_one_at_a_time(family, ti
     )
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
-    assert group_sizes(model)
+    assert supports_prefix_sharing(model)
 
     def drawn(length):
         return torch.randint(3, 50, (length,)).tolist()
@@ -119,7 +119,7 @@ def test_fused_layers_compute_what_transformers_layers_do(family, dtype):
             ]  # fmt: skip
 
     assert supports_decoding_layer(model)
-    for found, expected in zip(states(decoding_layers), states(sharing), strict=True):
+    for found, expected in zip(states(decoding_layers), states(prefix_sharing), strict=True):
         if dtype == torch.float32:
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         else:  # another rounding anywhere would change most of them
@@ -136,7 +136,7 @@ def test_a_model_with_an_unmerged_adapter_keeps_its_own_layers(tiny, ids):
     model = copy.deepcopy(tiny[0])
     torch.manual_seed(0)
     get_peft_model(model, LoraConfig(r=4, target_modules=["v_proj", "up_proj"], init_lora_weights=False))
-    assert group_sizes(model)
+    assert supports_prefix_sharing(model)
     assert not supports_decoding_layer(model)
     answers = one_at_a_time(model, ids, 12)
     assert answers != one_at_a_time(tiny[0], ids, 12)

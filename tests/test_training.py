@@ -22,7 +22,7 @@ from tonetune.core.rows import Example, Message, read_examples, read_rows
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.model.kernels.grouped_attention import GROUPED, grouped_attention
 from tonetune.training.checkpoints import last_checkpoint
-from tonetune.training.encode import IGNORED, supervised
+from tonetune.training.encode import IGNORE_INDEX, supervised
 from tonetune.training.loss import answer_loss, supervised_tokens
 from tonetune.training.trainers import AnswerTrainer, Task, make_trainer
 from tonetune.training.tuning import add_adapter, model_for_training
@@ -45,7 +45,7 @@ def tokenizer(tiny_base):
 
 def test_the_supervised_tokens_are_the_answer_and_the_end_of_turn(tokenizer):
     encoded = supervised(tokenizer, example("Why?", "Because it's there, I guess."), 512)
-    kept = [token for token in encoded["labels"] if token != IGNORED]
+    kept = [token for token in encoded["labels"] if token != IGNORE_INDEX]
     assert tokenizer.decode(kept) == "Because it's there, I guess.<|im_end|>"
     assert tokenizer.decode(encoded["input_ids"]) == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
@@ -59,7 +59,7 @@ def batch(tokenizer):
         for q, a in (("Why?", "No idea."), ("What is a goose?", "A loud bird."))
     ]
     width = max(len(row["input_ids"]) for row in rows)
-    pad = {"input_ids": 2, "labels": IGNORED}
+    pad = {"input_ids": 2, "labels": IGNORE_INDEX}
     tensors = {key: torch.tensor([row[key] + [pad[key]] * (width - len(row[key])) for row in rows]) for key in pad}
     lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
     return tensors | {"attention_mask": (torch.arange(width) < lengths).long()}

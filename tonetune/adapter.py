@@ -1,4 +1,4 @@
-"""What training changed, on disk: an adapter in peft's format or the weights that moved; and loading it onto its base."""
+"""What training changed, saved (an adapter in peft's format, or the weights themselves) and loaded onto its base."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ WEIGHTS, TUNING = "tuned.safetensors", "tuning.json"
 def load_quantised(
     base_model: str, compute: Compute, tuning: str, dequantize: bool = True, attention: str = "sdpa"
 ) -> PreTrainedModel:
-    """The base as `tuning` trains on it: with quantised weights, or with those turned back to matrices."""
+    """The base as `tuning` trains on it: with quantised weights, or, with `dequantize`, with those dequantised."""
     quantization = QUANTIZATION.get(tuning, "none")
     model = load_base(base_model, compute, quantization, attention)
     if dequantize and quantization != "none":
@@ -35,14 +35,14 @@ def load_quantised(
         model.is_loaded_in_4bit = model.is_loaded_in_8bit = False
     for layer in model.modules():
         if isinstance(layer, Linear4bit):
-            # On a CPU with bfloat16 instructions a validation would repack the weights for inference, through which no
-            # gradient flows: training after it would learn from a part of the model only.
+            # On a CPU with bfloat16 instructions an evaluation would repack the weights for inference, which passes no
+            # gradients: training after it would learn from a part of the model only.
             layer.support_avx512bf16_for_cpu = False
     return model
 
 
 def untie_head(model: PreTrainedModel) -> None:
-    """Give the head weights of its own, equal to the embeddings that it shares."""
+    """Give the head a copy of the embeddings that it is tied to."""
     model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
     model.config.tie_word_embeddings = False
 
@@ -54,14 +54,14 @@ def save_tuned(
     disclosure: str,
     base_model: str,
     tuning: str,
-    untrained: Path | None = None,
+    initial_adapter: Path | None = None,
     weights: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write what training changed, whole, with a model card that says what it imitates.
+    """Write what training changed, in one step, with a model card that says whom it imitates.
 
-    `untrained` is the adapter as it was initialised, where its initialisation took a part of the base away (PiSSA); what
-    is written then is the plain adapter that does the same to the base as it is. `weights` are the model's by name, where
-    the model itself holds no more than a shard of them.
+    `initial_adapter` is the folder of the adapter before training, for PiSSA, whose initialisation changes the base:
+    what is written then is the equivalent LoRA adapter for the unchanged base. `weights` is a full state dict, for a
+    model that holds only a shard of each weight (FSDP). A `UserError` if `folder` cannot be written.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -69,11 +69,11 @@ def save_tuned(
     try:
         if isinstance(model, PeftModel):
             options: dict[str, Any] = {"state_dict": dict(weights)} if weights else {}
-            if untrained:
-                options["path_initial_model_for_weight_conversion"] = str(untrained)
+            if initial_adapter:
+                options["path_initial_model_for_weight_conversion"] = str(initial_adapter)
             save_peft(model, unfinished, base_model, **options)
         else:
-            # In the dtype of the base; training keeps what moves in float32.
+            # In the dtype of the base; training stores trainable weights in float32.
             dtype = getattr(torch, str(model.config.dtype).removeprefix("torch."))
             trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
             changed = {name: (weights or trained)[name].detach().to(dtype) for name in trained}
@@ -92,10 +92,10 @@ def save_tuned(
 
 
 def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrainedModel:
-    """The tuned model in one piece, at the base's speed: what `folder` holds, put into the base that it was trained on.
+    """The tuned model: what `folder` holds, put into the base that it was trained on; as fast as the base.
 
-    An adapter trained over quantised weights goes into those weights turned back to matrices, not into the original ones,
-    whose error it has not learnt to make up for.
+    An adapter trained over quantised weights is merged into these, dequantised, and not into the original weights: it
+    has learnt to make up for the quantisation error. A `UserError` if `folder` is missing, damaged, or another base's.
     """
     folder = Path(folder)
     tuning = _tuning_of(folder, base_model)
@@ -116,7 +116,7 @@ def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrai
 
 
 def _tuning_of(folder: Path, base_model: str) -> str:
-    """How what `folder` holds was trained; a `UserError` if it is missing or made for another base than `base_model`."""
+    """The tuning that `folder` is the result of; a `UserError` if it is missing or another base's than `base_model`."""
     if (folder / TUNING).is_file():
         saved = read_json(folder / TUNING)
         tuning, made_for = saved["tuning"], saved["base_model"]

@@ -1,4 +1,4 @@
-"""Talk to the tuned model: `python -m scripts.chat "question"`, or without a question a conversation."""
+"""A conversation with a model, whose key-value cache holds what was said before."""
 
 from collections.abc import Generator, Iterable, Iterator
 from itertools import takewhile
@@ -11,18 +11,18 @@ from tonetune.core.startup import silence_libraries
 silence_libraries()
 
 
-# torch and what needs it is imported where it is used: --help and a mistyped option answer at once.
+# torch, and what needs it, is imported where it is used, so that scripts.chat shows its --help at once.
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from tonetune.generation.sampling import Sampling
 
 
-HALF_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+INCOMPLETE_UTF8 = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer decodes the first bytes of a character to
 
 
 class Conversation:
-    """Questions and answers. The model's cache holds what was said, so that only what is new runs through the model."""
+    """Questions and answers, with a key-value cache of the turns so far: only new tokens run through the model."""
 
     def __init__(
         self,
@@ -41,72 +41,76 @@ class Conversation:
         self.system = Message(role="system", content=system_prompt)
         self.turns: list[Message] = []
         self.sampling = sampling
-        self.window: int = model.config.get_text_config().max_position_embeddings
+        self.context_window: int = model.config.get_text_config().max_position_embeddings
         self.generator = torch.Generator().manual_seed(seed)
         self.cache = preallocated_cache(model.config)
         self.cached: list[int] = []
+        """The token ids whose keys and values are in the cache."""
 
     def ask(self, question: str) -> Generator[str, None, None]:
-        """Yield the answer piece by piece; what has been said of it when the reader stops is kept in the history."""
-        # A shell may hand over bytes that are no UTF-8 as lone surrogates, which no tokenizer takes.
-        asked = Message(role="user", content=question.encode(errors="replace").decode())
-        said = ""
+        """Yield the answer piece by piece; if the caller stops early, the history keeps what was yielded."""
+        # A shell passes bytes that are not UTF-8 on as lone surrogates, which no tokenizer takes.
+        user_turn = Message(role="user", content=question.encode(errors="replace").decode())
+        answer = ""
         try:
-            for piece in as_text(self.tokenizer, self._tokens(self._prompt(asked))):
-                said += piece
+            for piece in as_text(self.tokenizer, self._tokens(self._prompt(user_turn))):
+                answer += piece
                 yield piece
         finally:
-            if said:
-                self.turns += [asked, Message(role="assistant", content=said)]
+            if answer:
+                self.turns += [user_turn, Message(role="assistant", content=answer)]
 
-    def _prompt(self, asked: Message) -> list[int]:
-        """The chat up to the answer as token ids; the oldest turns are dropped when the context window is full."""
+    def _prompt(self, user_turn: Message) -> list[int]:
+        """The token ids of the chat up to the answer; the oldest turns are dropped when the context window is full.
+
+        A `UserError` if the question alone does not fit.
+        """
         from tonetune.model.chat_template import prompt_ids
 
-        turns, longest = list(self.turns), self.sampling.max_new_tokens
-        ids = prompt_ids(self.tokenizer, [self.system, *turns, asked])
-        if len(ids) + longest > self.window:
-            # What comes after a dropped turn has to run through the model again: make room for many turns at once.
-            while turns and len(ids) + longest > self.window // 2:
+        turns, max_new_tokens = list(self.turns), self.sampling.max_new_tokens
+        ids = prompt_ids(self.tokenizer, [self.system, *turns, user_turn])
+        if len(ids) + max_new_tokens > self.context_window:
+            # What follows a dropped turn has to run through the model again: drop many turns at once, and seldom.
+            while turns and len(ids) + max_new_tokens > self.context_window // 2:
                 del turns[:2]
-                ids = prompt_ids(self.tokenizer, [self.system, *turns, asked])
-            if len(ids) + longest > self.window:
+                ids = prompt_ids(self.tokenizer, [self.system, *turns, user_turn])
+            if len(ids) + max_new_tokens > self.context_window:
                 raise UserError(
-                    f"the question makes {len(ids)} tokens, and with an answer of up to {longest} (--max-new-tokens) "
-                    f"that is more than the model's window of {self.window}"
+                    f"the question makes {len(ids)} tokens, and with an answer of up to {max_new_tokens} "
+                    f"(--max-new-tokens) that is more than the model's window of {self.context_window}"
                 )
             self.turns = turns
         return ids
 
     def _tokens(self, prompt: list[int]) -> Iterator[int]:
-        """Yield the answer's tokens one by one; the cache goes on from what it shares with `prompt`."""
+        """Yield the answer's token ids one by one; of `prompt` only what follows its cached prefix runs."""
         from tonetune.model.chat_template import stop_ids
 
-        ids, stops = prompt[self._rewind(prompt) :], stop_ids(self.tokenizer, self.model)
+        ids, stops = prompt[self._crop_cache(prompt) :], stop_ids(self.tokenizer, self.model)
         for _ in range(self.sampling.max_new_tokens):
-            token = self._next(ids)
+            token = self._next_token(ids)
             if token in stops:
                 return
             yield token
             ids = [token]
 
-    def _rewind(self, prompt: list[int]) -> int:
-        """Take out of the cache what `prompt` does not begin with; how many of its tokens are left there."""
+    def _crop_cache(self, prompt: list[int]) -> int:
+        """Crop the cache to its common prefix with `prompt`; return the prefix's length in tokens."""
         from tonetune.generation.kv_cache import preallocated_cache
 
-        # The last token always runs: its output predicts the answer's first.
+        # The prompt's last token always runs: its logits are those of the answer's first token.
         pairs = zip(self.cached, prompt[:-1], strict=False)
-        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        if shared < len(self.cached):
+        prefix_length = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        if prefix_length < len(self.cached):
             try:
-                self.cache.crop(shared - len(self.cached))
-            except RuntimeError:  # layers with a sliding window have forgotten what came before
-                self.cache, shared = preallocated_cache(self.model.config), 0
-            del self.cached[shared:]
-        return shared
+                self.cache.crop(prefix_length - len(self.cached))
+            except RuntimeError:  # a sliding window no longer holds what a shorter prefix needs
+                self.cache, prefix_length = preallocated_cache(self.model.config), 0
+            del self.cached[prefix_length:]
+        return prefix_length
 
-    def _next(self, ids: list[int]) -> int:
-        """Run `ids` through the model and draw the token that follows."""
+    def _next_token(self, ids: list[int]) -> int:
+        """Run `ids` through the model and sample the next token."""
         import torch
 
         from tonetune.generation.sampling import sample
@@ -120,13 +124,13 @@ class Conversation:
 
 
 def as_text(tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[int]) -> Iterator[str]:
-    """What each token adds to the text; nothing yet for half a character, or for white space that may be the last."""
+    """Decode a stream of tokens: yield what each adds to the text, whole characters only, no white space at the end."""
     ids: list[int] = []
-    text = said = ""
+    text = yielded = ""
     for token in tokens:
         ids.append(token)
         text = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
-        piece = "" if text.endswith(HALF_CHARACTER) else text[len(said) :]
-        said += piece
+        piece = "" if text.endswith(INCOMPLETE_UTF8) else text[len(yielded) :]
+        yielded += piece
         yield piece
-    yield text[len(said) :]
+    yield text[len(yielded) :]

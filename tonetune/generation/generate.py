@@ -1,4 +1,4 @@
-"""Answers from a model, in batches; and how well it predicts given answers."""
+"""Answers from a model, in batches."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence, Set
@@ -13,7 +13,8 @@ from tonetune.generation.sampling import Sampling, sample
 from tonetune.model.chat_template import stop_ids
 from tonetune.model.kernels.malloc import trim
 
-DROP_TOGETHER = 8  # rows that have ended: for every new number of rows oneDNN compiles its matrix products anew
+# Finished rows leave the batch so many at a time: oneDNN compiles its matrix products anew for every number of rows.
+MIN_FINISHED = 8
 
 
 def generate(
@@ -24,7 +25,7 @@ def generate(
     seeds: Sequence[int],
     label: str = "generating",
 ) -> list[str]:
-    """One answer to each prompt (token ids), in the order given: what `generate_ids` draws, as text."""
+    """One answer to each prompt (token ids), in the order given: what `generate_ids` samples, as text."""
     answers = generate_ids(model, tokenizer, prompts, sampling, seeds, label)
     return [str(tokenizer.decode(tokens, skip_special_tokens=True)).strip() for tokens in answers]
 
@@ -38,91 +39,95 @@ def generate_ids(
     seeds: Sequence[int],
     label: str = "generating",
 ) -> list[list[int]]:
-    """The token ids of each answer, without the end of turn; `seeds[i]` alone decides the i-th answer's draws.
+    """The token ids of each answer, without the end of turn; `seeds[i]` alone seeds the sampling of the i-th answer.
 
-    Prompts are sorted by length, as many at once as `batch_tokens` allows, and padded on the left; rows that have ended leave
-    the batch, a few at a time. A prompt that is given several times is run through the model once, and so is what many
-    prompts begin with, which is held once where the model can attend to it so. The draws come from one generator a row, so
+    Prompts are sorted by length, batched up to `batch_tokens`, and padded on the left; finished rows leave the batch, a
+    few at a time. Equal prompts and shared prefixes are computed once. Each row has a random generator of its own, so
     an answer does not depend on what else is in its batch.
     """
     answers: list[list[int]] = [[] for _ in prompts]
-    beginnings = SharedPrefixes(model, prompts)
-    lengths = [beginnings.columns + len(tail) + sampling.max_new_tokens for tail in beginnings.tails]
-    # The bar counts tokens: all that there may be, less what an answer leaves unused when it ends.
+    prefixes = SharedPrefixes(model, prompts)
+    lengths = [prefixes.columns + len(suffix) + sampling.max_new_tokens for suffix in prefixes.suffixes]
+    # The bar counts tokens: as many as there can be, less those that are left when an answer ends early.
     bar = tqdm(total=len(prompts) * sampling.max_new_tokens, desc=label, unit="token")
-    with bar, beginnings.attended():
-        for places in batches(lengths, sampling.batch_tokens):
-            places.sort(key=beginnings.family.__getitem__)
-            batch = _Batch(model, tokenizer, beginnings, places, [seeds[i] for i in places], sampling.max_new_tokens)
-            for place, tokens in batch.run(sampling, bar):
-                answers[place] = tokens
-            del batch  # and its cache, before there is another
+    with bar, prefixes.enabled():
+        for indices in batches(lengths, sampling.batch_tokens):
+            indices.sort(key=prefixes.groups.__getitem__)
+            batch = _Batch(model, tokenizer, prefixes, indices, [seeds[i] for i in indices], sampling.max_new_tokens)
+            for index, tokens in batch.run(sampling, bar):
+                answers[index] = tokens
+            del batch  # frees its cache before the next one is allocated
             trim()
     return answers
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Places in order of length, in as few batches as `batch_tokens` allows, with their padding, and at least one in each.
+    """Indices in order of length, in as few batches as hold `batch_tokens` each, padding included, or a single row.
 
-    They are of about the same size: the last one would take nearly as long if it were what is left over.
+    The batches are of about the same size: a small last batch would take nearly as long as a full one.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
 
-    def filled(most: int) -> list[list[int]]:
-        found: list[list[int]] = []
+    def filled(max_tokens: int) -> list[list[int]]:
+        filled_batches: list[list[int]] = []
         for i in order:
-            if not found or (len(found[-1]) + 1) * lengths[i] > most:
-                found.append([])
-            found[-1].append(i)
-        return found
+            if not filled_batches or (len(filled_batches[-1]) + 1) * lengths[i] > max_tokens:
+                filled_batches.append([])
+            filled_batches[-1].append(i)
+        return filled_batches
 
     fewest = len(filled(batch_tokens))
-    return filled(bisect_left(range(batch_tokens), True, key=lambda most: len(filled(most)) <= fewest))
+    return filled(bisect_left(range(batch_tokens), True, key=lambda max_tokens: len(filled(max_tokens)) <= fewest))
 
 
 class _Batch:
-    """Rows that are generated together until each has ended."""
+    """Rows that are generated together until each has finished.
+
+    `indices` are the prompts' indices in `prefixes`, those of a group side by side; `seeds` are one for each of them.
+    """
 
     def __init__(
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        beginnings: SharedPrefixes,
-        places: list[int],
+        prefixes: SharedPrefixes,
+        indices: list[int],
         seeds: list[int],
         max_new_tokens: int,
     ):
         self.model = model
         self.device = model.device
-        self.stops = stop_ids(tokenizer, model)
-        self.beginnings = beginnings
-        self.places = places
+        self.stop_ids = stop_ids(tokenizer, model)
+        self.prefixes = prefixes
+        self.indices = indices
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        # What is asked with several seeds runs through the model once: `rows` are the places of all among the distinct ones.
+        # Prefill runs over distinct prompts: one that is given with several seeds is computed once and copied.
         first: dict[Ids, int] = {}
-        alike = [first.setdefault(beginnings.prompts[place], place) for place in places]
+        first_indices = [first.setdefault(prefixes.prompts[index], index) for index in indices]
         self.distinct = list(first.values())
-        self.rows = torch.tensor([self.distinct.index(place) for place in alike], device=self.device)
-        tails = [beginnings.tails[place] for place in self.distinct]
-        width = max(map(len, tails))
-        padding = [width - len(tail) for tail in tails]
-        padded = [[0] * pad + tail for pad, tail in zip(padding, tails, strict=True)]
+        self.sources = torch.tensor([self.distinct.index(index) for index in first_indices], device=self.device)
+        """The row of the prefill that each row is a copy of."""
+        suffixes = [prefixes.suffixes[index] for index in self.distinct]
+        width = max(map(len, suffixes))
+        padding = [width - len(suffix) for suffix in suffixes]
+        padded = [[0] * pad + suffix for pad, suffix in zip(padding, suffixes, strict=True)]
         self.ids = torch.tensor(padded, device=self.device)
-        # Columns of the mask: the beginning, unless it is held apart; the padding between it and the tails; the tails.
-        columns = beginnings.columns
+        # Columns of the attention mask: the prefix if it is in the rows' cache, padding, the suffix.
+        columns = prefixes.columns
         self.mask = torch.tensor(
             [[1] * columns + [0] * pad + [1] * (width - pad) for pad in padding], device=self.device
         )
-        self.cache = beginnings.cache(len(tails), columns + width + max_new_tokens, len(places))
-        apart = [[beginnings.lengths[place] - columns] for place in self.distinct]
-        self.positions = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -width:] + torch.tensor(apart, device=self.device)
+        self.cache = prefixes.cache(len(suffixes), columns + width + max_new_tokens, len(indices))
+        # Positions count the prefix, also where it has no columns.
+        shared = [[prefixes.lengths[index] - columns] for index in self.distinct]
+        self.positions = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -width:] + torch.tensor(shared, device=self.device)
 
     def run(self, sampling: Sampling, bar: tqdm) -> Iterator[tuple[int, list[int]]]:
-        """Yield (place, token ids) of each answer as it ends."""
-        alive = list(range(len(self.places)))
-        tokens: list[list[int]] = [[] for _ in alive]
-        ended: set[int] = set()
-        ids, positions, asked = self.ids, self.positions, self.distinct
+        """Yield (index of the prompt, token ids of its answer) as each answer finishes."""
+        active = list(range(len(self.indices)))  # rows that are still in the batch; a slot is a position in this list
+        tokens: list[list[int]] = [[] for _ in active]
+        finished: set[int] = set()  # slots
+        ids, positions, indices = self.ids, self.positions, self.distinct
         for step in range(sampling.max_new_tokens):
             hidden = self.model.model(
                 input_ids=ids,
@@ -130,44 +135,47 @@ class _Batch:
                 position_ids=positions,
                 past_key_values=self.cache,
                 use_cache=True,
-                **self.beginnings.keywords(asked),
+                **self.prefixes.model_kwargs(indices),
             ).last_hidden_state[:, -1]
             if step == 0:
-                hidden, positions, self.mask = hidden[self.rows], positions[self.rows], self.mask[self.rows]
-                self.cache.batch_select_indices(self.rows)
-                asked = self.places
-            drawn = sample(self.model.lm_head(hidden), sampling, [self.generators[row] for row in alive])
-            bar.update(len(alive) - len(ended))
-            for rank, (row, token) in enumerate(zip(alive, drawn.tolist(), strict=True)):
-                if rank in ended:
+                hidden, positions, self.mask = hidden[self.sources], positions[self.sources], self.mask[self.sources]
+                self.cache.batch_select_indices(self.sources)
+                indices = self.indices
+            sampled = sample(self.model.lm_head(hidden), sampling, [self.generators[row] for row in active])
+            bar.update(len(active) - len(finished))
+            for slot, (row, token) in enumerate(zip(active, sampled.tolist(), strict=True)):
+                if slot in finished:
                     continue
-                if token not in self.stops:
+                if token not in self.stop_ids:
                     tokens[row].append(token)
-                if token in self.stops or step == sampling.max_new_tokens - 1:
+                if token in self.stop_ids or step == sampling.max_new_tokens - 1:
                     bar.total -= sampling.max_new_tokens - 1 - step
-                    yield asked[rank], tokens[row]
-                    ended.add(rank)
-            if len(ended) == len(alive):
+                    yield indices[slot], tokens[row]
+                    finished.add(slot)
+            if len(finished) == len(active):
                 return
             positions = positions[:, -1:] + 1
-            if len(ended) >= min(DROP_TOGETHER, len(alive) / 2):
-                ranks = _closed_ranks([self.beginnings.family[place] for place in asked], ended)
-                alive, asked = [alive[rank] for rank in ranks], [asked[rank] for rank in ranks]
-                kept = torch.tensor(ranks, device=self.device)
-                drawn, positions, self.mask = drawn[ranks], positions[kept], self.mask[kept]
-                self.cache.batch_select_indices(kept)
-                ended = set()
-            ids = drawn[:, None].to(self.device)
-            self.mask = torch.cat([self.mask, self.mask.new_ones(len(alive), 1)], dim=1)
+            if len(finished) >= min(MIN_FINISHED, len(active) / 2):
+                slots = _compacted([self.prefixes.groups[index] for index in indices], finished)
+                active, indices = [active[slot] for slot in slots], [indices[slot] for slot in slots]
+                selected = torch.tensor(slots, device=self.device)
+                sampled, positions, self.mask = sampled[slots], positions[selected], self.mask[selected]
+                self.cache.batch_select_indices(selected)
+                finished = set()
+            ids = sampled[:, None].to(self.device)
+            self.mask = torch.cat([self.mask, self.mask.new_ones(len(active), 1)], dim=1)
 
 
-def _closed_ranks(families: Sequence[int], ended: Set[int]) -> list[int]:
-    """The ranks of the rows that go on, those of a family side by side as they were, and as few moved as can be."""
-    ranks: list[int] = []
-    for _, rows in groupby(range(len(families)), key=families.__getitem__):
-        going_on = [rank for rank in rows if rank not in ended]
-        taken = range(len(ranks), len(ranks) + len(going_on))
-        staying = set(going_on).intersection(taken)
-        moving = reversed([rank for rank in going_on if rank not in staying])
-        ranks += [rank if rank in staying else next(moving) for rank in taken]
-    return ranks
+def _compacted(groups: Sequence[int], finished: Set[int]) -> list[int]:
+    """The unfinished slots in the order of their new slots: groups stay side by side and as few rows as possible move.
+
+    `groups` are the group of each slot. The cache copies the rows that move.
+    """
+    slots: list[int] = []
+    for _, members in groupby(range(len(groups)), key=groups.__getitem__):
+        unfinished = [slot for slot in members if slot not in finished]
+        new_slots = range(len(slots), len(slots) + len(unfinished))
+        staying = set(unfinished).intersection(new_slots)
+        moving = reversed([slot for slot in unfinished if slot not in staying])
+        slots += [slot if slot in staying else next(moving) for slot in new_slots]
+    return slots

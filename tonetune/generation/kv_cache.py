@@ -1,4 +1,7 @@
-"""Key-value caches for generation in which an appended token costs that token only."""
+"""Key-value caches for generation in which a new token costs no copy of the earlier ones.
+
+Shapes: keys and values (rows, key_heads, tokens, head_dim); buffers likewise, with a capacity in place of the tokens.
+"""
 
 from collections.abc import Callable
 
@@ -6,66 +9,66 @@ import torch
 from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import DynamicLayer
 
-BLOCK = 32
+BLOCK = 32  # tokens that a buffer grows by
 
 
 def whole_blocks(tokens: int) -> int:
-    """`tokens`, rounded up to what a buffer grows by."""
+    """`tokens`, rounded up to whole blocks."""
     return BLOCK * -(-tokens // BLOCK)
 
 
 class PreallocatedLayer(DynamicLayer):
-    """A `DynamicLayer` whose keys and values are views of buffers with room for more.
+    """A `DynamicLayer` whose keys and values are views of larger buffers.
 
-    `DynamicLayer` copies all that it holds for every new token, and again for every row that leaves the batch: with a
-    few-shot prompt that is more work than the attention itself.
+    `DynamicLayer` copies everything for each new token, and again whenever rows leave the batch: with a few-shot prompt
+    that is more work than the attention itself.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.buffers: list[torch.Tensor] = []
-        """Of keys and values, (rows, heads, tokens there is room for, head size)."""
+        """That of keys and that of values, (rows, key_heads, capacity, head_dim)."""
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append (rows, heads, tokens, head size) in place; return all keys and values."""
+        """Append (rows, key_heads, new tokens, head_dim) in place; return all keys and values."""
         rows, _, new, _ = key_states.shape
-        held = self.get_seq_length()
-        room = self.room(held + new)
-        if not self.buffers or self.buffers[0].shape[2] < room:
+        length = self.get_seq_length()
+        capacity = self.capacity(length + new)
+        if not self.buffers or self.buffers[0].shape[2] < capacity:
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
-            old = (self.keys, self.values) if held else (None, None)
-            pairs = zip((key_states, value_states), old, strict=True)
-            self.buffers = [self.grown(part, states, room, kept) for part, (states, kept) in enumerate(pairs)]
-        keys, values = (buffer[:rows, :, : held + new] for buffer in self.buffers)
-        keys[:, :, held:], values[:, :, held:] = key_states, value_states
+            cached = (self.keys, self.values) if length else (None, None)
+            pairs = zip((key_states, value_states), cached, strict=True)
+            self.buffers = [self.allocate(which, states, capacity, old) for which, (states, old) in enumerate(pairs)]
+        keys, values = (buffer[:rows, :, : length + new] for buffer in self.buffers)
+        keys[:, :, length:], values[:, :, length:] = key_states, value_states
         self.keys, self.values = keys, values
         return keys, values
 
-    def room(self, tokens: int) -> int:
-        """How many tokens the buffers have room for, once they have to hold so many."""
-        held = self.buffers[0].shape[2] if self.buffers else 0
-        return max(held, whole_blocks(tokens))
+    def capacity(self, tokens: int) -> int:
+        """The capacity of the buffers, in tokens, once they hold `tokens`."""
+        current = self.buffers[0].shape[2] if self.buffers else 0
+        return max(current, whole_blocks(tokens))
 
-    def grown(self, part: int, states: torch.Tensor, room: int, kept: torch.Tensor | None) -> torch.Tensor:
-        """A buffer of keys (`part` 0) or values (1) like `states` with room for so many tokens; the first are `kept`."""
-        rows, heads, _, width = states.shape
-        buffer = states.new_empty(rows, heads, room, width)
-        if kept is not None:
-            buffer[:, :, : kept.shape[2]] = kept
+    def allocate(self, which: int, states: torch.Tensor, capacity: int, cached: torch.Tensor | None) -> torch.Tensor:
+        """A buffer of keys (`which` 0) or values (1) that begins with `cached`; but for the capacity like `states`."""
+        rows, heads, _, head_dim = states.shape
+        buffer = states.new_empty(rows, heads, capacity, head_dim)
+        if cached is not None:
+            buffer[:, :, : cached.shape[2]] = cached
         return buffer
 
     def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat each row; the next token moves all into larger buffers."""
+        """Repeat each row; the next token moves all rows into larger buffers."""
         super().batch_repeat_interleave(repeats)
         self.buffers = []
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep the rows `indices`, in that order; only those that change their place are copied.
+        """Keep the rows `indices`, in that order; only rows that change their index are copied.
 
-        A row may be taken several times where the rows become more.
+        A row may be selected several times if the rows become more.
         """
         keys, values = self.keys, self.values
         if keys is None or values is None or not self.get_seq_length():
@@ -81,43 +84,44 @@ class PreallocatedLayer(DynamicLayer):
 
 
 class StaticLayer(PreallocatedLayer):
-    """A `RoomyLayer` that hands out its buffers whole; the mask hides the places that are not taken yet, which are zero.
+    """A `PreallocatedLayer` that returns whole buffers; unused positions are zero and the attention mask hides them.
 
-    On a CPU a batched matrix product copies a view with gaps between its rows before it begins. The buffers lie in memory for
-    `rows` of `most` tokens that is taken once: given back and taken anew, it would be in pieces too small to be used again.
+    On a CPU a batched matrix product first copies a view that is not contiguous. The storage, for `max_rows` rows of
+    `max_tokens` tokens, is allocated once: freed and allocated again, it would fragment the heap.
     """
 
-    def __init__(self, rows: int, most: int) -> None:
+    def __init__(self, max_rows: int, max_tokens: int) -> None:
         super().__init__()
-        self.rows, self.most = rows, most
-        self.memory: dict[int, torch.Tensor] = {}
+        self.max_rows, self.max_tokens = max_rows, max_tokens
+        self.storage: dict[int, torch.Tensor] = {}
+        """The memory under the buffers of keys (0) and values (1), flat."""
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append (rows, heads, tokens, head size) in place; return the buffers of all rows."""
+        """Append (rows, key_heads, new tokens, head_dim) in place; return the whole buffers."""
         super().update(key_states, value_states, *args, **kwargs)
         keys, values = self.buffers
         return keys[: len(key_states)], values[: len(value_states)]
 
-    def grown(self, part: int, states: torch.Tensor, room: int, kept: torch.Tensor | None) -> torch.Tensor:
-        """A `RoomyLayer`'s buffer, at the beginning of the memory in which what is kept may lie."""
-        rows, heads, _, width = states.shape
-        held = 0 if kept is None else kept.shape[2]
-        kept = None if kept is None else kept.clone()
-        size = rows * heads * room * width
-        if part not in self.memory or self.memory[part].numel() < size:
-            whole = max(rows, self.rows) * heads * max(room, whole_blocks(self.most)) * width
-            self.memory[part] = states.new_empty(whole)
-        buffer = self.memory[part][:size].view(rows, heads, room, width)
-        buffer[:, :, held:] = 0
-        if kept is not None:
-            buffer[:, :, :held] = kept
+    def allocate(self, which: int, states: torch.Tensor, capacity: int, cached: torch.Tensor | None) -> torch.Tensor:
+        """A buffer at the start of the storage, where `cached` may lie too; what follows `cached` is zero."""
+        rows, heads, _, head_dim = states.shape
+        length = 0 if cached is None else cached.shape[2]
+        cached = None if cached is None else cached.clone()
+        size = rows * heads * capacity * head_dim
+        if which not in self.storage or self.storage[which].numel() < size:
+            max_size = max(rows, self.max_rows) * heads * max(capacity, whole_blocks(self.max_tokens)) * head_dim
+            self.storage[which] = states.new_empty(max_size)
+        buffer = self.storage[which][:size].view(rows, heads, capacity, head_dim)
+        buffer[:, :, length:] = 0
+        if cached is not None:
+            buffer[:, :, :length] = cached
         return buffer
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """How many places the mask has, and the first of them."""
-        return self.room(self.get_seq_length() + query_length), 0
+        """The mask's number of columns, and the first of them."""
+        return self.capacity(self.get_seq_length() + query_length), 0
 
 
 def preallocated_cache(
@@ -125,5 +129,5 @@ def preallocated_cache(
 ) -> DynamicCache:
     """A `DynamicCache` for the model; layers of another kind, such as those with a sliding window, stay as they are."""
     cache = DynamicCache(config=config)
-    cache.layers = [layer() if type(usual) is DynamicLayer else usual for usual in cache.layers]
+    cache.layers = [layer() if type(default) is DynamicLayer else default for default in cache.layers]
     return cache

@@ -1,4 +1,4 @@
-"""How likely a model finds given answers: the token losses that perplexity and the score of sense are made of."""
+"""How likely a model finds given answers: the token losses that perplexity is made of."""
 
 import math
 from collections.abc import Sequence
@@ -13,17 +13,20 @@ from tonetune.core.errors import UserError
 from tonetune.generation.generate import batches
 from tonetune.generation.prefixes import SharedPrefixes
 
-ROWS = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
-CACHED = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
+LOGITS_CHUNK = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
+LOSS_CHUNK = 16  # positions whose losses are computed at a time: their float32 logits stay in the processor's cache
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How well given answers are predicted: totals over all of them, in nats, tokens and UTF-8 bytes."""
+    """How well given answers are predicted."""
 
     nats: tuple[float, ...]
+    """The negative log-likelihood of each answer."""
     tokens: tuple[int, ...]
+    """The length of each answer."""
     utf8_bytes: int
+    """The length of all answers together."""
 
     @property
     def perplexity(self) -> float:
@@ -45,38 +48,38 @@ def likelihood(
     batch_tokens: int,
     label: str = "perplexity",
 ) -> Likelihood:
-    """Negative log-likelihood of each answer's tokens (its end-of-turn token included) after its prompt.
+    """The negative log-likelihood of each answer's tokens (its end-of-turn token included) after its prompt.
 
-    One forward pass over batches sorted by length, of `batch_tokens` at most, what all prompts begin with once; `texts` are
-    the answers as text, for the count of bytes.
+    One forward pass over batches of up to `batch_tokens`, sorted by length and padded on the right; shared prefixes are
+    computed once. `texts` are the answers as text, for the count of bytes. A `UserError` if a likelihood is not finite.
     """
-    nats, counts = [0.0] * len(prompts), [len(answer) for answer in answers]
-    beginnings = SharedPrefixes(model, prompts)
-    columns = beginnings.columns
-    tails = [[*tail, *answer] for tail, answer in zip(beginnings.tails, answers, strict=True)]
-    with tqdm(total=len(prompts), desc=label, unit="answer") as bar, beginnings.attended():
-        for rows in batches([columns + len(tail) for tail in tails], batch_tokens):
-            rows.sort(key=beginnings.family.__getitem__)
-            width = max(len(tails[i]) for i in rows)
-            ids = torch.tensor([tails[i] + [0] * (width - len(tails[i])) for i in rows], device=model.device)
-            length = torch.tensor([[len(tails[i])] for i in rows], device=model.device)
-            answer = torch.tensor([[counts[i]] for i in rows], device=model.device)
-            place = torch.arange(width, device=model.device)
-            supervised = ((place >= length - answer) & (place < length))[:, 1:]
-            mask = torch.cat([ids.new_ones(len(rows), columns), (place < length).long()], dim=1)
-            before = torch.tensor([[beginnings.lengths[i]] for i in rows], device=model.device)
+    nats, lengths = [0.0] * len(prompts), [len(answer) for answer in answers]
+    prefixes = SharedPrefixes(model, prompts)
+    columns = prefixes.columns
+    sequences = [[*suffix, *answer] for suffix, answer in zip(prefixes.suffixes, answers, strict=True)]
+    with tqdm(total=len(prompts), desc=label, unit="answer") as bar, prefixes.enabled():
+        for rows in batches([columns + len(sequence) for sequence in sequences], batch_tokens):
+            rows.sort(key=prefixes.groups.__getitem__)
+            width = max(len(sequences[i]) for i in rows)
+            ids = torch.tensor([sequences[i] + [0] * (width - len(sequences[i])) for i in rows], device=model.device)
+            length = torch.tensor([[len(sequences[i])] for i in rows], device=model.device)
+            answer_length = torch.tensor([[lengths[i]] for i in rows], device=model.device)
+            position = torch.arange(width, device=model.device)
+            supervised = ((position >= length - answer_length) & (position < length))[:, 1:]
+            mask = torch.cat([ids.new_ones(len(rows), columns), (position < length).long()], dim=1)
+            prefix_lengths = torch.tensor([[prefixes.lengths[i]] for i in rows], device=model.device)
             hidden = model.model(
                 input_ids=ids,
                 attention_mask=mask,
-                position_ids=place + before,
-                past_key_values=beginnings.cache(len(rows), columns + width),
+                position_ids=position + prefix_lengths,
+                past_key_values=prefixes.cache(len(rows), columns + width),
                 use_cache=True,
-                **beginnings.keywords(rows),
+                **prefixes.model_kwargs(rows),
             )
-            states = hidden.last_hidden_state[:, :-1][supervised]
-            losses = token_losses(model.lm_head, states, ids[:, 1:][supervised])
-            owners = supervised.nonzero()[:, 0]
-            sums = torch.zeros(len(rows), device=model.device).index_add_(0, owners, losses)
+            answer_states = hidden.last_hidden_state[:, :-1][supervised]
+            losses = token_losses(model.lm_head, answer_states, ids[:, 1:][supervised])
+            row_of_token = supervised.nonzero()[:, 0]
+            sums = torch.zeros(len(rows), device=model.device).index_add_(0, row_of_token, losses)
             for index, i in enumerate(rows):
                 nats[i] = float(sums[index])
             bar.update(len(rows))
@@ -84,13 +87,13 @@ def likelihood(
         raise UserError(
             f"{label}: the model's probabilities are no numbers; are its weights damaged, or compute.dtype too narrow?"
         )
-    return Likelihood(tuple(nats), tuple(counts), sum(len(text.encode()) for text in texts))
+    return Likelihood(tuple(nats), tuple(lengths), sum(len(text.encode()) for text in texts))
 
 
 def token_losses(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of each of `targets` (n) given `hidden` (n, width), in float32, (n), a few rows at a time."""
+    """Cross-entropy of each of `targets` (n) given `hidden` (n, width), in float32: (n), computed in chunks."""
     losses = []
-    for states, wanted in zip(hidden.split(ROWS), targets.split(ROWS), strict=True):
-        parts = zip(head(states).split(CACHED), wanted.split(CACHED), strict=True)
-        losses += [cross_entropy(logits.float(), target, reduction="none") for logits, target in parts]
+    for states, targets_chunk in zip(hidden.split(LOGITS_CHUNK), targets.split(LOGITS_CHUNK), strict=True):
+        chunks = zip(head(states).split(LOSS_CHUNK), targets_chunk.split(LOSS_CHUNK), strict=True)
+        losses += [cross_entropy(logits.float(), target, reduction="none") for logits, target in chunks]
     return torch.cat(losses)

@@ -1,4 +1,7 @@
-"""What prompts begin with, run through the model once."""
+"""Prefixes that prompts share, run through the model once.
+
+Terms: prompts with the same prefix are a group; what follows the prefix of a prompt is its suffix.
+"""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,9 +14,10 @@ from transformers import DynamicCache, PreTrainedModel
 
 from tonetune.generation.decoder_layer import decoding_layers, supports_decoding_layer
 from tonetune.generation.kv_cache import PreallocatedLayer, StaticLayer, preallocated_cache
-from tonetune.generation.prefix_attention import Prefix, group_sizes, sharing
+from tonetune.generation.prefix_attention import Prefix, prefix_sharing, supports_prefix_sharing
 
-# So many prompts that share so many tokens more than all do are a family of their own: each costs every step a little.
+# A group gets a prefix of its own only if at least MIN_PROMPTS prompts share MIN_TOKENS more tokens:
+# each group adds one matrix product to every decoding step.
 MIN_PROMPTS = 4
 MIN_TOKENS = 16
 
@@ -21,31 +25,37 @@ Ids = tuple[int, ...]
 
 
 class SharedPrefixes:
-    """What prompts begin with: of each family held once where the model can attend to it so, else of all in each row's cache."""
+    """The prompts as prefixes and suffixes, and the caches that the prefixes are in.
+
+    Where the model supports prefix sharing, each group's prefix is held once, outside the cache of the batch. Elsewhere
+    the prefix that all prompts share is computed once and copied into the cache of each row.
+    """
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
         self.model = model
         self.prompts = [tuple(prompt) for prompt in prompts]
         distinct = list(dict.fromkeys(self.prompts))
-        found = group_by_prefix(distinct) if group_sizes(model) else []
-        self.held_once = bool(found) and all(length for length, _ in found)
-        if not self.held_once:
-            found = [(common_prefix(distinct), distinct)] if distinct else []
-        family_of = {prompt: number for number, (_, alike) in enumerate(found) for prompt in alike}
-        self.family = [family_of[prompt] for prompt in self.prompts]
-        """The family of each prompt."""
-        self.lengths = [found[family][0] for family in self.family]
-        """How many tokens of each prompt are its family's beginning."""
-        self.tails = [list(prompt[length:]) for prompt, length in zip(self.prompts, self.lengths, strict=True)]
-        """The others."""
-        beginnings = [alike[0][:length] for length, alike in found]
-        self.prefixes = [self._run(tokens) for tokens in beginnings] if self.held_once else []
-        self.in_rows: Ids = () if self.held_once or not beginnings else beginnings[0]
-        """The beginning that has to be in the cache of each row."""
+        groups = group_by_prefix(distinct) if supports_prefix_sharing(model) else []
+        self.shared = bool(groups) and all(length for length, _ in groups)
+        """Whether the model attends to prefixes that are held once."""
+        if not self.shared:
+            groups = [(common_prefix(distinct), distinct)] if distinct else []
+        group_of = {prompt: number for number, (_, members) in enumerate(groups) for prompt in members}
+        self.groups = [group_of[prompt] for prompt in self.prompts]
+        """The number of each prompt's group."""
+        self.lengths = [groups[group][0] for group in self.groups]
+        """The length of each prompt's prefix, in tokens."""
+        self.suffixes = [list(prompt[length:]) for prompt, length in zip(self.prompts, self.lengths, strict=True)]
+        """The tokens of each prompt after its prefix, at least one."""
+        prefixes = [members[0][:length] for length, members in groups]
+        self.prefixes = [self._run(prefix) for prefix in prefixes] if self.shared else []
+        """The keys and values of each group's prefix, if they are held once."""
+        self.row_prefix: Ids = () if self.shared or not prefixes else prefixes[0]
+        """The prefix that the cache of each row begins with, if they are not."""
 
-    def _run(self, tokens: Ids) -> Prefix:
+    def _run(self, prefix: Ids) -> Prefix:
         cache = preallocated_cache(self.model.config)
-        self.model.model(input_ids=self._batch_of_one(tokens), past_key_values=cache, use_cache=True)
+        self.model.model(input_ids=self._batch_of_one(prefix), past_key_values=cache, use_cache=True)
         layers: list[Any] = cache.layers
         return [(layer.keys[0], layer.values[0]) for layer in layers]
 
@@ -54,44 +64,45 @@ class SharedPrefixes:
 
     @property
     def columns(self) -> int:
-        """How many columns the beginning takes in the mask of each row."""
-        return len(self.in_rows)
+        """The columns of the attention mask that the prefix in each row takes; 0 if prefixes are held once."""
+        return len(self.row_prefix)
 
-    def cache(self, rows: int, most: int, later: int | None = None) -> DynamicCache:
-        """A cache for so many rows of at most so many tokens each, with what is not held apart; `later` for more rows."""
-        layer = partial(StaticLayer, later or rows, most) if self.held_once else PreallocatedLayer
+    def cache(self, rows: int, max_tokens: int, max_rows: int | None = None) -> DynamicCache:
+        """A cache for `rows` rows, later up to `max_rows`, of up to `max_tokens` tokens, `row_prefix` included."""
+        layer = partial(StaticLayer, max_rows or rows, max_tokens) if self.shared else PreallocatedLayer
         cache = preallocated_cache(self.model.config, layer)
-        if self.in_rows:
-            ids = self._batch_of_one(self.in_rows)
+        if self.row_prefix:
+            ids = self._batch_of_one(self.row_prefix)
             self.model.model(input_ids=ids, past_key_values=cache, use_cache=True)
             cache.batch_repeat_interleave(rows)
         return cache
 
-    def keywords(self, places: Sequence[int]) -> dict[str, Any]:
-        """What the model has to be called with for the prompts at `places`, those of one family side by side."""
-        if not self.held_once:
+    def model_kwargs(self, indices: Sequence[int]) -> dict[str, Any]:
+        """Arguments for a call of the model whose rows are the prompts at `indices`; groups must not be interleaved."""
+        if not self.shared:
             return {}
-        alike = groupby(places, key=self.family.__getitem__)
-        return {"prefixes": [(len(list(rows)), self.prefixes[family]) for family, rows in alike]}
+        runs = groupby(indices, key=self.groups.__getitem__)
+        return {"prefixes": [(len(list(rows)), self.prefixes[group]) for group, rows in runs]}
 
-    def attended(self) -> AbstractContextManager[None]:
-        """Within it the model can be called with `keywords`."""
-        if not self.held_once:
+    def enabled(self) -> AbstractContextManager[None]:
+        """Within it the model is called with `model_kwargs`."""
+        if not self.shared:
             return nullcontext()
-        return decoding_layers(self.model) if supports_decoding_layer(self.model) else sharing(self.model)
+        return decoding_layers(self.model) if supports_decoding_layer(self.model) else prefix_sharing(self.model)
 
 
 def common_prefix(prompts: Sequence[Ids]) -> int:
-    """How many tokens all prompts begin with; at least one of each is left over."""
-    first, last = min(prompts), max(prompts)  # in the order of a dictionary
+    """The length of the longest common prefix that leaves at least one token of each prompt as its suffix."""
+    first, last = min(prompts), max(prompts)  # in lexicographic order: what these two share, all share
     limit = min(map(len, prompts)) - 1
     return next((i for i in range(limit) if first[i] != last[i]), limit)
 
 
 def group_by_prefix(prompts: Sequence[Ids]) -> list[tuple[int, list[Ids]]]:
-    """Distinct prompts by what they begin with: how many tokens, and the prompts.
+    """Distinct prompts by the prefix that they share: pairs (length of the prefix, the group's prompts).
 
-    What all share is a beginning; where `LEAST_PROMPTS` of them share `LEAST_TOKENS` more, theirs is a longer one.
+    The common prefix of all is one group's. Where at least `MIN_PROMPTS` of them share at least `MIN_TOKENS` more
+    tokens, these are a group of their own, and so on within it.
     """
     if not prompts:
         return []
@@ -100,13 +111,13 @@ def group_by_prefix(prompts: Sequence[Ids]) -> list[tuple[int, list[Ids]]]:
     for prompt in prompts:
         branches.setdefault(prompt[shared], []).append(prompt)
     rest: list[Ids] = []
-    apart = []
+    groups = []
     for branch in branches.values():
-        # A branch of all is what is left where a prompt is no longer than what is shared.
-        within = group_by_prefix(branch) if MIN_PROMPTS <= len(branch) < len(prompts) else [(shared, branch)]
-        for length, alike in within:
-            if len(alike) >= MIN_PROMPTS and length >= shared + MIN_TOKENS:
-                apart.append((length, alike))
+        # All prompts are one branch if the shortest has one token left, which must stay its suffix: no group within it.
+        subgroups = group_by_prefix(branch) if MIN_PROMPTS <= len(branch) < len(prompts) else [(shared, branch)]
+        for length, members in subgroups:
+            if len(members) >= MIN_PROMPTS and length >= shared + MIN_TOKENS:
+                groups.append((length, members))
             else:
-                rest += alike
-    return ([(shared, rest)] if rest else []) + apart
+                rest += members
+    return ([(shared, rest)] if rest else []) + groups

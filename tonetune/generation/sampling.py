@@ -1,4 +1,4 @@
-"""How the next token is drawn: temperature, nucleus (top-p), and a seed for every answer."""
+"""How the next token is sampled: temperature, nucleus (top-p), and a seed for every answer."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,21 +9,22 @@ from torch.nn.functional import pad
 
 from tonetune.core.params import Evaluate
 
-ROWS_PER_PASS = 16  # of next-token probabilities: a few megabytes stay in the processor's cache
+ROWS_PER_CHUNK = 16  # rows whose probabilities are computed at a time: a few megabytes stay in the processor's cache
 
 
-NUCLEUS = (64, 256)  # the likeliest tokens that are looked at: the fewer take half the time and nearly always hold it
+# The nucleus is looked for among the top k tokens: the smaller k takes half the time and is nearly always enough.
+NUCLEUS_TOP_K = (64, 256)
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn; temperature 0 takes the likeliest."""
+    """How the next token is sampled; temperature 0 is greedy decoding."""
 
     temperature: float
     top_p: float
     max_new_tokens: int
     batch_tokens: int
-    """Tokens of prompts and answers that are held at once."""
+    """The most tokens of prompts and answers that a batch may hold, padding included."""
 
     @classmethod
     def of(cls, settings: Evaluate) -> "Sampling":
@@ -37,28 +38,28 @@ def answer_seed(question_id: str, seed: int) -> int:
 
 
 def sample(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """The next token of each row of `logits` (rows, vocabulary): nucleus sampling, or the likeliest at temperature 0."""
+    """The next token id of each row of `logits` (rows, vocabulary): (rows), on the CPU; each row has a generator."""
     if sampling.temperature == 0:
         return logits.argmax(-1).cpu()
-    likeliest = [_top_tokens(some, sampling) for some in logits.split(ROWS_PER_PASS)]
-    probabilities, ids = (torch.cat(parts).cpu() for parts in zip(*likeliest, strict=True))
-    before = probabilities.cumsum(-1) - probabilities
-    probabilities = probabilities.masked_fill(before > sampling.top_p, 0)
+    top = [_top_k(chunk, sampling) for chunk in logits.split(ROWS_PER_CHUNK)]
+    probabilities, ids = (torch.cat(chunks).cpu() for chunks in zip(*top, strict=True))
+    preceding = probabilities.cumsum(-1) - probabilities
+    probabilities = probabilities.masked_fill(preceding > sampling.top_p, 0)
     cumulative = probabilities.cumsum(-1)
     uniform = torch.stack([torch.rand(1, generator=generator) for generator in generators])
-    places = (cumulative < uniform * cumulative[:, -1:]).sum(-1, keepdim=True).clamp(max=ids.shape[-1] - 1)
-    return ids.gather(-1, places).squeeze(-1)
+    columns = (cumulative < uniform * cumulative[:, -1:]).sum(-1, keepdim=True).clamp(max=ids.shape[-1] - 1)
+    return ids.gather(-1, columns).squeeze(-1)
 
 
-def _top_tokens(logits: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities and ids of the likeliest tokens of each row, which its nucleus lies within; what is left over is 0.
+def _top_k(logits: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities and ids of each row's most likely tokens, (rows, the larger k) in falling order, padded with 0.
 
-    Sorting 256 of 49,152 is enough but for near-uniform rows.
+    256 of 49,152 hold the nucleus of all but near-uniform rows.
     """
-    every = (logits.float() / sampling.temperature).softmax(-1)
-    few, many = (min(count, every.shape[-1]) for count in NUCLEUS)
-    values, ids = every.topk(few, dim=-1)
+    probabilities = (logits.float() / sampling.temperature).softmax(-1)
+    small_k, large_k = (min(k, probabilities.shape[-1]) for k in NUCLEUS_TOP_K)
+    values, ids = probabilities.topk(small_k, dim=-1)
     if (values.cumsum(-1)[:, -1] <= sampling.top_p).any():
-        likeliest = every.topk(many, dim=-1)
-        return likeliest.values, likeliest.indices
-    return pad(values, (0, many - few)), pad(ids, (0, many - few))
+        top = probabilities.topk(large_k, dim=-1)
+        return top.values, top.indices
+    return pad(values, (0, large_k - small_k)), pad(ids, (0, large_k - small_k))

@@ -27,8 +27,7 @@ def base_folder(base_model: str) -> Path:
 
 
 def compute_dtype(name: str) -> torch.dtype:
-    """The dtype of activations: `auto` is bfloat16 where the device multiplies it natively, else float32, on a GPU
-    float16.
+    """The dtype `compute.dtype` names; `auto`: bfloat16 if the device has it, else float16 on a GPU, float32 on a CPU.
 
     A CPU without bfloat16 instructions (AVX512-BF16 or AMX) emulates them, at an eighth of float32's speed.
     """
@@ -71,7 +70,7 @@ def load_base(
     elif quantization == "int8":
         config = BitsAndBytesConfig(load_in_8bit=True)
     device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
-    # cuDNN's attention makes a plan for every length that it has not met, which takes twice as long as a decoding step.
+    # cuDNN's attention compiles a plan for each new sequence length, which takes twice as long as a decoding step.
     torch.backends.cuda.enable_cudnn_sdp(False)
     with progress_bars_off():
         model = AutoModelForCausalLM.from_pretrained(

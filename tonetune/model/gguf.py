@@ -10,10 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-)
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, is_whole, locked, seal
@@ -37,7 +34,7 @@ def dequantised(path: Path) -> Path:
 
 
 def _head_digest(path: Path) -> str:
-    """A digest of the file's first and last MiB: cheap at every start, and another file's differs."""
+    """A digest of the file's first and last MiB: cheap enough for every start, and it tells files apart."""
     with open(path, "rb") as file:
         head = file.read(1 << 20)
         file.seek(max(0, path.stat().st_size - (1 << 20)))
@@ -45,23 +42,24 @@ def _head_digest(path: Path) -> str:
 
 
 @contextmanager
-def _read_once() -> Iterator[None]:
-    """Within it the gguf library reads a file once and makes its map of names once: transformers, which asks for both again
-    for the tokenizer, the config and each tensor, takes half the time.
+def _cached_reader() -> Iterator[None]:
+    """Within it the gguf library caches its reader of a file and its map of tensor names.
+
+    transformers asks for them again for the tokenizer, the config and each tensor; cached, loading takes half the time.
     """
     import gguf
 
-    with ExitStack() as undo:
+    with ExitStack() as stack:
         for name in ("GGUFReader", "get_tensor_name_map"):
-            usual = getattr(gguf, name)
-            undo.callback(setattr, gguf, name, usual)
-            setattr(gguf, name, cache(usual))
+            original = getattr(gguf, name)
+            stack.callback(setattr, gguf, name, original)
+            setattr(gguf, name, cache(original))
         yield
 
 
 def _dequantise(path: Path, folder: Path) -> None:
     try:
-        with progress_bars_off(), _read_once():
+        with progress_bars_off(), _cached_reader():
             tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
             model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.bfloat16)
     except (ValueError, OSError, KeyError) as error:

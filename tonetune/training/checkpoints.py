@@ -1,4 +1,4 @@
-"""Training checkpoints: which are whole, which to go on from, which to throw away."""
+"""Training checkpoints: which are complete, which to resume from, which to delete."""
 
 import shutil
 import time
@@ -12,7 +12,7 @@ from tonetune.core.files import is_whole, read_json, seal
 
 
 class SealCheckpoints(TrainerCallback):
-    """Seals a checkpoint once it is whole, so that one cut short by a kill, or damaged later, is not resumed from."""
+    """Seals each checkpoint once it is complete: one that a kill cut short, or damaged later, is not resumed from."""
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         if torch.distributed.is_initialized():
@@ -22,10 +22,10 @@ class SealCheckpoints(TrainerCallback):
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint under `folder` that training can go on from; newer ones that are not whole are removed."""
+    """The newest checkpoint under `folder` to resume from; newer ones, incomplete or damaged, are removed."""
     for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]), reverse=True):
         if is_whole(path):
-            # Training ends by loading the best checkpoint, which may be an earlier one.
+            # Training ends by loading the best checkpoint, which may be an earlier one and has to be there then.
             best = read_json(path / "trainer_state.json")["best_model_checkpoint"]
             if best is None or is_whole(Path(best)):
                 return path
@@ -34,22 +34,22 @@ def last_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def state_at_the_end(checkpoint: Path, patience: int) -> TrainerState | None:
-    """The state of the training that wrote `checkpoint`, if that was its last step; None if there is more to train.
+def final_state(checkpoint: Path, patience: int) -> TrainerState | None:
+    """The state of a training that `checkpoint` ends, or None if there is more to train.
 
-    Its last step is that of `max_steps`, or the one after which the validation loss had not fallen `patience` times.
+    Training ends at `max_steps`, or once the validation loss has not fallen for `patience` evaluations.
     """
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    stopping = state.stateful_callbacks.get("EarlyStoppingCallback", {}).get("attributes", {})
-    waited = stopping.get("early_stopping_patience_counter", 0)
-    if state.global_step < state.max_steps and waited < patience:
+    early_stopping = state.stateful_callbacks.get("EarlyStoppingCallback", {}).get("attributes", {})
+    used_patience = early_stopping.get("early_stopping_patience_counter", 0)
+    if state.global_step < state.max_steps and used_patience < patience:
         return None
     state.best_model_checkpoint = state.best_model_checkpoint or str(checkpoint)  # without validation, the last
     return state
 
 
 def prune_checkpoints(folder: Path, days: float = 7) -> None:
-    """Remove the checkpoints of other params that nothing has touched for `days` days."""
+    """Remove checkpoints, of whatever params, that nothing has written to for `days` days."""
     for run in folder.iterdir():
         if run.is_dir() and time.time() - run.stat().st_mtime > days * 86400:
             shutil.rmtree(run, ignore_errors=True)

@@ -6,25 +6,28 @@ from tonetune.core.errors import UserError
 from tonetune.core.rows import Example
 from tonetune.model.chat_template import answer_ids, prompt_ids
 
-IGNORED = -100
+IGNORE_INDEX = -100  # the label of tokens that are not supervised, in PyTorch and transformers
 
 
 def supervised(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int) -> dict[str, list[int]]:
-    """`input_ids` of prompt and answer, and `labels` of the same length with -100 on the prompt."""
+    """`input_ids` of prompt and answer, and `labels` of the same length with -100 on the prompt.
+
+    A `UserError` if they are more than `max_length` tokens.
+    """
     prompt = prompt_ids(tokenizer, example.prompt)
     answer = answer_ids(tokenizer, example.answer)
-    _fits(example, len(prompt) + len(answer), max_length)
-    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+    _check_length(example, len(prompt) + len(answer), max_length)
+    return {"input_ids": prompt + answer, "labels": [IGNORE_INDEX] * len(prompt) + answer}
 
 
 def plain_text(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int) -> dict[str, list[int]]:
-    """The answer as a text of its own, without question or chat; all of it is supervised."""
+    """The answer alone, without prompt or chat template, all of it supervised; a `UserError` if it is too long."""
     text = answer_ids(tokenizer, example.answer)
-    _fits(example, len(text), max_length)
+    _check_length(example, len(text), max_length)
     return {"input_ids": text, "labels": text}
 
 
-def _fits(example: Example, length: int, max_length: int) -> None:
+def _check_length(example: Example, length: int, max_length: int) -> None:
     if length > max_length:
         raise UserError(
             f"train.max_length: {max_length} is less than the {length} tokens of question "

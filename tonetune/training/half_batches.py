@@ -1,7 +1,7 @@
 """A batch in two halves, each on half of the threads.
 
-Both threads on one small product, sum or norm after the other wait for each other at the end of every one. A half has all its
-threads to itself from the first layer to the last gradient, and holds less padding than the whole.
+Threads that share an operator wait for each other at its end, which costs a small model much of its time. Here each
+half has its threads to itself from the first layer to the last gradient; and it has less padding than the whole batch.
 """
 
 import threading
@@ -16,9 +16,9 @@ Inputs = dict[str, torch.Tensor]
 
 
 def split_by_length(inputs: Inputs, multiple: int) -> list[Inputs]:
-    """The shorter and the longer rows of `inputs`, each (batch, length) and padded on the right.
+    """The shorter and the longer rows of `inputs`, whose tensors are (batch, length) and padded on the right.
 
-    Columns that are padding in all rows of a half are left out, up to a `multiple` of columns.
+    Each half is as long as its longest row, rounded up to a `multiple`.
     """
     lengths = inputs["attention_mask"].sum(1)
     order = lengths.argsort(stable=True)
@@ -33,29 +33,29 @@ def split_by_length(inputs: Inputs, multiple: int) -> list[Inputs]:
 def sum_in_two_threads(
     losses: Sequence[Callable[[], torch.Tensor]], parameters: Sequence[torch.Tensor]
 ) -> torch.Tensor:
-    """The sum of two `losses`, each computed on half of the threads; its gradient is for `parameters` alone.
+    """The sum of two `losses`, each computed on half of the threads; only `parameters` get gradients.
 
-    What the losses draw from torch's global generator would come in no certain order: they must not draw.
+    The losses must not use torch's global random generator: which of them would take from it first is not determined.
     """
     total: torch.Tensor = _ParallelSum.apply(losses, torch.is_grad_enabled(), *parameters)
     return total
 
 
 class _ParallelSum(torch.autograd.Function):
-    """The gradients are made along with the losses: each half's where its activations are."""
+    """The forward pass computes the gradients too: each half's in the thread that has its activations."""
 
     @staticmethod
     def forward(
-        ctx: Any, losses: Sequence[Callable[[], torch.Tensor]], learning: bool, *parameters: torch.Tensor
+        ctx: Any, losses: Sequence[Callable[[], torch.Tensor]], with_gradients: bool, *parameters: torch.Tensor
     ) -> torch.Tensor:
         def run(loss: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-            with torch.set_grad_enabled(learning):
+            with torch.set_grad_enabled(with_gradients):
                 value = loss()
-                return value.detach(), torch.autograd.grad(value, parameters) if learning else ()
+                return value.detach(), torch.autograd.grad(value, parameters) if with_gradients else ()
 
-        (first, gradients), (second, others) = _pool(torch.get_num_threads()).map(run, losses)
-        if learning:
-            torch._foreach_add_(gradients, others)
+        (first, gradients), (second, second_gradients) = _pool(torch.get_num_threads()).map(run, losses)
+        if with_gradients:
+            torch._foreach_add_(gradients, second_gradients)
         ctx.gradients = gradients
         return first + second
 
@@ -69,7 +69,7 @@ class _ParallelSum(torch.autograd.Function):
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Two Python threads whose operators run on half of the `threads` each."""
     pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(max(1, threads // 2),))
-    both = threading.Barrier(2)
-    list(pool.map(lambda _: both.wait(), range(2)))
-    torch.set_num_threads(threads)  # of this thread, and of those to come
+    barrier = threading.Barrier(2)
+    list(pool.map(lambda _: barrier.wait(), range(2)))  # starts both
+    torch.set_num_threads(threads)  # the initializers have also changed it for this thread and for new ones
     return pool

@@ -1,4 +1,4 @@
-"""Data-parallel training under torchrun or accelerate: the stage starts itself again, once a process."""
+"""Data-parallel training under torchrun or accelerate, which start the stage again in each process."""
 
 import os
 import shutil
@@ -8,21 +8,25 @@ from pathlib import Path
 from tonetune.core.errors import UserError
 from tonetune.core.params import Train
 
-LAUNCHED = "TONE_LAUNCHED"  # in the environment of what a launcher was started from: it must not start another
+# An environment variable that a launcher's processes inherit: they must not start another launcher.
+LAUNCHED = "TONE_LAUNCHED"
 
 
-def processes() -> int:
-    """How many processes train together."""
+def world_size() -> int:
+    """The number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def rank() -> int:
-    """Which of the processes this is; 0 is the one that writes."""
+    """The number of this process among them; 0 is the one that writes."""
     return int(os.environ.get("RANK", 0))
 
 
 def launch(settings: Train, module: str) -> None:
-    """Become the launcher that `train.launch` names; return where none is asked for, or this is one of its processes."""
+    """Replace this process by the launcher that `train.launch` names, which runs `module`; return if there is none.
+
+    A `UserError` if the launcher is not installed, has no config file, or has started a single process.
+    """
     if settings.launch == "none" or "WORLD_SIZE" in os.environ:
         return
     if LAUNCHED in os.environ:
@@ -36,8 +40,8 @@ def launch(settings: Train, module: str) -> None:
         if not Path(settings.launch_config).is_file():
             raise UserError(f"train.launch_config: no file {settings.launch_config!r}; `accelerate config` writes one")
         command = ["accelerate", "launch", "--config_file", settings.launch_config, "-m", module]
-    beside = Path(sys.executable).with_name(command[0])
-    program = str(beside) if beside.is_file() else shutil.which(command[0])
+    installed = Path(sys.executable).with_name(command[0])
+    program = str(installed) if installed.is_file() else shutil.which(command[0])
     if program is None:
         raise UserError(f"train.launch: {settings.launch} is not installed beside {sys.executable}")
     os.environ[LAUNCHED] = "1"

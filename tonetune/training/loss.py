@@ -1,4 +1,4 @@
-"""The supervised loss, computed where there is something to predict and nowhere else."""
+"""The supervised loss, with logits for the supervised tokens alone."""
 
 from typing import Any
 
@@ -6,33 +6,32 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 from transformers import PreTrainedModel
 
-from tonetune.training.encode import IGNORED
+from tonetune.training.encode import IGNORE_INDEX
 
-ROWS = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
-
-
-CACHED = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
+LOGITS_CHUNK = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
+LOSS_CHUNK = 16  # positions whose losses are computed at a time: their float32 logits stay in the processor's cache
 
 
 class _FrozenHeadLoss(torch.autograd.Function):
-    """Summed cross-entropy of `targets` (n) given `hidden` (n, width) under a head that does not train.
+    """Summed cross-entropy of `targets` (n) given `hidden` (n, width) under a head `weight` (vocabulary, width).
 
-    Its gradient is made along with it, a few rows at a time, so the logits of a batch are never in memory together.
+    The forward pass also computes the gradient of `hidden`, chunk by chunk: a batch's logits are never all in memory.
+    The weight gets no gradient.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         gradient = torch.empty_like(hidden)
         total = torch.zeros((), device=hidden.device)
-        for place in range(0, len(hidden), ROWS):
-            rows = slice(place, place + ROWS)
+        for start in range(0, len(hidden), LOGITS_CHUNK):
+            rows = slice(start, start + LOGITS_CHUNK)
             logits = linear(hidden[rows], weight)
-            for part, target in zip(logits.split(CACHED), targets[rows, None].split(CACHED), strict=True):
-                likelihoods = part.log_softmax(-1, dtype=torch.float32)
-                total -= likelihoods.gather(1, target).sum()
+            for chunk, target in zip(logits.split(LOSS_CHUNK), targets[rows, None].split(LOSS_CHUNK), strict=True):
+                log_probabilities = chunk.log_softmax(-1, dtype=torch.float32)
+                total -= log_probabilities.gather(1, target).sum()
                 if ctx.needs_input_grad[0]:
-                    errors = likelihoods.exp_()
-                    part.copy_(errors.scatter_add_(1, target, errors.new_full(target.shape, -1.0)))
+                    logits_gradient = log_probabilities.exp_()
+                    chunk.copy_(logits_gradient.scatter_add_(1, target, logits_gradient.new_full(target.shape, -1.0)))
             if ctx.needs_input_grad[0]:
                 gradient[rows] = logits @ weight
         ctx.save_for_backward(gradient)
@@ -45,21 +44,21 @@ class _FrozenHeadLoss(torch.autograd.Function):
 
 
 def supervised_tokens(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """How many tokens of the batch are predicted."""
-    return (inputs["labels"][:, 1:] != IGNORED).sum()
+    """The number of supervised tokens in the batch, a scalar."""
+    return (inputs["labels"][:, 1:] != IGNORE_INDEX).sum()
 
 
 def answer_loss(model: PreTrainedModel, inputs: dict[str, torch.Tensor], tokens: torch.Tensor | int) -> torch.Tensor:
-    """Cross-entropy of the supervised tokens, summed and divided by `tokens`.
+    """Cross-entropy of the supervised tokens, summed and divided by `tokens`: a scalar.
 
-    `inputs` holds `input_ids` and `labels`, each (batch, length), padded on the right: under causal attention no mask is
-    needed then. Logits are computed for the positions that predict a supervised token only: with SmolLM2 the head is a
+    `inputs` holds `input_ids` and `labels`, each (batch, length). They are padded on the right, where causal attention
+    needs no mask. Logits are computed only for positions that predict a supervised token: with SmolLM2 the head is a
     fifth of a forward pass's work.
     """
     hidden = model.model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
     labels = inputs["labels"][:, 1:]
-    predicting = labels != IGNORED
-    hidden, targets = hidden[predicting], labels[predicting]
+    supervised = labels != IGNORE_INDEX
+    hidden, targets = hidden[supervised], labels[supervised]
     head = model.lm_head
     if type(head) is torch.nn.Linear and head.bias is None and not head.weight.requires_grad:
         total = _FrozenHeadLoss.apply(hidden.to(head.weight.dtype), head.weight, targets)

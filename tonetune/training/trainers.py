@@ -1,4 +1,4 @@
-"""The trainer for an objective: TRL's, with the examples as token ids and the work that nobody reads left out."""
+"""The trainer of each objective: TRL's, fed with token ids, without metrics that nothing here reads."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,19 +21,20 @@ from tonetune.model.chat_template import answer_ids, prompt_ids
 from tonetune.model.kernels.malloc import retain
 from tonetune.model.progress import name_bar
 from tonetune.training.checkpoints import SealCheckpoints
-from tonetune.training.decoder_layer import TrainingLayer, training_layers, weights_loaded
+from tonetune.training.decoder_layer import TrainingLayer, adapters_loaded, training_layers
 from tonetune.training.encode import plain_text, supervised
 from tonetune.training.half_batches import split_by_length, sum_in_two_threads
-from tonetune.training.launch import processes
+from tonetune.training.launch import world_size
 from tonetune.training.loss import answer_loss, supervised_tokens
 
-MULTIPLE = 8  # lengths that batches are padded to: oneDNN compiles the matrix products of each shape, and keeps them
+PAD_TO_MULTIPLE = 8  # the length of batches: oneDNN compiles and caches a matrix product for each shape
 
-Rewards = Callable[[Sequence[str], Sequence[str]], Iterable[float]]
+RewardFunction = Callable[[Sequence[str], Sequence[str]], Iterable[float]]
+"""From questions and their answers to rewards."""
 
 
 class EpochSampler(LengthGroupedSampler):
-    """Batches of like length in an order of the seed and the epoch alone, so that a resumed epoch goes on in its own."""
+    """Batches of similar length in an order that only seed and epoch decide, so a resumed epoch goes on in it."""
 
     def __init__(self, batch_size: int, dataset: Dataset, seed: int):
         super().__init__(batch_size, dataset=dataset, model_input_name="input_ids", generator=torch.Generator())
@@ -50,7 +51,7 @@ class EpochSampler(LengthGroupedSampler):
 
 
 class AnswerTrainer(SFTTrainer):
-    """SFTTrainer with the loss of `answer_loss`, and without the entropy and accuracy of every token."""
+    """SFTTrainer with `answer_loss` as its loss, and without the entropy and accuracy of every token."""
 
     def compute_loss(
         self,
@@ -59,7 +60,7 @@ class AnswerTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        # Several processes average their gradients in the wrapper's forward pass; a GPU takes TRL's own loss.
+        # With several processes the wrapper's own forward pass has to run: it averages their gradients.
         if self.accelerator.num_processes > 1 or self.accelerator.device.type == "cuda":
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
@@ -67,31 +68,31 @@ class AnswerTrainer(SFTTrainer):
         tokens = supervised_tokens(inputs) if num_items_in_batch is None else num_items_in_batch
 
         def loss(part: dict[str, Any]) -> torch.Tensor:
-            with self.accelerator.autocast():  # which the wrapper's forward pass would do
+            with self.accelerator.autocast():  # as accelerate's wrapper does in the forward pass that is bypassed here
                 return answer_loss(base, part, tokens)
 
         layers = training_layers(base.model)
-        if not self._divisible(base, layers, inputs):
+        if not self._can_halve(base, layers, inputs):
             return loss(inputs)
-        parts = split_by_length(inputs, MULTIPLE)
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        with weights_loaded(layers):
-            return sum_in_two_threads([partial(loss, part) for part in parts], trained)
+        parts = split_by_length(inputs, PAD_TO_MULTIPLE)
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        with adapters_loaded(layers):
+            return sum_in_two_threads([partial(loss, part) for part in parts], trainable)
 
-    def _divisible(self, base: Any, layers: Sequence[TrainingLayer], inputs: dict[str, Any]) -> bool:
-        """Whether two halves of the batch can be computed side by side: the same sum, sooner."""
-        fused = len(layers) == len(base.model.layers) and base.dtype == torch.bfloat16
-        drawn = self.args.neftune_noise_alpha or self.args.gradient_checkpointing
-        return fused and not drawn and len(inputs["input_ids"]) > 1 and torch.get_num_threads() % 2 == 0
+    def _can_halve(self, base: Any, layers: Sequence[TrainingLayer], inputs: dict[str, Any]) -> bool:
+        """Whether the batch may be computed as two halves in parallel: faster, and the same loss."""
+        own_layers = len(layers) == len(base.model.layers) and base.dtype == torch.bfloat16
+        uses_rng = self.args.neftune_noise_alpha or self.args.gradient_checkpointing
+        return own_layers and not uses_rng and len(inputs["input_ids"]) > 1 and torch.get_num_threads() % 2 == 0
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
-        """Batches of like length, drawn for all processes together: each step then sees what one process would see."""
+        """Batches of similar length for all processes together: a step has the examples that one process would have."""
         dataset = self.train_dataset if train_dataset is None else train_dataset
         return EpochSampler(self.args.train_batch_size * self.args.world_size, dataset, self.args.seed)
 
 
 class PairTrainer(DPOTrainer):
-    """DPOTrainer for pairs that come as token ids."""
+    """DPOTrainer for preference pairs that are token ids already."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         return dataset
@@ -99,33 +100,34 @@ class PairTrainer(DPOTrainer):
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be trained, on what, and where its checkpoints go."""
+    """One training: the model, the data, and where checkpoints go."""
 
     phase: str
+    """`sft`, `self_supervised`, `dpo` or `grpo`."""
     model: PreTrainedModel | PeftModel
     tokenizer: PreTrainedTokenizerBase
     train: Sequence[Example]
     validation: Sequence[Example]
     params: Params
     checkpoints: Path
-    rewards: Rewards | None = None
-    """Scores answers to questions, for `grpo`, which has no validation and keeps the last checkpoint."""
+    reward: RewardFunction | None = None
+    """For `grpo`, which has no validation and keeps the last checkpoint."""
 
 
 def make_trainer(task: Task) -> Trainer:
-    """The trainer of one objective; the best checkpoint is loaded at the end."""
+    """The trainer of the task's phase; where there is validation, it loads the best checkpoint at the end."""
     retain()
-    build = {"sft": _supervised, "self_supervised": _supervised, "dpo": _preferred, "grpo": _rewarded}[task.phase]
-    trained = [(parameter, parameter.data) for parameter in task.model.parameters() if parameter.requires_grad]
+    build = {"sft": _sft, "self_supervised": _sft, "dpo": _dpo, "grpo": _grpo}[task.phase]
+    trainable = [(parameter, parameter.data) for parameter in task.model.parameters() if parameter.requires_grad]
     trainer = build(task)
-    # TRL rounds the adapter of a quantised base to bfloat16, where small updates are lost.
-    for parameter, weights in trained:
-        parameter.data = weights
+    # TRL casts the adapter of a quantised base to bfloat16, where small updates are lost: back to float32.
+    for parameter, data in trainable:
+        parameter.data = data
     name_bar(trainer, f"training ({task.phase})")
     return trainer
 
 
-def _supervised(task: Task) -> Trainer:
+def _sft(task: Task) -> Trainer:
     settings, encode = task.params.train, supervised if task.phase == "sft" else plain_text
     train, validation = (
         [encode(task.tokenizer, row, settings.max_length) for row in rows] for rows in (task.train, task.validation)
@@ -133,10 +135,10 @@ def _supervised(task: Task) -> Trainer:
     return AnswerTrainer(
         model=task.model,
         args=SFTConfig(
-            **_arguments(task),
-            **_validated(task.params, len(train), settings.epochs),
+            **_common_arguments(task),
+            **_schedule(task.params, len(train), settings.epochs),
             max_length=settings.max_length,
-            pad_to_multiple_of=MULTIPLE,
+            pad_to_multiple_of=PAD_TO_MULTIPLE,
             neftune_noise_alpha=settings.neftune,
             dataset_kwargs={"skip_prepare_dataset": True},  # the examples come as token ids with labels
         ),
@@ -144,12 +146,12 @@ def _supervised(task: Task) -> Trainer:
         # Sorted by length, the validation batches hold the least padding.
         eval_dataset=Dataset.from_list(sorted(validation, key=lambda example: len(example["input_ids"]))),
         processing_class=task.tokenizer,
-        callbacks=_stopping(settings),
+        callbacks=_callbacks(settings),
     )
 
 
-def _preferred(task: Task) -> Trainer:
-    """The persona's answer over the plain one to the same question; the reference is the model without its adapter."""
+def _dpo(task: Task) -> Trainer:
+    """The persona's answer is chosen over the plain one; the reference model is the base, without the adapter."""
     settings, tokenizer = task.params.train, task.tokenizer
 
     def pair(row: Example) -> dict[str, list[int]]:
@@ -159,30 +161,31 @@ def _preferred(task: Task) -> Trainer:
     trainer = PairTrainer(
         model=task.model,
         args=DPOConfig(
-            **_arguments(task),
-            **_validated(task.params, len(task.train), settings.dpo.epochs),
+            **_common_arguments(task),
+            **_schedule(task.params, len(task.train), settings.dpo.epochs),
             beta=settings.dpo.beta,
             max_length=settings.max_length,
         ),
         train_dataset=Dataset.from_list([pair(row) for row in task.train]),
         eval_dataset=Dataset.from_list([pair(row) for row in task.validation]),
         processing_class=tokenizer,
-        callbacks=_stopping(settings),
+        callbacks=_callbacks(settings),
     )
-    task.model.delete_adapter("ref")  # TRL's copy of the adapter as it starts; without it the reference is the base
+    task.model.delete_adapter("ref")  # TRL's copy of the initial adapter: without it the base is the reference
     return trainer
 
 
-def _rewarded(task: Task) -> Trainer:
-    """Several answers to each question, the better ones made likelier."""
-    rewards, settings = task.rewards, task.params.train.grpo
-    assert rewards is not None, "grpo needs something that scores answers"
+def _grpo(task: Task) -> Trainer:
+    """Several answers to each question are sampled and rewarded."""
+    reward, settings = task.reward, task.params.train.grpo
+    assert reward is not None, "grpo needs a reward function"
 
+    # TRL logs the reward under the function's name.
     def joint(completions: Sequence[Any], question: Sequence[str], **_: Any) -> list[float | None]:
         answers = [completion[-1]["content"].strip() for completion in completions]
-        return [float(reward) for reward in rewards(question, answers)]
+        return [float(value) for value in reward(question, answers)]
 
-    arguments = _arguments(task) | {
+    arguments = _common_arguments(task) | {
         "max_steps": settings.steps,
         "per_device_train_batch_size": settings.questions * settings.generations,
         "warmup_steps": round(settings.steps * task.params.train.warmup),
@@ -207,13 +210,13 @@ def _rewarded(task: Task) -> Trainer:
     )
 
 
-def _stopping(settings: Train) -> list[TrainerCallback]:
-    """Sealed checkpoints, and an end when the validation loss no longer falls."""
+def _callbacks(settings: Train) -> list[TrainerCallback]:
+    """Sealed checkpoints, and early stopping on the validation loss."""
     return [SealCheckpoints(), EarlyStoppingCallback(early_stopping_patience=settings.patience)]
 
 
-def _arguments(task: Task) -> dict[str, Any]:
-    """What all of TRL's trainers are told."""
+def _common_arguments(task: Task) -> dict[str, Any]:
+    """The arguments that the trainers of all phases have in common."""
     params, dtype = task.params, compute_dtype(task.params.compute.dtype)
     return {
         "output_dir": str(task.checkpoints),
@@ -228,34 +231,34 @@ def _arguments(task: Task) -> dict[str, Any]:
         "gradient_checkpointing": params.train.gradient_checkpointing,
         "use_cpu": not torch.cuda.is_available(),
         "logging_nan_inf_filter": False,
-        "ddp_find_unused_parameters": False,  # all that trains is used in every step; looking for what is not would cost time
+        "ddp_find_unused_parameters": False,  # every trained parameter is used in every step
         "report_to": [],
     }
 
 
-def _validated(params: Params, examples: int, epochs: float) -> dict[str, Any]:
-    """Steps, validations and checkpoints for so many examples; the checkpoint with the lowest validation loss is kept."""
+def _schedule(params: Params, examples: int, epochs: float) -> dict[str, Any]:
+    """Arguments for steps, validations and checkpoints; the checkpoint with the lowest validation loss is kept."""
     settings = params.train
-    if settings.batch_size % processes():
-        raise UserError(f"train.batch_size: {settings.batch_size} is not a multiple of the {processes()} processes")
+    if settings.batch_size % world_size():
+        raise UserError(f"train.batch_size: {settings.batch_size} is not a multiple of the {world_size()} processes")
     steps_per_epoch = -(-examples // settings.batch_size)
-    interval = -(-steps_per_epoch // settings.evals_per_epoch)
-    total = max(1, round(steps_per_epoch * epochs))
-    # A logged loss is a mean since the last log: logs must not straddle a checkpoint, or going on from it tells another.
-    logged = max(steps for steps in range(1, max(1, interval // 4) + 1) if interval % steps == 0)
-    share = settings.batch_size // processes()
+    eval_steps = -(-steps_per_epoch // settings.evals_per_epoch)
+    max_steps = max(1, round(steps_per_epoch * epochs))
+    # A logged loss is the mean since the last log: with a log at every checkpoint, a resumed run logs the same losses.
+    logging_steps = max(candidate for candidate in range(1, max(1, eval_steps // 4) + 1) if eval_steps % candidate == 0)
+    per_device = settings.batch_size // world_size()
     return {
-        "max_steps": total,
-        "per_device_train_batch_size": share,
-        "per_device_eval_batch_size": share,
-        "warmup_steps": round(total * settings.warmup),
+        "max_steps": max_steps,
+        "per_device_train_batch_size": per_device,
+        "per_device_eval_batch_size": per_device,
+        "warmup_steps": round(max_steps * settings.warmup),
         "eval_strategy": "steps",
-        "eval_steps": interval,
+        "eval_steps": eval_steps,
         "save_strategy": "steps",
-        "save_steps": interval,
+        "save_steps": eval_steps,
         "save_total_limit": 2,
-        "logging_steps": logged,
+        "logging_steps": logging_steps,
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
-        "restore_callback_states_from_checkpoint": True,  # how long the loss has not fallen
+        "restore_callback_states_from_checkpoint": True,  # the patience that early stopping has used up
     }

@@ -1,4 +1,4 @@
-"""The model that a tuning trains: which weights move, and in what the rest are kept."""
+"""The model that a tuning trains: which weights require gradients, and how the frozen ones are stored."""
 
 import re
 from typing import TypeVar
@@ -15,54 +15,58 @@ from tonetune.model.kernels.lora_linear import use_fast_lora
 from tonetune.training.decoder_layer import use_training_layers
 
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
-LAYERS = {"attention": ["q_proj", "k_proj", "v_proj", "o_proj"], "mlp": ["gate_proj", "up_proj", "down_proj"]}
+# What the names that `train.lora.target_modules` may have stand for.
+TARGET_MODULES = {"attention": ["q_proj", "k_proj", "v_proj", "o_proj"], "mlp": ["gate_proj", "up_proj", "down_proj"]}
 
 
 def model_for_training(params: Params) -> PreTrainedModel | PeftModel:
-    """The base with what `train.tuning` trains, and nothing else, requiring gradients."""
+    """The base model, or a peft model on it, in which only what `train.tuning` trains requires gradients."""
     settings, cpu = params.train, not torch.cuda.is_available()
-    once = settings.dequantize == "once" or (settings.dequantize == "auto" and cpu)
+    dequantize_once = settings.dequantize == "once" or (settings.dequantize == "auto" and cpu)
     base = load_quantised(
         params.base_model,
         params.compute,
         settings.tuning,
-        # With `once` the numbers are those of the 4-bit base, speed and memory those of an unquantised one.
-        dequantize=once and settings.tuning == "qlora",
+        # Dequantised once, the weights are those of the 4-bit base, speed and memory those of an unquantised one.
+        dequantize=dequantize_once and settings.tuning == "qlora",
         attention=GROUPED if cpu else "sdpa",
     )
     if settings.tuning == "last_layers":
-        train_last_layers(base, settings.last_layers)
+        unfreeze_last_layers(base, settings.last_layers)
     if settings.tuning in ("full", "last_layers"):
-        return in_float32(base)
-    return in_float32(add_adapter(base, settings.lora, params.training_seed))
+        return upcast_trainable(base)
+    return upcast_trainable(add_adapter(base, settings.lora, params.training_seed))
 
 
-def in_float32(model: AnyModule) -> AnyModule:
-    """Keep the trained weights in float32, where small updates are not lost; layers use them in the base's dtype."""
+def upcast_trainable(model: AnyModule) -> AnyModule:
+    """Store trainable weights in float32, where small updates are not lost; layers cast them to the base's dtype."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return model
 
 
-def train_last_layers(model: PreTrainedModel, settings: LastLayers) -> None:
-    """Freeze all but the last blocks and, if `settings` says so, the final norm and the head."""
+def unfreeze_last_layers(model: PreTrainedModel, settings: LastLayers) -> None:
+    """Freeze all but the last blocks and, if `settings` says so, the final norm and the head.
+
+    A `UserError` if the model has fewer blocks.
+    """
     blocks = model.model.layers
     if settings.blocks > len(blocks):
         raise UserError(f"train.last_layers.blocks: {settings.blocks} is more than the model's {len(blocks)}")
     model.requires_grad_(False)
-    trained = [*blocks[len(blocks) - settings.blocks :]]
+    unfrozen = [*blocks[len(blocks) - settings.blocks :]]
     if settings.norm:
-        trained.append(model.model.norm)
+        unfrozen.append(model.model.norm)
     if settings.head:
-        untie_head(model)  # or the embeddings would move with it
-        trained.append(model.lm_head)
-    for module in trained:
+        untie_head(model)  # or the embeddings would train with it
+        unfrozen.append(model.lm_head)
+    for module in unfrozen:
         module.requires_grad_(True)
 
 
 def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
-    """Wrap the base in a fresh LoRA adapter, initialised from `seed`; only the adapter's weights train."""
+    """A peft model with a new LoRA adapter, initialised from `seed`; only the adapter's weights require gradients."""
     torch.manual_seed(seed)
     config = LoraConfig(
         r=settings.r,
@@ -82,11 +86,11 @@ def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
 
 
 def target_modules(model: PreTrainedModel, settings: LoRA) -> str | list[str]:
-    """What peft is to adapt; a `UserError` names a layer that the model does not have."""
+    """peft's `target_modules`; a `UserError` names a layer that the model does not have."""
     targets = settings.target_modules
     if targets == "all-linear":
         return targets
-    targets = LAYERS[targets] if isinstance(targets, str) else targets
+    targets = TARGET_MODULES[targets] if isinstance(targets, str) else targets
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     unknown = [target for target in targets if target not in names]
     if unknown:

@@ -1,4 +1,7 @@
-"""LoRA's forward and backward pass with the fewest passes over memory, for linear layers whose weights are frozen."""
+"""LoRA's forward and backward pass with the fewest passes over memory, for linear layers whose weights are frozen.
+
+Shapes: x (..., inputs), flattened to (n, inputs); weight (outputs, inputs); A (rank, inputs); B (outputs, rank).
+"""
 
 from typing import Any
 
@@ -9,7 +12,7 @@ from torch.nn.functional import linear
 
 
 class _LoRALinear(torch.autograd.Function):
-    """x W^T + bias + scaling (x A^T) B^T: what peft computes, the sums made inside the matrix products."""
+    """x W^T + bias + scaling (x A^T) B^T: what peft computes, the sums made inside the matrix products (`addmm_`)."""
 
     @staticmethod
     def forward(
@@ -21,31 +24,31 @@ class _LoRALinear(torch.autograd.Function):
         b: torch.Tensor,
         scaling: float,
     ) -> torch.Tensor:
-        # A and B are trained in float32 and used in the dtype of the frozen weight.
-        a_used, b_used = a.to(weight.dtype), (b * scaling).to(weight.dtype)
+        # A and B are trained in float32 and multiplied in the dtype of the frozen weight.
+        a_cast, b_cast = a.to(weight.dtype), (b * scaling).to(weight.dtype)
         rows = x.flatten(0, -2)
-        inner = rows @ a_used.t()
-        ctx.save_for_backward(rows, inner, weight, a_used, b_used)
-        ctx.scaling, ctx.trained = scaling, a.dtype
-        output = linear(rows, weight, bias).addmm_(inner, b_used.t())
+        x_a = rows @ a_cast.t()
+        ctx.save_for_backward(rows, x_a, weight, a_cast, b_cast)
+        ctx.scaling, ctx.adapter_dtype = scaling, a.dtype
+        output = linear(rows, weight, bias).addmm_(x_a, b_cast.t())
         return output.view(*x.shape[:-1], weight.shape[0])
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, inner, weight, a, b = ctx.saved_tensors
+        rows, x_a, weight, a, b = ctx.saved_tensors
         shape = gradients[0].shape
         gradient = gradients[0].flatten(0, -2)
-        inner_gradient = gradient @ b
-        a_gradient = (inner_gradient.t() @ rows).to(ctx.trained)
-        b_gradient = (inner.t() @ gradient).t().to(ctx.trained) * ctx.scaling
+        x_a_gradient = gradient @ b
+        a_gradient = (x_a_gradient.t() @ rows).to(ctx.adapter_dtype)
+        b_gradient = (x_a.t() @ gradient).t().to(ctx.adapter_dtype) * ctx.scaling
         x_gradient = None
         if ctx.needs_input_grad[0]:
-            x_gradient = (gradient @ weight).addmm_(inner_gradient, a).view(*shape[:-1], weight.shape[1])
+            x_gradient = (gradient @ weight).addmm_(x_a_gradient, a).view(*shape[:-1], weight.shape[1])
         return x_gradient, None, None, a_gradient, b_gradient, None
 
 
 class FastLoRALinear(Linear):
-    """peft's LoRA layer with `_LoRALinear` as its forward pass."""
+    """peft's LoRA layer with `_LoRALinear` as its forward and backward pass."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         weight = self.base_layer.weight
@@ -58,7 +61,10 @@ class FastLoRALinear(Linear):
 
 
 def use_fast_lora(model: PeftModel) -> None:
-    """Let the plain LoRA layers of `model` over unquantised weights, without dropout, use the faster pass."""
+    """Turn the LoRA layers of `model` into `FastLoRALinear`s, in place.
+
+    Left as they are: variants (DoRA), layers with dropout, and layers over quantised weights.
+    """
     for layer in model.modules():
         if type(layer) is not Linear:
             continue

@@ -1,30 +1,30 @@
-"""What glibc does with memory that is free; elsewhere nothing is done."""
+"""Settings of glibc's memory allocator (`malloc_trim`, `mallopt`); on systems without glibc nothing is done."""
 
 import ctypes
 import sys
 from typing import Any
 
-TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # mallopt(3)
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # the parameters' numbers, from mallopt(3)
 
 
 def trim() -> None:
-    """Give the memory that glibc keeps for later use back to the system.
+    """Return the memory that glibc holds but does not use to the system.
 
-    What batches of different sizes leave behind is in pieces that the next one finds too small, and lies there unused.
+    Batches of different sizes fragment the heap: what one leaves behind is in pieces too small for the next.
     """
-    if (trim := _glibc("malloc_trim")) is not None:
-        trim(0)
+    if (malloc_trim := _glibc("malloc_trim")) is not None:
+        malloc_trim(0)
 
 
 def retain() -> None:
-    """Have glibc keep what is freed from now on.
+    """Have glibc retain what is freed from now on.
 
-    It is needed again in the next step, and each page that comes from the system anew is a fault.
+    The next step needs the same memory again, and each page that the system hands out anew is a page fault.
     """
-    if (tell := _glibc("mallopt")) is not None:
-        tell(ARENA_MAX, 1)  # other threads' heaps would be small, and given back
-        tell(MMAP_THRESHOLD, 32 << 20)  # the highest
-        tell(TRIM_THRESHOLD, (1 << 31) - 1)
+    if (mallopt := _glibc("mallopt")) is not None:
+        mallopt(ARENA_MAX, 1)  # one heap for all threads: those of other threads would be small, and trimmed
+        mallopt(MMAP_THRESHOLD, 32 << 20)  # the highest that glibc takes
+        mallopt(TRIM_THRESHOLD, (1 << 31) - 1)  # never trim
 
 
 def _glibc(name: str) -> Any:
