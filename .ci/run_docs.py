@@ -1,6 +1,6 @@
 """Runs the console blocks of README.md, CONTRIBUTING.md and docs/ in a fresh clone, on a tiny model.
 
-    python -m tests.commands [docs/experiments.md ...]
+    python .ci/run_docs.py [docs/experiments.md ...]
 
 A command is a line that starts with `$ ` in a block marked console. Those of one document run in their order in one clone, each in
 the document's shell state as far as its environment is the activated .venv.
@@ -13,17 +13,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conftest import ROOT, Workspace, as_someone, make_base, make_small
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.conftest import Workspace, as_someone, make_base, make_small
 
 # What cannot run here, and why.
 SKIPPED = {
     r"make test": "runs this",
     r"<[a-z _-]+>": "a placeholder",
-    r"https://example\.org|s3://|gs://": "somebody's server; tests/test_remotes.py runs the same against a real one",
+    r"https://example\.org|s3://|gs://": "somebody's server; tests/scripts/test_remotes.py runs the same against a real one",
     r"OPENAI_API_KEY|base_url=|mode=live": "needs a key or a server; the teacher's tests run a real one",
     r"verify": "the run here is a tiny one, not the committed one",
-    r"dvc (pull|push|exp push|exp pull)": "needs the remote; tests/test_remotes.py",
-    r"python -m tone\.chat *(#.*)?$": "waits for a person",
+    r"dvc (pull|push|exp push|exp pull)": "needs the remote; tests/scripts/test_remotes.py",
+    r"python -m scripts\.chat *(#.*)?$": "waits for a person",
 }
 
 

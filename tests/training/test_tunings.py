@@ -289,7 +289,7 @@ def test_two_processes_learn_what_one_learns(name, workspace, tiny_base, monkeyp
     changes, launches = LAUNCHES[name]
     root = workspace.root
     make_small(workspace, tiny_base)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests/fsdp_on_cpu"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests/support/fsdp_on_cpu"))
     # 32 examples make whole batches; a last one that is not whole accelerate fills up from the first.
     changes = {f"train__{key}": value for key, value in changes.items()}
     workspace.set(

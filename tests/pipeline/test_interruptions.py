@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT, Workspace, copied, in_background, ran, wait_for
-from tests.kill_nine import kill_and_rerun, outputs, remove, written
+from tests.support.kill_nine import kill_and_rerun, outputs, remove, written
 from tonetune.core.files import is_whole, seal
 
 KILLED = {"questions": 2, "answers": 2, "split": 2, "tone_classifier": 2, "train_qlora": 2, "evaluate": 1}
@@ -29,7 +29,7 @@ def repo(tiny_repo, tmp_path):
 
 @pytest.mark.parametrize("stage", KILLED)
 def test_a_stage_killed_at_any_moment_and_run_again_writes_the_same_bytes(stage, space):
-    """A few moments; `python -m tests.kill_nine` does thirty in each stage."""
+    """A few moments; `python -m tests.support.kill_nine` does thirty in each stage."""
     kill_and_rerun(space, stage, KILLED[stage], random.Random(stage))  # asserts
 
 

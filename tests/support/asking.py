@@ -1,6 +1,6 @@
 """Run by the tests as a process of its own: asks 200 questions, and is killed as often as told, with SIGKILL.
 
-python -m tests.asking URL KILLS [batch], where batch asks 60 of them in batches. Each try is a fork, so that 50 of them
+python -m tests.support.asking URL KILLS [batch], where batch asks 60 of them in batches. Each try is a fork, so that 50 of them
 do not import everything 50 times.
 """
 
@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.test_live_teacher import digest_of, make_requests, make_settings
+from tests.teacher.test_live_teacher import digest_of, make_requests, make_settings
 from tonetune.teacher.endpoint.live import ask
 from tonetune.teacher.endpoint.store import Store
 

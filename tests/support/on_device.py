@@ -1,6 +1,6 @@
 """What training and generation come to on this machine's GPU, or on its CPU where none is visible: JSON on the last line.
 
-`python -m tests.on_device BASE` with the folder of a tiny model; tests/test_gpu.py compares the two.
+`python -m tests.support.on_device BASE` with the folder of a tiny model; tests/test_gpu.py compares the two.
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.test_tunings import EXAMPLES, TUNINGS, params_with, train
+from tests.training.test_tunings import EXAMPLES, TUNINGS, params_with, train
 from tonetune.adapter import load_tuned, save_tuned
 from tonetune.generation.generate import generate_ids
 from tonetune.generation.likelihood import likelihood

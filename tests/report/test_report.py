@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
-from tests.test_comparison import answers
+from tests.report.test_statistics import answers
 from tonetune.core.persona import Persona
 from tonetune.core.rows import Example, Message
 from tonetune.core.tables import read_measures

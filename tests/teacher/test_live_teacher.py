@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import ROOT
-from tests.teacher_server import TeacherServer, digest
+from tests.support.teacher_server import TeacherServer, digest
 from tonetune.core.errors import UserError
 from tonetune.core.params import Teacher, load_params
 from tonetune.core.rows import Answer, Example, Message, Question, read_dropped, read_rows
@@ -109,7 +109,7 @@ def test_all_answers_arrive_and_each_is_stored_once_whatever_the_server_does():
 
 def test_after_kill_9_only_what_is_missing_is_asked(here):
     with TeacherServer(fault_rate=0.1, latency=0.03, slots=16, faults=("500", "reset", "invalid JSON")) as server:
-        command = [sys.executable, "-m", "tests.asking", server.url, "50"]
+        command = [sys.executable, "-m", "tests.support.asking", server.url, "50"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         result = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
@@ -640,7 +640,7 @@ def test_batches_bring_every_answer_once_though_all_endpoints_fail_and_runs_are_
     with TeacherServer(seed=158) as server:
         server.batch_fault_rate, server.batch_broken, server.batch_seconds = 0.3, 0.5, 0.3
         server.most_broken = 3
-        command = [sys.executable, "-m", "tests.asking", server.url, str(count), "batch"]
+        command = [sys.executable, "-m", "tests.support.asking", server.url, str(count), "batch"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         result = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr

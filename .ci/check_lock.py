@@ -1,4 +1,4 @@
-"""Do dvc.lock and metrics/ belong to the code, dvc.yaml and params.yaml? Needs no outputs: `python -m tests.lock`."""
+"""Do dvc.lock and metrics/ belong to the code, dvc.yaml and params.yaml? Needs no outputs: `python .ci/check_lock.py`."""
 
 import re
 import subprocess

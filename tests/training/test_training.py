@@ -13,8 +13,8 @@ from transformers.models.llama.modeling_llama import eager_attention_forward
 from trl import SFTTrainer
 
 from tests.conftest import copied, wait_for
-from tests.kill_nine import start
-from tests.test_fused_training import LORA, gradients, make_plain
+from tests.support.kill_nine import start
+from tests.training.test_decoder_layer import LORA, gradients, make_plain
 from tonetune.core.errors import UserError
 from tonetune.core.files import seal, write_json
 from tonetune.core.params import load_params

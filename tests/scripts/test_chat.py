@@ -25,7 +25,7 @@ from tonetune.generation.sampling import Sampling
 from tonetune.model.base import load_base
 from tonetune.model.chat_template import prompt_ids
 
-REPO = Path(__file__).parents[1]
+REPO = Path(__file__).parents[2]
 WINDOW = 192
 QUESTION = "Why is the sky blue?"
 

@@ -1,6 +1,6 @@
 """Kills each stage at random moments, reruns it, and compares what it wrote with an undisturbed run.
 
-    python -m tests.kill_nine [--times 30] [--stages train_qlora evaluate]
+    python -m tests.support.kill_nine [--times 30] [--stages train_qlora evaluate]
 
 On a tiny random model. A round removes the stage's outputs, as DVC does, starts the stage, kills its process group, looks for
 half-written outputs, and runs the stage again.
@@ -99,7 +99,7 @@ def timed(space: Workspace, stage: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.kill_nine", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.support.kill_nine", description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stages", nargs="*")

@@ -4,12 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from tone import halves, objectives
 from transformers import LlamaConfig
 
-from tests.test_fused_training import adapted, gradients
-from tests.test_tunings import params_with, train
+from tests.training.test_decoder_layer import adapted, gradients
+from tests.training.test_tunings import params_with, train
 from tonetune.model.base import load_tokenizer
+from tonetune.training import half_batches, trainers
 from tonetune.training.decoder_layer import training_layers, weights_loaded
 from tonetune.training.loss import answer_loss, supervised_tokens
 from tonetune.training.tuning import model_for_training
@@ -35,7 +35,7 @@ def threads_put_back():
 
 def test_each_row_is_in_one_half_and_columns_that_are_all_padding_in_none():
     whole = batch()
-    short, long = halves.by_length(whole, multiple=8)
+    short, long = half_batches.split_by_length(whole, multiple=8)
     assert [part["attention_mask"].sum(1).tolist() for part in (short, long)] == [[7, 9, 12], [25, 30]]
     assert [part["input_ids"].shape[1] for part in (short, long)] == [16, 32]
     for part, name in ((short, "input_ids"), (long, "input_ids"), (short, "labels"), (long, "labels")):
@@ -53,8 +53,8 @@ def test_two_halves_have_the_loss_and_the_gradients_of_the_whole():
         expected = answer_loss(base, whole, tokens)
         expected_gradients = gradients(model, expected)
         with weights_loaded(training_layers(base.model)):
-            parts = [partial(answer_loss, base, part, tokens) for part in halves.by_length(whole, 8)]
-            ours = halves.summed(parts, trained)
+            parts = [partial(answer_loss, base, part, tokens) for part in half_batches.split_by_length(whole, 8)]
+            ours = half_batches.sum_in_two_threads(parts, trained)
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
         found = gradients(model, 3 * ours)  # as where a loss is scaled
         for name, gradient in expected_gradients.items():
@@ -73,8 +73,8 @@ def test_without_gradients_only_the_loss_is_computed():
         return weight * 1
 
     with torch.no_grad():
-        assert halves.summed([loss, loss], [weight]) == 4
-    halves.summed([loss, loss], [weight]).backward()
+        assert half_batches.sum_in_two_threads([loss, loss], [weight]) == 4
+    half_batches.sum_in_two_threads([loss, loss], [weight]).backward()
     assert (learning, weight.grad) == ([False, False, True, True], 2)
 
 
@@ -86,8 +86,8 @@ def test_what_a_half_fails_with_is_raised_and_the_threads_go_on():
 
     threads = torch.get_num_threads()
     with pytest.raises(ValueError, match="no such half"):
-        halves.summed([lambda: weight * 1, fail], [weight])
-    halves.summed([lambda: weight * 1, lambda: weight * 2], [weight]).backward()
+        half_batches.sum_in_two_threads([lambda: weight * 1, fail], [weight])
+    half_batches.sum_in_two_threads([lambda: weight * 1, lambda: weight * 2], [weight]).backward()
     assert weight.grad == 3
     assert torch.get_num_threads() == threads
 
@@ -116,7 +116,9 @@ def test_batches_are_divided_where_nothing_is_drawn_and_train_to_the_same_bytes(
     compute = params.compute.model_copy(update={"threads": 2, "dtype": dtype})
     params = params.model_copy(update={"compute": compute})
     times = []
-    monkeypatch.setattr(objectives, "summed", lambda *given: times.append(1) or halves.summed(*given))
+    monkeypatch.setattr(
+        trainers, "sum_in_two_threads", lambda *given: times.append(1) or half_batches.sum_in_two_threads(*given)
+    )
     runs = []
     tokenizer = load_tokenizer(params.base_model)
     for run in range(2):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, copied
-from tests.teacher_server import TeacherServer
+from tests.support.teacher_server import TeacherServer
 from tonetune.core.params import load_params
 from tonetune.core.rows import Example, Generation, Message, read_rows
 from tonetune.core.tables import read_measures
