@@ -16,7 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.conftest import Workspace, as_someone, make_base, make_small
+from tests.support.machine import hide_gpu
+from tests.support.tiny_model import make_base
+from tests.support.workspace import Workspace, as_someone, make_small
 
 # What cannot run here, and why.
 SKIPPED = {
@@ -54,6 +56,7 @@ def clone(target: Path, base: Path) -> Workspace:
 
 
 def main() -> None:
+    hide_gpu()
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder) / "base")

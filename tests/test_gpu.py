@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import ROOT
+from tests.support.workspace import ROOT
 from tests.training.test_tunings import (  # noqa: F401  every objective and tuning, here on the GPU
     test_a_tuning_moves_its_weights_alone_and_is_loaded_as_it_was_saved,
     test_dequantising_once_gives_the_loss_of_dequantising_each_step,

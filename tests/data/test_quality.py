@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tests.conftest import ROOT
+from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.params import Quality, Scorers
 from tonetune.core.rows import Example, Message, Question, Style

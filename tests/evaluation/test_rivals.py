@@ -5,7 +5,7 @@ import shutil
 
 from transformers import AutoTokenizer
 
-from tests.conftest import copied
+from tests.support.workspace import copied
 
 REFUSES = "{{ raise_exception('System role not supported') }}"
 

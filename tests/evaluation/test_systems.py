@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, copied
 from tests.support.teacher_server import TeacherServer
+from tests.support.workspace import ROOT, copied
 from tonetune.core.params import load_params
 from tonetune.core.rows import Example, Generation, Message, read_rows
 from tonetune.core.tables import read_measures
@@ -19,6 +19,8 @@ from tonetune.generation.sampling import answer_seed
 from tonetune.report.judge import outcomes, unclear
 from tonetune.scoring.scorer import Scores
 from tonetune.teacher.endpoint.model import EndpointModel
+
+pytestmark = pytest.mark.slow
 
 
 def example(question: str, answer: str = "An answer.") -> Example:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import gguf
 import pytest
 
-from tests.conftest import copied
+from tests.support.workspace import copied
 from tonetune.teacher.recordings import recordings_path
 
 OUTPUTS = ("data/questions.jsonl", "data/answers.jsonl", "data/train.jsonl", "models/adapter/adapter_config.json")

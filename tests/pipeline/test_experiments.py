@@ -13,9 +13,11 @@ import psutil
 import pytest
 
 from scripts.verify import compare_runs
-from tests.conftest import Workspace, copied, in_background, make, ran, wait_for
+from tests.support.workspace import Workspace, copied, in_background, make, ran, wait_for
 from tonetune.core.rows import Generation
 from tonetune.report.statistics import teacher_perplexity
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_sweep_runs_what_is_missing_and_leaves_the_workspace_alone(swept):

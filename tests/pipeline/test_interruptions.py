@@ -10,9 +10,11 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT, Workspace, copied, in_background, ran, wait_for
 from tests.support.kill_nine import kill_and_rerun, outputs, remove, written
+from tests.support.workspace import ROOT, Workspace, copied, in_background, ran, wait_for
 from tonetune.core.files import is_whole, seal
+
+pytestmark = pytest.mark.slow
 
 KILLED = {"questions": 2, "answers": 2, "split": 2, "tone_classifier": 2, "train_qlora": 2, "evaluate": 1}
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, STAGES, cloned, copied, ran
+from tests.support.workspace import ROOT, STAGES, cloned, copied, ran
+
+pytestmark = pytest.mark.slow
 
 DATA_STAGES = ("questions", "answers", "split", "tone_classifier")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT
 from tests.report.test_statistics import answers
+from tests.support.workspace import ROOT
 from tonetune.core.persona import Persona
 from tonetune.core.rows import Example, Message
 from tonetune.core.tables import read_measures

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from tests.conftest import ROOT
+from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.core.rows import Example, Message
 from tonetune.scoring.embedder import Embedder

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, copy_repo
+from tests.support.workspace import ROOT, copy_repo
 from tonetune.core.params import load_params
 from tonetune.core.rows import Example, Message, read_rows
 from tonetune.core.text import sentences

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace, cloned, copied, make, ran
+from tests.support.workspace import Workspace, cloned, copied, make, ran
 
 WEED = Path(sys.executable).parent / "weed"
 KEY, SECRET = "loopback-key-id", "loopback-secret"

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tests.conftest import Workspace, copy_repo, make_base, make_small
+from tests.support.machine import hide_gpu
+from tests.support.tiny_model import make_base
+from tests.support.workspace import Workspace, copy_repo, make_small
 
 
 def outputs(space: Workspace, stage: str) -> list[Path]:
@@ -104,6 +106,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stages", nargs="*")
     arguments = parser.parse_args()
+    hide_gpu()
     with tempfile.TemporaryDirectory() as folder:
         space = copy_repo(Path(folder) / "repo")
         make_small(space, make_base(Path(folder) / "base"))

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.support.teacher_server import TeacherServer, digest
+from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.params import Teacher, load_params
 from tonetune.core.rows import Answer, Example, Message, Question, read_dropped, read_rows

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.conftest import ROOT
+from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Recording

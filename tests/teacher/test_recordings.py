@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.workspace import ROOT
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Answer, Question, read_rows
 from tonetune.teacher.question_list import format_question_list, parse_question_list
@@ -19,7 +19,7 @@ IMPORT = ("-m", "scripts.recordings", "import")
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
     """Questions and answers of each persona, from the stages themselves."""
-    from tests.conftest import copy_repo
+    from tests.support.workspace import copy_repo
 
     rows = {}
     for persona in ("elon_musk", "philippa_wren"):

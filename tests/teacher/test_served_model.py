@@ -9,8 +9,10 @@ import urllib.request
 
 import pytest
 
-from tests.conftest import wait_for
+from tests.support.workspace import wait_for
 from tonetune.core.rows import Answer, Example, Question, read_dropped, read_rows
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import eager_attention_forward
 from trl import SFTTrainer
 
-from tests.conftest import copied, wait_for
 from tests.support.kill_nine import start
+from tests.support.workspace import copied, wait_for
 from tests.training.test_decoder_layer import LORA, gradients, make_plain
 from tonetune.core.errors import UserError
 from tonetune.core.files import seal, write_json

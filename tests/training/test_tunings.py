@@ -10,7 +10,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from tests.conftest import ROOT, make_small
+from tests.support.workspace import ROOT, make_small
 from tonetune.adapter import load_quantised, load_tuned, save_tuned
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params, load_params
@@ -18,6 +18,8 @@ from tonetune.core.rows import Example, Message
 from tonetune.model.base import load_tokenizer
 from tonetune.training.trainers import Task, make_trainer
 from tonetune.training.tuning import model_for_training
+
+pytestmark = pytest.mark.slow
 
 TEXT = "Rockets land, cars drive themselves and meetings should end when nobody learns anything new."
 IDS = torch.tensor([[5, 600, 7, 80, 9]])
