@@ -53,6 +53,23 @@ def tiny_base(tmp_path_factory):
     return once(tmp_path_factory, "tiny_base", make_base)
 
 
+@pytest.fixture(scope="module")
+def tokenizer(tiny_base):
+    """The tiny model's."""
+    from tonetune.model.base import load_tokenizer
+
+    return load_tokenizer(f"path:{tiny_base}")
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_base, tokenizer):
+    """The tiny model in float32, and its tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32).eval(), tokenizer
+
+
 # What Python runs at its start: hosts that are looked up go into a file.
 WATCH = """
 import socket

@@ -13,7 +13,6 @@ from tests.support.workspace import ROOT
 from tests.training.test_tunings import (  # noqa: F401  every objective and tuning, here on the GPU
     test_a_tuning_moves_its_weights_alone_and_is_loaded_as_it_was_saved,
     test_dequantising_once_gives_the_loss_of_dequantising_each_step,
-    tokenizer,
 )
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")

@@ -8,14 +8,11 @@ import signal
 import time
 
 import dvc.api
-import numpy as np
 import psutil
 import pytest
 
 from scripts.verify import compare_runs
 from tests.support.workspace import Workspace, copied, in_background, make, ran, wait_for
-from tonetune.core.rows import Generation
-from tonetune.report.statistics import teacher_perplexity
 
 pytestmark = pytest.mark.slow
 
@@ -57,25 +54,6 @@ def test_an_experiment_with_other_params_is_not_taken_for_the_sweeps(swept, tmp_
     assert (
         "experiment r2 exists and differs from the workspace: train.learning_rate (None, here 0.002)" in result.stderr
     )
-
-
-def test_the_interval_of_a_perplexity_is_that_of_a_ratio_of_sums():
-    """Answers of two lengths with one likelihood a token have one perplexity, however the questions are drawn."""
-
-    def answers(nats_per_token):
-        return [
-            Generation(
-                system="tuned", question_id=f"q{i}", seed=1, text="x", joint=0, tone=0, relevance=0, fluency=0,
-                reported_tone=0, persona_nats=nats * tokens, persona_tokens=tokens,
-            )
-            for i, (nats, tokens) in enumerate(nats_per_token)
-        ]  # fmt: skip
-
-    even = teacher_perplexity(answers([(2.0, 10), (2.0, 90)] * 10), "tuned", seed=1)
-    assert even == pytest.approx((np.exp(2.0),) * 3)
-    value, low, high = teacher_perplexity(answers([(1.0, 10), (3.0, 30)] * 10), "tuned", seed=1)
-    assert value == pytest.approx(np.exp(2.5))
-    assert low < value < high
 
 
 def test_experiments_are_shown_by_joint_compared_applied_and_made_a_branch(swept, tmp_path):

@@ -12,7 +12,6 @@ import pytest
 
 from tests.support.kill_nine import kill_and_rerun, outputs, remove, written
 from tests.support.workspace import ROOT, Workspace, copied, in_background, ran, wait_for
-from tonetune.core.files import is_whole, seal
 
 pytestmark = pytest.mark.slow
 
@@ -98,23 +97,6 @@ def test_a_read_only_cache_folder_is_named(space):
     folder.chmod(0o755)
     assert result.returncode == 1
     assert "cannot be written to" in result.stderr
-
-
-def test_a_seal_tells_whole_folders_from_damaged_ones(tmp_path):
-    file = tmp_path / "inner/weights"
-    file.parent.mkdir()
-    file.write_bytes(b"weights")
-    assert not is_whole(tmp_path)
-    seal(tmp_path)
-    assert is_whole(tmp_path)
-    os.utime(file, (1, 1))
-    assert is_whole(tmp_path)  # copied, not changed
-    file.write_bytes(b"weighty")
-    assert not is_whole(tmp_path)
-    file.write_bytes(b"weights")
-    assert is_whole(tmp_path)
-    (tmp_path / "more").touch()
-    assert not is_whole(tmp_path)
 
 
 def test_a_damaged_base_is_made_again(tokenizer_folder, tmp_path, monkeypatch, capsys):

@@ -6,10 +6,11 @@ import pytest
 import torch
 from peft import PeftModel
 
+from tests.support.examples import example
 from tonetune.adapter import load_tuned, save_tuned
 from tonetune.core.files import is_whole
 from tonetune.core.params import load_params
-from tonetune.core.rows import Example, Message
+from tonetune.core.rows import Message
 from tonetune.generation.generate import generate
 from tonetune.generation.likelihood import likelihood
 from tonetune.generation.sampling import Sampling
@@ -40,16 +41,6 @@ def chat(question):
     return [Message(role="system", content="Answer in two to five sentences."), Message(role="user", content=question)]
 
 
-def example(question, answer):
-    return Example(
-        question_id=question,
-        category="c",
-        prompt=chat(question),
-        completion=[Message(role="assistant", content=answer)],
-        plain="Plain.",
-    )
-
-
 def test_the_dequantised_base_knows_english(base, tokenizer):
     prompt = prompt_ids(tokenizer, chat("What would you do on a rainy day?"))
     shuffled = " ".join(sorted(ANSWER.split()))
@@ -76,7 +67,8 @@ def test_qlora_trains_an_nf4_base_and_peft_alone_loads_the_adapter(params, token
     model = model_for_training(params)
     adapter = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     assert model.get_memory_footprint() - adapter < 0.45 * base.get_memory_footprint()
-    rows = [example(f"Why number {i}?", ANSWER) for i in range(8)]
+    questions = [f"Why number {i}?" for i in range(8)]
+    rows = [example(question, ANSWER, prompt=chat(question)) for question in questions]
     trainer = make_trainer(Task("sft", model, tokenizer, rows, rows[:2], params, tmp_path / "checkpoints"))
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     trainer.train()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.report.test_statistics import answers
+from tests.support.scored_answers import answers
 from tonetune.report.originality import copied_share, distinct, longest_copies, opening_share, originality, words_of
 
 TRAINED_ON = [

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 
+from tests.support.scored_answers import answers
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Generation
 from tonetune.core.tables import write_rows_of
@@ -18,25 +19,8 @@ from tonetune.report.statistics import (
     paired_p,
     question_means,
     simultaneous_level,
+    teacher_perplexity,
 )
-
-
-def answers(system: str, scores, seed: int = 1) -> list[Generation]:
-    """An answer to question number i with all of its scores at `scores[i]`."""
-    return [
-        Generation(
-            system=system,
-            question_id=f"q{i:03}",
-            seed=seed,
-            text="Yes.",
-            joint=score,
-            tone=score,
-            relevance=score,
-            fluency=score,
-            reported_tone=score,
-        )
-        for i, score in enumerate(scores)
-    ]
 
 
 def test_a_system_that_is_better_on_every_question_wins():
@@ -137,3 +121,22 @@ def test_the_table_reads_back(tmp_path):
     assert read[0]["winner"] == rows[0].winner
     write_rows_of(tmp_path / "c.csv", Comparison, [])
     assert (tmp_path / "c.csv").read_text() == "system,score,difference,low,high,p,winner\n"
+
+
+def test_the_interval_of_a_perplexity_is_that_of_a_ratio_of_sums():
+    """Answers of two lengths with one likelihood a token have one perplexity, however the questions are drawn."""
+
+    def answering(nats_per_token):
+        return [
+            Generation(
+                system="tuned", question_id=f"q{i}", seed=1, text="x", joint=0, tone=0, relevance=0, fluency=0,
+                reported_tone=0, persona_nats=nats * tokens, persona_tokens=tokens,
+            )
+            for i, (nats, tokens) in enumerate(nats_per_token)
+        ]  # fmt: skip
+
+    even = teacher_perplexity(answering([(2.0, 10), (2.0, 90)] * 10), "tuned", seed=1)
+    assert even == pytest.approx((np.exp(2.0),) * 3)
+    value, low, high = teacher_perplexity(answering([(1.0, 10), (3.0, 30)] * 10), "tuned", seed=1)
+    assert value == pytest.approx(np.exp(2.5))
+    assert low < value < high

@@ -1,7 +1,6 @@
 """Pushing and pulling datasets, adapters, runs and experiments: a local folder, and a real S3 server on loopback."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.workspace import Workspace, cloned, copied, make, ran
 
 WEED = Path(sys.executable).parent / "weed"
@@ -22,12 +22,6 @@ class Storage:
 
     url: str
     options: tuple[str, ...] = ()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.training.test_tunings import EXAMPLES, TUNINGS, params_with, train
+from tests.support.tunings import EXAMPLES, TUNINGS, params_with, train
 from tonetune.adapter import load_tuned, save_tuned
 from tonetune.generation.generate import generate_ids
 from tonetune.generation.likelihood import likelihood

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import torch
+from transformers import AutoConfig
+
 from tests.support.workspace import ROOT
 
 
 def make_base(folder: Path) -> Path:
     """Write a random two-layer Llama with the default base's tokenizer."""
-    import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     from tonetune.core.params import load_params
@@ -30,3 +32,10 @@ def make_base(folder: Path) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(base_folder(load_params(ROOT / "params.yaml").base_model)).save_pretrained(folder)
     return folder
+
+
+def grouped_config(family, **settings):
+    """Two layers with three query heads to a key head."""
+    return AutoConfig.for_model(
+        family, vocab_size=50, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, **settings
+    )

@@ -1,7 +1,6 @@
 """A real model behind a real server: `transformers serve` on loopback, asked by the stages themselves."""
 
 import os
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -9,6 +8,7 @@ import urllib.request
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.workspace import wait_for
 from tonetune.core.rows import Answer, Example, Question, read_dropped, read_rows
 
@@ -18,10 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def served(tokenizer_folder, tmp_path):
     """The default base on a free port: the server's process, its URL, and the name it gives the model."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    model = str(tokenizer_folder)
+    port, model = free_port(), str(tokenizer_folder)
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve", model, "--host", "127.0.0.1"]
     options = ["--port", str(port), "--device", "cpu", "--dtype", "bfloat16", "--default-seed", "1"]
     with open(tmp_path / "server.log", "w") as log:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from tests.training.test_decoder_layer import adapted, gradients
-from tests.training.test_tunings import params_with, train
+from tests.support.adapted_model import adapted, gradients
+from tests.support.tunings import params_with, train
 from tonetune.model.base import load_tokenizer
 from tonetune.training import half_batches, trainers
 from tonetune.training.decoder_layer import training_layers, weights_loaded

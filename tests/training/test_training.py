@@ -9,38 +9,23 @@ import pytest
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
-from transformers.models.llama.modeling_llama import eager_attention_forward
 from trl import SFTTrainer
 
+from tests.support.adapted_model import LORA, gradients, make_plain
+from tests.support.examples import example
 from tests.support.kill_nine import start
 from tests.support.workspace import copied, wait_for
-from tests.training.test_decoder_layer import LORA, gradients, make_plain
 from tonetune.core.errors import UserError
 from tonetune.core.files import seal, write_json
 from tonetune.core.params import load_params
-from tonetune.core.rows import Example, Message, read_examples, read_rows
-from tonetune.model.base import load_base, load_tokenizer
-from tonetune.model.kernels.grouped_attention import GROUPED, grouped_attention
+from tonetune.core.rows import Example, read_examples, read_rows
+from tonetune.model.base import load_base
+from tonetune.model.kernels.grouped_attention import GROUPED
 from tonetune.training.checkpoints import last_checkpoint
 from tonetune.training.encode import IGNORED, supervised
 from tonetune.training.loss import answer_loss, supervised_tokens
 from tonetune.training.trainers import AnswerTrainer, Task, make_trainer
 from tonetune.training.tuning import add_adapter, model_for_training
-
-
-def example(question: str, answer: str) -> Example:
-    return Example(
-        question_id="q",
-        category="c",
-        prompt=[Message(role="system", content="Be brief."), Message(role="user", content=question)],
-        completion=[Message(role="assistant", content=answer)],
-        plain="Plain.",
-    )
-
-
-@pytest.fixture
-def tokenizer(tiny_base):
-    return load_tokenizer(f"path:{tiny_base}")
 
 
 def test_the_supervised_tokens_are_the_answer_and_the_end_of_turn(tokenizer):
@@ -92,21 +77,6 @@ def test_the_loss_of_a_head_that_trains_is_the_plain_one_too(tiny_base, tokenize
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
     (gradient,) = torch.autograd.grad(ours, [model.lm_head.weight])
     torch.testing.assert_close(gradient, *torch.autograd.grad(plain, [model.lm_head.weight]), rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("padded", [False, True])
-def test_grouped_attention_is_eager_attention(padded):
-    """Three query heads to a key head, with and without a mask of its own for each row."""
-    torch.manual_seed(0)
-    module = torch.nn.Identity()
-    module.num_key_value_groups = 3
-    query, key, value = torch.randn(2, 6, 5, 8), torch.randn(2, 2, 5, 8), torch.randn(2, 2, 5, 8)
-    mask = torch.full((5, 5), -1e9).triu(1).expand(2 if padded else 1, 1, 5, 5).clone()
-    if padded:
-        mask[1, ..., 3:] = -1e9
-    ours, _ = grouped_attention(module, query, key, value, mask, scaling=0.3)
-    plain, _ = eager_attention_forward(module, query, key, value, mask, scaling=0.3)
-    torch.testing.assert_close(ours, plain)
 
 
 def test_only_the_adapter_trains_and_its_size_is_the_closed_form(tiny_base):
