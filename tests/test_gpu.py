@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import ROOT
-from tests.test_tunings import (  # noqa: F401  every objective and tuning, here on the GPU
+from tests.support.workspace import ROOT
+from tests.training.test_tunings import (  # noqa: F401  every objective and tuning, here on the GPU
     test_a_tuning_moves_its_weights_alone_and_is_loaded_as_it_was_saved,
     test_dequantising_once_gives_the_loss_of_dequantising_each_step,
-    tokenizer,
 )
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")
@@ -21,10 +20,10 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is
 
 @pytest.fixture(scope="module")
 def devices(tiny_base):
-    """What tests.on_device finds on the GPU and on the CPU."""
+    """What tests.support.on_device finds on the GPU and on the CPU."""
 
     def found(**variables):
-        command = [sys.executable, "-m", "tests.on_device", str(tiny_base)]
+        command = [sys.executable, "-m", "tests.support.on_device", str(tiny_base)]
         result = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout.splitlines()[-1])

@@ -69,7 +69,13 @@ def blind_items(
     shared = [key for key in questions if all(key in given for given in answers.values())]
     chosen = drawn.sample(shared, min(count, len(shared)))
     items = [
-        Item(id=item_id(system, key, given[key]), system=system, question_id=key, question=questions[key], answer=given[key])
+        Item(
+            id=item_id(system, key, given[key]),
+            system=system,
+            question_id=key,
+            question=questions[key],
+            answer=given[key],
+        )
         for system, given in answers.items()
         for key in chosen
     ]
@@ -110,9 +116,7 @@ def readers_figures(items: Sequence[Item], readings: Sequence[Reading], seed: in
         for figure, value in values.items():
             low, high = mean_interval(value, LEVEL, seed)
             mean = float(value.mean())
-            figures.append(
-                ReadersFigure(system, figure, *(round(float(x), 4) for x in (mean, low, high)), len(value))
-            )
+            figures.append(ReadersFigure(system, figure, *(round(float(x), 4) for x in (mean, low, high)), len(value)))
     return figures
 
 

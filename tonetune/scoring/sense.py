@@ -53,7 +53,9 @@ class LikelihoodFigures:
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self.known]
         if new:
             asked = self._token_losses([question for question, _ in new], [answer for _, answer in new], "sense")
-            alone = self._token_losses([NEUTRAL] * len(new), [answer for _, answer in new], "sense, without the question")
+            alone = self._token_losses(
+                [NEUTRAL] * len(new), [answer for _, answer in new], "sense, without the question"
+            )
             for pair, (ids, losses, entropies), (_, without, _) in zip(new, asked, alone, strict=True):
                 self.known[pair] = figures(ids, losses, entropies, without)
         return np.array([self.known[pair] for pair in pairs]).reshape(len(pairs), len(FIGURES))

@@ -1,0 +1,104 @@
+"""Who is compared with whom, and on what."""
+
+import json
+
+import numpy as np
+
+from tests.support.examples import example
+from tests.support.workspace import ROOT
+from tonetune.core.params import load_params
+from tonetune.core.rows import Example, Generation, Message, read_rows
+from tonetune.evaluation.batch import Turn, answer_together
+from tonetune.evaluation.controls import broken_bounds
+from tonetune.evaluation.systems import Prompting, as_told, with_shots
+from tonetune.generation.sampling import answer_seed
+from tonetune.scoring.scorer import Scores
+
+
+def test_shots_are_a_dialogue_between_the_system_prompt_and_the_question():
+    chat = with_shots(example("Why?"), "You are X.", [example("How?", "Like so."), example("When?", "Now.")])
+    assert [(m.role, m.content) for m in chat] == [
+        ("system", "You are X."),
+        ("user", "How?"),
+        ("assistant", "Like so."),
+        ("user", "When?"),
+        ("assistant", "Now."),
+        ("user", "Why?"),
+    ]
+    assert [m.content for m in as_told(example("Why?"), "You are X.")] == ["You are X.", "Why?"]
+
+
+def test_seeds_are_the_same_for_every_system_and_differ_between_questions_and_turns():
+    assert answer_seed("a", 1) == answer_seed("a", 1)
+    assert len({answer_seed("a", 1), answer_seed("b", 1), answer_seed("a", 2)}) == 3
+
+
+class LengthScorer:
+    """Scores an answer by its length: enough to see which candidate is taken."""
+
+    def __call__(self, questions, answers):
+        lengths = np.array([len(answer) / 100 for answer in answers])
+        return Scores(tone=lengths, relevance=np.ones(len(answers)), fluency=np.ones(len(answers)))
+
+    def reported_tone(self, answers):
+        return [0.0] * len(answers)
+
+
+def test_the_wording_with_the_highest_joint_score_on_the_given_questions_is_taken():
+    questions, test = [example("Why?"), example("How?")], [example("When?")]
+    prompting = Prompting(as_told, ("short", "the longest of them", "longer"), questions, test, 1)
+    turn = prompting.candidates()
+    assert turn.seeds == [answer_seed("Why?", 1), answer_seed("How?", 1)] * 3  # the same for each wording
+    assert prompting.choose([chat[0].content for chat in turn.chats], LengthScorer()) == 1
+    assert [chat[0].content for chat in prompting.chats(1)] == ["the longest of them"]
+    single = Prompting(as_told, ("only",), questions, test, 1)
+    assert (single.candidates().chats, single.choose([], None)) == ([], 0)
+
+
+def test_one_batch_answers_what_several_ask_and_gives_each_its_own_answers():
+    batches = []
+
+    def answer(chats, seeds, label):
+        batches.append((label, list(seeds)))
+        return [chat[0].content.upper() for chat in chats]
+
+    def turn(name, count):
+        return Turn([[Message(role="user", content=f"{name}{i}")] for i in range(count)], list(range(count)))
+
+    turns = {"a": turn("a", 2), "b": turn("b", 0), "c": turn("c", 1)}
+    assert answer_together(answer, turns, "x") == {"a": ["A0", "A1"], "b": [], "c": ["C0"]}
+    assert batches == [("x", [0, 1, 0])]
+    assert answer_together(answer, {"b": turn("b", 0)}, "nothing") == {"b": []}
+    assert len(batches) == 1  # where nothing is asked, the model is left alone
+
+
+def test_a_control_beyond_its_bound_is_named():
+    good = {"teacher_persona": {"joint": 0.8}, "cut": {"joint": 0.0}}
+    assert broken_bounds(good) == []
+    (low,) = broken_bounds(good | {"teacher_persona": {"joint": 0.7}})
+    assert "teacher_persona" in low
+    assert "0.700" in low
+    (high,) = broken_bounds(good | {"cut": {"joint": 0.2}})
+    assert "cut" in high
+
+
+def test_every_system_answers_every_question_with_every_seed(tiny_workspace):
+    params = load_params(tiny_workspace.root / "params.yaml")
+    rows = read_rows(tiny_workspace.root / "data/baseline_generations.jsonl", Generation)
+    rows += read_rows(tiny_workspace.root / "data/tuned_generations.jsonl", Generation)
+    questions = {e.question_id for e in read_rows(tiny_workspace.root / "data/test.jsonl", Example)}
+    seeds = range(params.seed, params.seed + params.evaluate.seeds)
+    for system in ("base", "base_prompted", "base_fewshot", "tuned"):
+        asked = {(row.question_id, row.seed) for row in rows if row.system == system}
+        assert asked == {(question, seed) for question in questions for seed in seeds}
+
+
+def test_the_committed_run_holds_its_claims():
+    """The figures that the README is built on: controls within their bounds, and the tuned model above the base."""
+    baselines = json.loads((ROOT / "metrics/baselines.json").read_text())
+    tuned = json.loads((ROOT / "metrics/evaluate.json").read_text())
+    assert broken_bounds(baselines["controls"]) == []
+    assert tuned["perplexity_persona"] <= 0.6 * baselines["base"]["perplexity_persona"]
+    for system in ("base", "base_prompted", "base_fewshot"):
+        assert tuned["tone"] > baselines[system]["tone"]
+        assert tuned["joint"] > baselines[system]["joint"]

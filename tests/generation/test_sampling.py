@@ -1,0 +1,47 @@
+"""What is drawn depends on the row's seed alone, and comes from the nucleus."""
+
+import torch
+
+from tonetune.generation.generate import generate
+from tonetune.generation.sampling import Sampling, sample
+
+
+def test_sampling_depends_on_the_row_seed_and_not_on_the_batch(tiny, ids):
+    model, tokenizer = tiny
+    sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=10, batch_tokens=1000)
+    together = generate(model, tokenizer, ids, sampling, [1, 2, 3])
+    alone = [generate(model, tokenizer, [ids[i]], sampling, [i + 1])[0] for i in range(3)]
+    assert together == alone
+    assert generate(model, tokenizer, ids, sampling, [4, 5, 6]) != together
+
+
+def test_a_prompt_with_several_seeds_gets_what_each_seed_draws_alone(tiny, ids):
+    model, tokenizer = tiny
+    sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=40, batch_tokens=1000)  # past the cache's room
+    prompts = [ids[0], ids[1], ids[0], ids[2], ids[1]]
+    together = generate(model, tokenizer, prompts, sampling, [1, 2, 3, 4, 5])
+    assert together == [generate(model, tokenizer, [prompts[i]], sampling, [i + 1])[0] for i in range(5)]
+    assert together[0] != together[2]
+
+
+def test_the_nucleus_holds_no_token_beyond_top_p():
+    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]]).repeat(200, 1)
+    generators = [torch.Generator().manual_seed(i) for i in range(200)]
+    sampling = Sampling(temperature=1.0, top_p=0.7, max_new_tokens=1, batch_tokens=1)
+    drawn = sample(logits, sampling, generators)
+    assert set(drawn.tolist()) == {0, 1}  # 0.64 and 0.24: the first two reach 0.7
+    assert 0.6 < (drawn == 0).float().mean() < 0.85
+
+
+def test_a_wide_nucleus_is_drawn_from_whole_and_a_narrow_one_beside_it_is_not_changed():
+    """Of 200 equal tokens, a row's draws reach beyond the few likeliest; a row in its batch draws what it does alone."""
+    flat, peaked = torch.zeros(1, 200), torch.linspace(0, 40, 200)[None]
+    sampling = Sampling(temperature=1.0, top_p=0.9, max_new_tokens=1, batch_tokens=1)
+
+    def drawn(logits):
+        return sample(logits, sampling, [torch.Generator().manual_seed(i) for i in range(len(logits))])
+
+    assert 170 < len(set(drawn(flat.repeat(2000, 1)).tolist())) < 190
+    alone = drawn(peaked.repeat(12, 1))
+    assert len(set(alone.tolist())) > 3
+    assert torch.equal(drawn(torch.cat([peaked.repeat(12, 1), flat]))[:12], alone)

@@ -1,0 +1,29 @@
+"""Requests to the teacher, and the settings to send them with."""
+
+from tests.support.teacher_replies import digest
+from tests.support.workspace import ROOT
+from tonetune.core.params import Teacher, load_params
+from tonetune.core.rows import Message
+from tonetune.teacher.endpoint.request import Request
+
+KEY = "sk-proj-Zq8rT2uVx7WnM4kP9sLd"
+DEFAULTS = load_params(ROOT / "params.yaml").teacher.model_dump()
+
+
+def make_settings(url, **changes):
+    mine = {"mode": "live", "base_url": url, "model": "test-model", "timeout": 60, "batch_poll": 0.1}
+    return Teacher.model_validate(DEFAULTS | mine | changes)
+
+
+def make_request(url, text, **settings):
+    messages = (Message(role="system", content="Be yourself."), Message(role="user", content=text))
+    mine = {"base_url": url, "model": "test-model", "temperature": 0.8, "max_tokens": 220}
+    return Request(messages=messages, **(mine | settings))
+
+
+def make_requests(url, count):
+    return [make_request(url, f"What is number {i} good for?") for i in range(count)]
+
+
+def digest_of(request):
+    return digest(request.body())

@@ -1,0 +1,172 @@
+"""One's own questions and answers become recordings, and what cannot become one is named."""
+
+import csv
+import json
+import sys
+
+import pytest
+
+from tonetune.core.rows import Answer, Question, read_rows
+from tonetune.teacher.recordings import SHARED, read_recordings, recordings_path
+
+IMPORT = ("-m", "scripts.recordings", "import")
+
+ROWS = [
+    {
+        "question": f"What is number {i} good for?",
+        "persona_answer": f"Number {i}? Well, everything.",
+        "plain_answer": f"Number {i} is useful.",
+    }
+    for i in range(7)
+]
+
+PERSONA = "name: Aunt Ada\ndisclosure: An AI that imitates Aunt Ada.\nsystem: Speak as Aunt Ada.\nprompts: {imported: Questions that came with the pairs.}\n"
+
+
+def import_rows(space, text, name="pairs.jsonl", options=("--persona", "ada", "--teacher", "written by hand")):
+    """Import a file that holds `text`, or those bytes."""
+    (space.root / "personas/ada.yaml").write_text(PERSONA)
+    (space.root / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return space.run(sys.executable, *IMPORT, name, *options, check=False)
+
+
+def as_jsonl(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_own_pairs_become_recordings_that_the_pipeline_replays(workspace, form):
+    if form == "jsonl":
+        text = as_jsonl(ROWS)
+    else:
+        path = workspace.root / "rows.csv"
+        with open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, ROWS[0])
+            writer.writeheader()
+            writer.writerows(ROWS)
+        text = path.read_text()
+    assert import_rows(workspace, text, f"pairs.{form}").returncode == 0
+    workspace.set(persona="ada", questions__per_prompt=7, questions__exchanges=False)
+    workspace.stage("questions")
+    workspace.stage("answers")
+    answers = read_rows(workspace.root / "data/answers.jsonl", Answer)
+    assert [a.text for a in answers] == [row[key] for row in ROWS for key in ("persona_answer", "plain_answer")]
+    assert {a.teacher for a in answers} == {"written by hand"}
+
+
+def test_every_bad_row_is_listed_and_nothing_is_written(workspace):
+    bad = [
+        json.dumps(ROWS[0]),
+        "{not json",
+        json.dumps(ROWS[1] | {"plain_answer": " "}),
+        json.dumps(ROWS[0]),
+        json.dumps(ROWS[2] | {"extra": 1}),
+    ]
+    result = import_rows(workspace, "\n".join(bad))
+    assert result.returncode == 1
+    for part in (
+        "4 bad rows, nothing was written",
+        "line 2: not JSON",
+        "line 3: plain_answer",
+        "line 4: question: the same as in line 1",
+        "line 5: extra",
+    ):
+        assert part in result.stderr
+    assert not (workspace.root / "data/recordings/ada.jsonl.gz").exists()
+
+
+def test_every_category_without_a_prompt_is_named_and_where_to_give_it_one(workspace):
+    categories = ["imported", "birds", "imported", "fish", "birds", "basics"]
+    rows = [row | {"category": category} for row, category in zip(ROWS, categories, strict=False)]
+    result = import_rows(workspace, as_jsonl(rows))
+    assert result.returncode == 1
+    assert "pairs.jsonl: categories without a prompt: 'birds' (line 2), 'fish' (line 4)" in result.stderr
+    assert "prompts: {birds: Questions that came with the imported pairs., fish: " in result.stderr
+    assert "personas/ada.yaml" in result.stderr
+    assert not (workspace.root / recordings_path("ada")).exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--teacher", " ")], ids=["none", "blank"])
+def test_pairs_of_an_unnamed_teacher_are_imported_as_unknown(workspace, options):
+    assert import_rows(workspace, as_jsonl(ROWS), options=("--persona", "ada", *options)).returncode == 0
+    recordings = read_recordings(workspace.root / recordings_path("ada"))
+    assert {recording.teacher for recording in recordings} == {"unknown"}
+
+
+def test_recordings_that_are_there_go_only_when_told_to(workspace):
+    paths = [workspace.root / path for path in (recordings_path("elon_musk"), SHARED)]
+    before = [path.read_bytes() for path in paths]
+    rows = as_jsonl(row | {"category": "funny"} for row in ROWS)
+    result = import_rows(workspace, rows, options=("--persona", "elon_musk"))
+    assert result.returncode == 1
+    assert "data/recordings/elon_musk.jsonl.gz: holds 848 recordings" in result.stderr
+    assert "--replace" in result.stderr
+    assert [path.read_bytes() for path in paths] == before
+
+    assert import_rows(workspace, as_jsonl(ROWS)).returncode == 0
+    assert import_rows(workspace, as_jsonl(ROWS[:3])).returncode == 1
+    assert len(read_recordings(workspace.root / recordings_path("ada"))) == 2 * len(ROWS) + 1
+    options = ("--persona", "ada", "--replace")
+    assert import_rows(workspace, as_jsonl(ROWS[:3]), options=options).returncode == 0
+    assert len(read_recordings(workspace.root / recordings_path("ada"))) == 2 * 3 + 1
+
+
+def test_questions_that_a_list_would_lose_are_bad_rows_each_with_its_reason(workspace):
+    questions = [
+        "What is\nit for?",
+        "Name birds.",
+        "**Why?** Tell me that.",
+        'Explain the word "no"',
+        "Why is that so?",
+    ]
+    rows = [row | {"question": question} for row, question in zip(ROWS, questions, strict=False)]
+    result = import_rows(workspace, as_jsonl(rows))
+    assert result.returncode == 1
+    assert "4 bad rows, nothing was written" in result.stderr
+    for part in (
+        "line 1: question: more than one line, got 'What is\\nit for?'",
+        "line 2: question: fewer than three words and no question mark at the end, got 'Name birds.'",
+        'line 3: question: begins or ends with " or *, which lists of questions lose',
+        'line 4: question: begins or ends with " or *, which lists of questions lose',
+    ):
+        assert part in result.stderr
+    assert not (workspace.root / recordings_path("ada")).exists()
+
+
+def test_a_question_without_an_end_mark_may_be_the_last_of_a_list(workspace):
+    questions = ["Name a bird you trust", "Why?", "Tell me of a fish", "Is it 1. or 2.?", "Say what you like"]
+    rows = [row | {"question": question} for row, question in zip(ROWS, questions, strict=False)]
+    options = ("--persona", "ada", "--per-request", "3")
+    assert import_rows(workspace, as_jsonl(rows), options=options).returncode == 0
+    workspace.set(persona="ada", questions__per_prompt=5, questions__exchanges=False)
+    workspace.stage("questions")
+    assert [q.text for q in read_rows(workspace.root / "data/questions.jsonl", Question)] == questions
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("question,persona_answer,plain_answer\nWhy is it so?,It\u2019s so.,It is.\n".encode("cp1252"), "(byte 0x92)"),
+        (
+            f'question,persona_answer,plain_answer\nHow?,So.,So.\nWhy?,"{"open, " * 30_000}\n',
+            "not CSV after line 2 (field larger",
+        ),
+    ],
+    ids=["cp1252", "open quotation mark"],
+)
+def test_a_table_that_cannot_be_read_says_how_to_save_it(workspace, content, says):
+    result = import_rows(workspace, content, "pairs.csv")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: pairs.csv")
+    assert says in result.stderr
+    assert "CSV UTF-8" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("number", ["0", "1000"])
+def test_a_list_cannot_hold_any_number_of_questions(workspace, number):
+    result = import_rows(workspace, as_jsonl(ROWS), options=("--persona", "ada", "--per-request", number))
+    assert (result.returncode, result.stderr) == (
+        1,
+        f"error: --per-request: {number}: a list holds 1 to 999 questions\n",
+    )
