@@ -7,25 +7,24 @@ silence_libraries()
 from tonetune.core.command import run
 from tonetune.core.params import load_params
 from tonetune.core.rows import BASE_ANSWERS, BaseAnswer, read_examples, write_rows
-from tonetune.data.split import classifier_halves
+from tonetune.data.split import classifier_halves, first_samples
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.model.chat_template import prompt_ids
 
-BATCH_TOKENS = 16384
-
 
 def main() -> None:
     params = load_params()
     settings = params.base_answers
-    asked = [example for half in classifier_halves(read_examples("train")) for example in half[: settings.questions]]
+    halves = classifier_halves(first_samples(read_examples("train")))
+    asked = [example for half in halves for example in half[: settings.questions]]
     tokenizer = load_tokenizer(params.base_model)
     texts = generate(
         load_base(params.base_model, params.compute),
         tokenizer,
         [prompt_ids(tokenizer, example.prompt) for example in asked],
-        Sampling(settings.temperature, settings.top_p, settings.max_new_tokens, BATCH_TOKENS),
+        Sampling(settings.temperature, settings.top_p, settings.max_new_tokens, settings.batch_tokens),
         [answer_seed(example.question_id, params.seed) for example in asked],
         label="base: answers",
     )

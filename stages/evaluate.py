@@ -77,7 +77,7 @@ def main() -> None:
     # All of it on one page, with the calibration of both tone classifiers on the teacher's answers.
     texts, labels = labelled(test)
     calibrations = [
-        calibration("Tone (n-grams)", scorer.classifier.predict_proba(texts)[:, 1], labels),
+        calibration("Tone (n-grams)", scorer.tone.classifier.predict_proba(texts)[:, 1], labels),
         calibration("Reported tone (hidden states)", scorer.reported_tone(texts), labels),
     ]
     page = report_page(

@@ -1,4 +1,4 @@
-"""Fit what the scores need: relevance, fluency and the reporting tone classifier. Evaluation only applies them."""
+"""Fit what the scores need: relevance, fluency, sense and the reporting tone classifier. Evaluation only applies them."""
 
 from tonetune.core.startup import import_bitsandbytes, silence_libraries
 
@@ -9,10 +9,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from tonetune.core.command import run
 from tonetune.core.files import write_json
@@ -22,32 +19,30 @@ from tonetune.core.rows import BASICS, base_answers_to, other_answers_to, read_e
 from tonetune.core.tables import write_table
 from tonetune.data.quality import enforce
 from tonetune.data.semantic_checks import check_matter, nearest_training
-from tonetune.data.split import classifier_halves
+from tonetune.data.split import classifier_halves, first_samples
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
-from tonetune.scoring.calibration import calibrate, calibration_error, refuse_chance
+from tonetune.scoring.calibration import auc, calibrate, calibration_error, refuse_chance
 from tonetune.scoring.corruptions import shuffle_words, slip_words
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.embedder_tuning import tune_embedder
 from tonetune.scoring.fluency import fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
+from tonetune.scoring.ratings import fitted_on, means, read_ratings
 from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
-from tonetune.scoring.sklearn_files import save_fitted
-from tonetune.scoring.tone_classifier import labelled, negatives
-
-
-def auc(high: np.ndarray, low: np.ndarray) -> float:
-    """The share of pairs in which a score of `high` is above one of `low`."""
-    return float(roc_auc_score(np.repeat([1, 0], [len(high), len(low)]), np.append(high, low)))
+from tonetune.scoring.scorer import FittedScorers
+from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense
+from tonetune.scoring.tone_classifier import fit_reporting, labelled, negatives
 
 
 def main() -> None:
     params = load_params()
     settings = params.scorers
     persona = load_persona(params.persona)
-    splits = {side: read_examples(side) for side in ("train", "validation", "test")}
-    train, validation, test = splits.values()
+    train, validation, test = (first_samples(read_examples(side)) for side in ("train", "validation", "test"))
+    splits = {"train": train, "validation": validation, "test": test}
     train_texts, _ = labelled(train)
     validation_texts, validation_labels = labelled(validation)
+    asked_about = [example for example in train if example.category != BASICS]
 
     # First of all the base: with it come the number of threads, on which the bytes of what is trained below depend.
     base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
@@ -64,7 +59,6 @@ def main() -> None:
     write_table("metrics/neighbours.csv", ["split", "question_id", "similarity"], neighbours)
 
     # Relevance: sentence embeddings tuned on the training pairs, this question against others, calibrated on validation.
-    asked_about = [example for example in train if example.category != BASICS]
     scratch = tempfile.TemporaryDirectory()
     adapter = Path(scratch.name) / SENTENCE_ADAPTER
     tune_embedder(
@@ -75,17 +69,23 @@ def main() -> None:
     pairs = embed(questions), embed([example.answer for example in asked_about])
     relevance = calibrate_relevance(Relevance(embed, *pairs, words), validation)
 
-    # Fluency: the order of words against the same words damaged, weighed on validation.
+    # Fluency: the order of words against the same words corrupted, weighed on validation.
     states = HiddenStates(base, tokenizer, settings.hidden_layers)
-    word_order = fit_word_order(train_texts, validation_texts, states, params.seed)
+    some, _ = labelled(asked_about[: settings.fluency_texts])
+    word_order = fit_word_order(some, validation_texts, states, params.seed)
+
+    # Sense: the base's likelihood of answers and their coherence, weighed by what readers said of them.
+    rated = fitted_on(read_ratings())
+    sense = Sense(LikelihoodFigures(base, tokenizer), relevance)
+    figures = sense.figures([rating.question for rating in rated], [rating.answer for rating in rated])
+    sense.model = fit_sense(figures, means(rated)[0])
 
     # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
-    _, own = classifier_halves(train)
+    own = classifier_halves(train).reporting
     texts, labels = labelled(own)
-    others = [*other_answers_to(own), *base_answers_to(own)]
-    negative = negatives(own, others, persona.catchphrases, params.seed)
-    reporting = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
-    reporting.fit(states([*texts, *negative]), np.append(labels, np.zeros(len(negative))))
+    voices = [*other_answers_to(own), *base_answers_to(own)]
+    others = negatives(own, voices, persona.catchphrases, params.seed)
+    reporting = fit_reporting(states([*texts, *others]), np.append(labels, np.zeros(len(others))))
     reporting = calibrate(reporting, states(validation_texts), validation_labels)
     refuse_chance(
         "scorers: the reporting classifier",
@@ -114,19 +114,17 @@ def main() -> None:
         "reporting_calibration_error": calibration_error(tone, test_labels),
     } | {check.name: check.value for check in checks}
 
-    save_fitted(
-        "models/scorers",
-        {
-            "skeletons": word_order.skeletons,
-            "hidden_order": word_order.hidden,
-            "word_order": word_order.weighed,
-            "words": words,
-            "relevance": relevance.model,
-            "reporting": reporting,
-        },
-        dict(zip(("questions", "answers"), pairs, strict=True)),
-        {SENTENCE_ADAPTER: adapter},
-    )
+    FittedScorers(
+        skeletons=word_order.skeletons,
+        hidden_order=word_order.hidden,
+        word_order=word_order.weighed,
+        words=words,
+        relevance=relevance.model,
+        sense=sense.model,
+        reporting=reporting,
+        questions=pairs[0],
+        answers=pairs[1],
+    ).save(adapter)
     write_json("metrics/scorers.json", {name: round(float(value), 6) for name, value in metrics.items()})
 
 

@@ -1,4 +1,6 @@
-"""Fit the classifier that tells the persona's tone from everything else, and ask what gives the tone away."""
+"""Fit what hears the persona's tone, and ask what gives the tone away."""
+
+from dataclasses import asdict
 
 import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -11,8 +13,11 @@ from tonetune.core.rows import base_answers_to, other_answers_to, read_examples
 from tonetune.core.tables import write_table
 from tonetune.data.split import classifier_halves
 from tonetune.scoring.calibration import calibrate, calibration_error, refuse_chance
+from tonetune.scoring.corruptions import strew_fillers
 from tonetune.scoring.leak_probes import leak_probes, telling_words
+from tonetune.scoring.ratings import fitted_on, means, read_ratings
 from tonetune.scoring.sklearn_files import save_fitted
+from tonetune.scoring.tone import fit_tone, fit_views
 from tonetune.scoring.tone_classifier import fit_classifier, labelled, negatives
 
 
@@ -21,11 +26,11 @@ def main() -> None:
     persona = load_persona(params.persona)
     train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
 
-    # Fit on this classifier's half of the questions; the other half is the reporting classifier's.
-    own, _ = classifier_halves(train)
+    # A calibrated classifier, on this half of the questions; the other half is the reporting classifier's.
+    own = classifier_halves(train).tone
     texts, labels = labelled(own)
-    not_persona = [*other_answers_to(own), *base_answers_to(own)]
-    others = negatives(own, not_persona, persona.catchphrases, params.seed)
+    voices = [*other_answers_to(own), *base_answers_to(own)]
+    others = negatives(own, voices, persona.catchphrases, params.seed)
     model = fit_classifier(
         [*texts, *others], np.append(labels, np.zeros(len(others))), params.tone_classifier, params.seed
     )
@@ -38,6 +43,20 @@ def main() -> None:
         "the persona and the plain answers read alike: look at data/answers.jsonl, raise questions.per_prompt",
     )
 
+    # How much of the tone readers hear: three views of the texts, weighed by the ratings if this persona has any.
+    plain = list(dict.fromkeys(example.plain for example in own))
+    strewn = [strew_fillers(text, persona.fillers, params.seed) for text in plain]
+    views = fit_views([example.answer for example in own], [*plain, *strewn, *voices])
+    fitted = {"classifier": model} | asdict(views)
+    rated = fitted_on(read_ratings(params.persona))
+    if rated:
+        _, heard = means(rated)
+        fitted["rated"] = fit_tone(views.figures([rating.answer for rating in rated]), heard)
+    else:
+        print(
+            f"data/ratings: none of {params.persona}: its tone is the classifier's probability, calibrated on validation"
+        )
+
     # Report on the test split.
     test_texts, test_labels = labelled(test)
     probabilities = model.predict_proba(test_texts)[:, 1]
@@ -48,7 +67,7 @@ def main() -> None:
         "calibration_error": calibration_error(probabilities, test_labels),
     }
 
-    save_fitted("models/tone_classifier", {"classifier": model})
+    save_fitted("models/tone_classifier", fitted)
     write_json("metrics/tone_classifier.json", {name: round(float(value), 6) for name, value in metrics.items()})
     names = ("plain", "persona")
     confusion = ([names[label], names[int(p > 0.5)]] for label, p in zip(test_labels, probabilities, strict=True))

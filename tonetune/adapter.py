@@ -1,8 +1,5 @@
 """What training changed, saved (an adapter in peft's format, or the weights themselves) and loaded onto its base."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from tonetune.core.errors import UserError
-from tonetune.core.files import read_json, unreadable, write_json
+from tonetune.core.files import read_json, replacing_folder, unreadable, write_json
 from tonetune.core.params import Compute
 from tonetune.model.base import load_base
 from tonetune.model.peft_format import save_peft
@@ -63,10 +60,7 @@ def save_tuned(
     what is written then is the equivalent LoRA adapter for the unchanged base. `weights` is a full state dict, for a
     model that holds only a shard of each weight (FSDP). A `UserError` if `folder` cannot be written.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
-    try:
+    with replacing_folder(folder) as unfinished:
         if isinstance(model, PeftModel):
             options: dict[str, Any] = {"state_dict": dict(weights)} if weights else {}
             if initial_adapter:
@@ -82,13 +76,6 @@ def save_tuned(
         library = "peft" if isinstance(model, PeftModel) else "transformers"
         card = f"---\nlibrary_name: {library}\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
         (unfinished / "README.md").write_text(card, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(unfinished, folder)
-        os.chmod(folder, 0o755)
-    except OSError as error:
-        raise UserError(f"{folder}: not written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrainedModel:

@@ -13,10 +13,12 @@ class Fluency(evaluate.Metric):
         return evaluate.MetricInfo(
             description="Acceptable, finished, non-repetitive English, from 0 to 1.",
             citation="",
-            inputs_description="predictions: texts; word_order: a weighed tonetune.scoring.fluency.WordOrder",
-            features=datasets.Features({"predictions": datasets.Value("string")}),
+            inputs_description="predictions: answers; references: their questions; model: a weighed tonetune.scoring.fluency.WordOrder; the questions are not looked at",
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
         )
 
-    def _compute(self, predictions, word_order):
-        scores = fluency(predictions, word_order)
+    def _compute(self, predictions, references, model):
+        scores = fluency(predictions, model)
         return {"fluency": float(scores.mean()), "scores": scores.tolist()}

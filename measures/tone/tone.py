@@ -1,22 +1,22 @@
-"""Tone: the calibrated probability that a text is in the persona's tone; see README.md beside this file."""
+"""Tone: how much of the persona's tone readers hear in a text; see README.md beside this file."""
 
 import datasets
 import evaluate
-import numpy as np
 
 
 class Tone(evaluate.Metric):
-    """0 for a text that is not fluent, else the first tone classifier's probability."""
+    """N-gram views weighed by readers' ratings, or a calibrated classifier where there are none."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description="Calibrated probability that a text is in the persona's tone; 0 for degenerate text.",
+            description="How much of the persona's tone readers hear in a text, from 0 to 1.",
             citation="",
-            inputs_description="predictions: texts; fluency: their fluency, 0 to 1; classifier: a fitted scikit-learn classifier",
-            features=datasets.Features({"predictions": datasets.Value("string")}),
+            inputs_description="predictions: answers; references: their questions; model: a fitted tonetune.scoring.tone.Tone; the questions are not looked at",
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
         )
 
-    def _compute(self, predictions, fluency, classifier):
-        # A classifier of good prose calls "No, no, no." the persona: what is not fluent has no tone at all.
-        scores = classifier.predict_proba(predictions)[:, 1] * (np.asarray(fluency) >= 0.5)
+    def _compute(self, predictions, references, model):
+        scores = model(predictions)
         return {"tone": float(scores.mean()), "scores": scores.tolist()}

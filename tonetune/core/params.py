@@ -153,6 +153,7 @@ class BaseAnswers(Section):
     max_new_tokens: Count
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(gt=0, le=1)]
+    batch_tokens: Count
 
 
 class ToneClassifier(Section):
@@ -165,6 +166,7 @@ class Scorers(Section):
     sentence_epochs: Positive
     max_unrelated: Share
     max_near_training: Share
+    fluency_texts: Count
     hidden_layers: Count
 
 

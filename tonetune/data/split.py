@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tonetune.core.rows import BASICS, Example, Question
 
@@ -76,6 +76,25 @@ def training_order(ids: Sequence[str], seed: int) -> list[str]:
     return sorted(ids, key=lambda identifier: _draw(seed, "order", identifier))
 
 
-def classifier_halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """The questions of the first classifier and those of the reporting one: every other example each."""
-    return list(examples[0::2]), list(examples[1::2])
+class ClassifierHalves(NamedTuple):
+    """The training questions that each of the two tone classifiers is fitted on: they share none."""
+
+    tone: list[Example]
+    reporting: list[Example]
+
+
+def classifier_halves(examples: Sequence[Example]) -> ClassifierHalves:
+    """Every other question each, in the order of the examples; all samples of a question go to one half."""
+    place = {identifier: index for index, identifier in enumerate(dict.fromkeys(e.question_id for e in examples))}
+    halves = ClassifierHalves([], [])
+    for example in examples:
+        halves[place[example.question_id] % 2].append(example)
+    return halves
+
+
+def first_samples(examples: Sequence[Example]) -> list[Example]:
+    """Each question's first answer alone, in the order of the examples."""
+    first: dict[str, Example] = {}
+    for example in examples:
+        first.setdefault(example.question_id, example)
+    return list(first.values())

@@ -175,7 +175,7 @@ def score_answers(
             question_id=example.question_id,
             seed=seed,
             text=text,
-            **{score: round(float(scores[score][i]), 6) for score in SCORES},
+            **{score: round(float(scores[score][i]), 6) for score in SCORES},  # type: ignore[arg-type]  # no likelihoods
         )
         for i, (example, seed, text) in enumerate(zip(examples, seeds, texts, strict=True))
     ]

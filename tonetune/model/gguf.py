@@ -1,9 +1,6 @@
 """GGUF files: dequantised once per machine into a folder that transformers loads."""
 
 import hashlib
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -13,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tonetune.core.errors import UserError
-from tonetune.core.files import cache_dir, is_whole, locked, seal
+from tonetune.core.files import cache_dir, is_whole, locked, replacing_folder, seal
 from tonetune.core.startup import progress_bars_off
 
 
@@ -73,15 +70,8 @@ def _dequantise(path: Path, folder: Path) -> None:
     # bfloat16 loses less than the four bits the weights come from
     model.bfloat16()
     model.config.name_or_path = ""
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
-    try:
+    with replacing_folder(folder) as unfinished:
         with progress_bars_off():
             model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         seal(unfinished)
-        os.replace(unfinished, folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

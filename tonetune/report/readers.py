@@ -116,7 +116,7 @@ def readers_figures(items: Sequence[Item], readings: Sequence[Reading], seed: in
         for figure, value in values.items():
             low, high = mean_interval(value, LEVEL, seed)
             mean = float(value.mean())
-            figures.append(ReadersFigure(system, figure, *(round(float(x), 4) for x in (mean, low, high)), len(value)))
+            figures.append(ReadersFigure(system, figure, round(mean, 4), round(low, 4), round(high, 4), len(value)))
     return figures
 
 

@@ -58,3 +58,8 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     """
     found = calibration_bins(probabilities, labels, bins)
     return float(sum(abs(b.predicted - b.observed) * b.count for b in found) / len(probabilities))
+
+
+def auc(high: np.ndarray, low: np.ndarray) -> float:
+    """The share of pairs in which a score of `high` is above one of `low`."""
+    return float(roc_auc_score(np.repeat([1, 0], [len(high), len(low)]), np.append(high, low)))

@@ -55,6 +55,30 @@ def cut_in_half(text: str) -> str:
     return " ".join(words[: max(1, len(words) // 2)]).rstrip(".?!")
 
 
+def strew_fillers(text: str, fillers: Sequence[str], seed: int, share: float = 0.16) -> str:
+    """The text with fillers before a `share` of its words: the tone's favourite words without its way of thinking."""
+    if not fillers:
+        return text
+    drawn = random.Random(f"{seed}/{text}")
+    words = [
+        word
+        for spoken in text.split()
+        for word in ([drawn.choice(fillers)] if drawn.random() < share else []) + [spoken]
+    ]
+    return " ".join([drawn.choice(fillers).capitalize(), *words])
+
+
+def mix_sentences(text: str, other: str) -> str:
+    """The sentences of two texts by turns: each is sound, and none follows from the one before."""
+    ours, theirs = sentences(text), sentences(other)
+    return " ".join(
+        source[place]
+        for place in range(max(len(ours), len(theirs)))
+        for source in [ours if place % 2 == 0 else theirs]
+        if place < len(source)
+    )
+
+
 def paste_catchphrases(text: str, phrases: Sequence[str], seed: int) -> str:
     """The text with one catchphrase before it and another one after it."""
     if not phrases:

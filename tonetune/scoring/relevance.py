@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tonetune.core.errors import UserError
 from tonetune.core.rows import Example
 from tonetune.scoring.content_words import content_words
 from tonetune.scoring.embedder import Embedder
@@ -71,7 +72,13 @@ def calibrate_relevance(relevance: Relevance, examples: Sequence[Example]) -> Re
     """Fit on both answers to the right question and to wrong ones, balanced."""
     questions = [example.question for example in examples]
     features, labels = [], []
-    for step in (0, *WRONG_STEPS):
+    # A step that is a multiple of their number would pair every question with its own answer, as a wrong one.
+    steps = [step for step in WRONG_STEPS if step % len(questions)]
+    if not steps:
+        raise UserError(
+            f"data/validation.jsonl: {len(questions)} questions: relevance needs two; raise split.validation"
+        )
+    for step in (0, *steps):
         for answers in ([example.answer for example in examples], [example.plain for example in examples]):
             moved = [answers[(i + step) % len(answers)] for i in range(len(answers))]
             features.append(relevance.features(questions, moved))

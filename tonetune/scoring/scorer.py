@@ -1,12 +1,13 @@
 """The scores of a list of answers, each from a metric module of the `evaluate` library in measures/."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import evaluate
 import numpy as np
+from sklearn.pipeline import Pipeline
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.errors import UserError
@@ -16,76 +17,103 @@ from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.fluency import WordOrder
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.relevance import Relevance
-from tonetune.scoring.sklearn_files import load_array, load_fitted
+from tonetune.scoring.sense import LikelihoodFigures, Sense
+from tonetune.scoring.sklearn_files import has_fitted, load_array, load_fitted, save_fitted
+from tonetune.scoring.tone import Probabilities, Tone, ToneViews
 
 MEASURES = Path("measures")
+MEASURED = ("tone", "sense", "relevance", "fluency")
+"""The scores that have a metric module in measures/, under the same name."""
+TONE, SCORERS = "models/tone_classifier", "models/scorers"
 
 
 @dataclass(frozen=True)
-class Scores:
-    """One number from 0 to 1 an answer, in the order of the answers."""
+class FittedScorers:
+    """What the stage scorers fits and Scorer applies: the contents of models/scorers."""
 
-    tone: np.ndarray
-    relevance: np.ndarray
-    fluency: np.ndarray
+    skeletons: Pipeline
+    hidden_order: Pipeline
+    word_order: Pipeline
+    words: Pipeline
+    relevance: Pipeline
+    sense: Pipeline
+    reporting: Any
+    """The second tone classifier, which only reports."""
+    questions: np.ndarray
+    """(n, dimension): embeddings of n training questions, and below of their answers."""
+    answers: np.ndarray
 
-    @property
-    def joint(self) -> np.ndarray:
-        """tone x relevance x fluency of each answer: an answer must have all three (Krishna et al. 2020)."""
-        return self.tone * self.relevance * self.fluency
+    def save(self, adapter: Path, folder: str = SCORERS) -> None:
+        """Write all of it, with the sentence model's `adapter`."""
+        models = {name: value for name, value in vars(self).items() if name not in ("questions", "answers")}
+        arrays = {"questions": self.questions, "answers": self.answers}
+        save_fitted(folder, models, arrays, {SENTENCE_ADAPTER: adapter})
+
+    @classmethod
+    def load(cls, folder: str = SCORERS) -> "FittedScorers":
+        """Read what `save` wrote; a `UserError` names what is missing."""
+        arrays = {name: load_array(folder, name) for name in ("questions", "answers")}
+        models = {name: load_fitted(folder, name) for name in cls.__dataclass_fields__ if name not in arrays}
+        return cls(**models, **arrays)
+
+
+def load_tone(folder: str = TONE) -> Tone:
+    """What the stage tone_classifier has fitted."""
+    views = ToneViews(*(load_fitted(folder, name) for name in ToneViews.__dataclass_fields__))
+    rated = load_fitted(folder, "rated") if has_fitted(folder, "rated") else None
+    classifier: Probabilities = load_fitted(folder, "classifier")
+    return Tone(views, rated, classifier)
 
 
 class Scorer:
-    """Scores answers with the fitted models of the stages tone_classifier and scorers; `base` is the untuned model."""
+    """Scores answers with what the stages tone_classifier and scorers have fitted; `base` is the untuned model."""
 
     def __init__(
         self,
         params: Params,
         base: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        classifier: str = "models/tone_classifier",
-        scorers: str = "models/scorers",
+        classifier: str = TONE,
+        scorers: str = SCORERS,
     ):
+        fitted = FittedScorers.load(scorers)
         self.states = HiddenStates(base, tokenizer, params.scorers.hidden_layers)
-        self.classifier = load_fitted(classifier, "classifier")
-        self.word_order = WordOrder(
-            self.states,
-            load_fitted(scorers, "skeletons"),
-            load_fitted(scorers, "hidden_order"),
-            load_fitted(scorers, "word_order"),
-        )
-        self.reporting = load_fitted(scorers, "reporting")
-        self.relevance = Relevance(
-            Embedder(params.scorers.sentence_model, Path(scorers) / SENTENCE_ADAPTER),
-            load_array(scorers, "questions"),
-            load_array(scorers, "answers"),
-            load_fitted(scorers, "words"),
-            load_fitted(scorers, "relevance"),
-        )
+        self.reporting = fitted.reporting
+        self.tone = load_tone(classifier)
+        embed = Embedder(params.scorers.sentence_model, Path(scorers) / SENTENCE_ADAPTER)
+        relevance = Relevance(embed, fitted.questions, fitted.answers, fitted.words, fitted.relevance)
+        self.models: dict[str, Callable[..., np.ndarray]] = {
+            "tone": self.tone,
+            "sense": Sense(LikelihoodFigures(base, tokenizer), relevance, fitted.sense),
+            "relevance": relevance,
+            "fluency": WordOrder(self.states, fitted.skeletons, fitted.hidden_order, fitted.word_order),
+        }
         with progress_bars_off():
-            self.measures = {name: evaluate.load(str(MEASURES / name)) for name in ("tone", "relevance", "fluency")}
+            self.measures = {name: evaluate.load(str(MEASURES / name)) for name in MEASURED}
 
-    def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> Scores:
-        """Score each answer to the question at the same place."""
+    def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> dict[str, np.ndarray]:
+        """(answers) by score: each answer as the one to the question at the same place; see core.rows.Scores."""
+        scores = {name: self._measured(name, questions, answers) for name in MEASURED}
+        scores["joint"] = scores["tone"] * scores["sense"]
+        scores["reported_tone"] = self.reported_tone(answers)
+        return scores
 
-        fluent = self._scores("fluency", predictions=answers, word_order=self.word_order)
-        return Scores(
-            tone=self._scores("tone", predictions=answers, fluency=fluent, classifier=self.classifier),
-            relevance=self._scores("relevance", predictions=answers, references=questions, relevance=self.relevance),
-            fluency=fluent,
-        )
-
-    def tone(self, answers: Sequence[str]) -> np.ndarray:
-        """The tone alone, of answers that belong to no question; 0 for what is not fluent."""
-        fluent = self._scores("fluency", predictions=answers, word_order=self.word_order)
-        return self._scores("tone", predictions=answers, fluency=fluent, classifier=self.classifier)
-
-    def _scores(self, measure: str, **inputs: Any) -> np.ndarray:
-        scores = np.array(self.measures[measure].compute(**inputs)["scores"])
+    def _measured(self, name: str, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
+        result = self.measures[name].compute(predictions=answers, references=questions, model=self.models[name])
+        scores = np.array(result["scores"])
         if not np.isfinite(scores).all():
-            raise UserError(f"measures/{measure}: gives scores that are no numbers; refit with `dvc repro -f scorers`")
+            raise UserError(f"measures/{name}: gives scores that are no numbers; refit with `dvc repro -f scorers`")
         return scores
 
     def reported_tone(self, answers: Sequence[str]) -> np.ndarray:
         """The second classifier's probability of the persona's tone; nothing is trained or chosen on it."""
         return self.reporting.predict_proba(self.states(answers))[:, 1]
+
+
+def joint_reward(scorer: Scorer) -> Callable[[Sequence[str], Sequence[str]], np.ndarray]:
+    """The reward of reinforcement learning: joint, without what only reports."""
+
+    def joint(questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
+        return scorer.models["tone"](answers) * scorer.models["sense"](questions, answers)
+
+    return joint

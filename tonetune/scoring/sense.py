@@ -1,46 +1,40 @@
-"""Does the answer make sense to a reader? Read off how the untuned base finds its words, fitted to readers' ratings.
+"""Does the answer make sense to a reader? Predicted from how the untuned base finds its words, fitted to readers' ratings.
 
 A language model that nobody has tuned is surprised by nonsense, word by word, more than by sense, in whatever register: so
-the score goes by how likely the answer's tokens are after the question, how that changes within the answer, and how much
-the question helps. Hidden states tell the register instead and add nothing.
+the score goes by how likely the answer's tokens are after the question, and how that changes within the answer. It cannot
+tell whether a fluent answer is one to this question, or whether its sentences belong together: for that there are sentence
+embeddings. Both views are weighed together on answers that readers have rated.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Message
+from tonetune.core.text import sentences
 from tonetune.model.chat_template import prompt_ids
+from tonetune.scoring.fluency import distinct_share
+from tonetune.scoring.relevance import Relevance
 
 SYSTEM = "You are a helpful assistant."
-NEUTRAL = "Say something."  # what an answer is set after to see what it owes to its question
 BATCH = 16
 MAX_TOKENS = 192  # of an answer; what comes later is not looked at
-CACHED = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
-FIGURES = (
-    "loss",  # mean, in nats per token, after the question
-    "spread",  # standard deviation of the token losses
-    "high",  # their 90th percentile
-    "worst",  # their maximum
-    "loss_alone",  # mean after the neutral turn
-    "helped",  # how much the question lowers the mean
-    "entropy",  # mean entropy of the predictions
-    "surprise",  # mean of loss less entropy
-    "length",  # logarithm of the number of tokens
-    "drift",  # mean loss of the second half less the first half's
-    "distinct",  # share of distinct tokens
-)
+LOSS_CHUNK = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
+FEWEST_WORDS = 3  # fewer are no answer
+# Of the losses of the answer's tokens, in nats: mean, standard deviation, 90th percentile, maximum; mean entropy of what was
+# expected; mean of loss less entropy; logarithm of the number of tokens; second half less first half; share of distinct tokens.
+LIKELIHOOD = 9
 
 
 class LikelihoodFigures:
-    """The figures of each answer under the untuned base; a pair of question and answer runs through the model once."""
+    """The figures of answers under the untuned base; a pair of question and answer runs through the model once."""
 
     def __init__(self, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):
         self.base = base
@@ -48,45 +42,37 @@ class LikelihoodFigures:
         self.known: dict[tuple[str, str], np.ndarray] = {}
 
     def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
-        """(answers, figures), in float64; in the order of `FIGURES`."""
+        """(answers, LIKELIHOOD), in float64."""
         pairs = list(zip(questions, answers, strict=True))
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self.known]
         if new:
-            asked = self._token_losses([question for question, _ in new], [answer for _, answer in new], "sense")
-            alone = self._token_losses(
-                [NEUTRAL] * len(new), [answer for _, answer in new], "sense, without the question"
-            )
-            for pair, (ids, losses, entropies), (_, without, _) in zip(new, asked, alone, strict=True):
-                self.known[pair] = figures(ids, losses, entropies, without)
-        return np.array([self.known[pair] for pair in pairs]).reshape(len(pairs), len(FIGURES))
+            self._run(new)
+        return np.array([self.known[pair] for pair in pairs]).reshape(len(pairs), LIKELIHOOD)
 
     @torch.inference_mode()
-    def _token_losses(
-        self, questions: Sequence[str], answers: Sequence[str], label: str
-    ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Of each answer: its token ids, their losses after the question, and the entropies of what was expected there."""
+    def _run(self, pairs: Sequence[tuple[str, str]]) -> None:
         system = Message(role="system", content=SYSTEM)
-        prompts = [prompt_ids(self.tokenizer, [system, Message(role="user", content=q)]) for q in questions]
-        given = [self.tokenizer.encode(answer or ".", add_special_tokens=False)[:MAX_TOKENS] for answer in answers]
-        order = sorted(range(len(given)), key=lambda i: len(prompts[i]) + len(given[i]))
-        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [None] * len(given)  # type: ignore[list-item]
-        for start in tqdm(range(0, len(order), BATCH), desc=label, unit="batch", leave=False):
-            rows = order[start : start + BATCH]
-            width = max(len(prompts[i]) + len(given[i]) for i in rows)
-            padded = [[*prompts[i], *given[i]] + [0] * (width - len(prompts[i]) - len(given[i])) for i in rows]
-            ids = torch.tensor(padded, device=self.base.device)
-            # Padded on the right, no token sees the padding: the attention needs no mask.
-            hidden = self.base.model(input_ids=ids, use_cache=False).last_hidden_state
-            for row, i in enumerate(rows):
-                first = len(prompts[i])
-                states = hidden[row, first - 1 : first - 1 + len(given[i])]
-                targets = ids[row, first : first + len(given[i])]
-                found[i] = (np.array(given[i]), *self._losses(states, targets))
-        return found
+        prompts = [prompt_ids(self.tokenizer, [system, Message(role="user", content=q)]) for q, _ in pairs]
+        given = [self.tokenizer.encode(answer or ".", add_special_tokens=False)[:MAX_TOKENS] for _, answer in pairs]
+        order = sorted(range(len(pairs)), key=lambda i: len(prompts[i]) + len(given[i]))
+        with tqdm(total=len(pairs), desc="sense", unit="answer", leave=False) as bar:
+            for start in range(0, len(order), BATCH):
+                rows = order[start : start + BATCH]
+                width = max(len(prompts[i]) + len(given[i]) for i in rows)
+                padded = [[*prompts[i], *given[i]] + [0] * (width - len(prompts[i]) - len(given[i])) for i in rows]
+                ids = torch.tensor(padded, device=self.base.device)
+                # Padded on the right, no token sees the padding: the attention needs no mask.
+                hidden = self.base.model(input_ids=ids, use_cache=False).last_hidden_state
+                for row, i in enumerate(rows):
+                    first, end = len(prompts[i]), len(prompts[i]) + len(given[i])
+                    losses, entropies = self._losses(hidden[row, first - 1 : end - 1], ids[row, first:end])
+                    self.known[pairs[i]] = likelihood_figures(given[i], losses, entropies)
+                bar.update(len(rows))
 
     def _losses(self, states: torch.Tensor, targets: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Of `targets` (n) given `states` (n, width): their losses, and the entropies of what was expected, in nats."""
         losses, entropies = [], []
-        for part, wanted in zip(states.split(CACHED), targets.split(CACHED), strict=True):
+        for part, wanted in zip(states.split(LOSS_CHUNK), targets.split(LOSS_CHUNK), strict=True):
             logs = self.base.lm_head(part).float().log_softmax(-1)
             losses.append(-logs.gather(-1, wanted[:, None])[:, 0])
             entropies.append(-(logs.exp() * logs).sum(-1))
@@ -98,8 +84,8 @@ class LikelihoodFigures:
         return both[0], both[1]
 
 
-def figures(ids: np.ndarray, losses: np.ndarray, entropies: np.ndarray, without: np.ndarray) -> np.ndarray:
-    """The figures of one answer, in the order of `FIGURES`, from its tokens' losses with and `without` the question."""
+def likelihood_figures(ids: Sequence[int], losses: np.ndarray, entropies: np.ndarray) -> np.ndarray:
+    """The figures of one answer from its token ids, their losses and the entropies of what was expected."""
     half = max(1, len(losses) // 2)
     return np.array(
         [
@@ -107,17 +93,71 @@ def figures(ids: np.ndarray, losses: np.ndarray, entropies: np.ndarray, without:
             losses.std(),
             np.percentile(losses, 90),
             losses.max(),
-            without.mean(),
-            without.mean() - losses.mean(),
             entropies.mean(),
             (losses - entropies).mean(),
             np.log(len(losses)),
             losses[half:].mean() - losses[:half].mean() if len(losses) > 1 else 0.0,
-            len(set(ids.tolist())) / len(ids),
+            len(set(ids)) / len(ids),
         ]
     )
 
 
-def fit_sense(figures: np.ndarray, ratings: np.ndarray, weights: np.ndarray | None = None) -> Pipeline:
-    """Ridge regression of mean ratings, from 0 to 1, on the figures."""
-    return make_pipeline(StandardScaler(), Ridge(alpha=10.0)).fit(figures, ratings, ridge__sample_weight=weights)
+def coherence_figures(questions: Sequence[str], answers: Sequence[str], relevance: Relevance) -> np.ndarray:
+    """(answers, 12): how near the answer is to its question, and each of its sentences to the question and to each other."""
+    embed = relevance.embed
+    asked, given = embed(questions), embed([answer or "." for answer in answers])
+    split = [sentences(answer) or ["."] for answer in answers]
+    embed([sentence for one in split for sentence in one])  # all at once, in full batches
+    rows = []
+    for question, answer, one in zip(asked, given, split, strict=True):
+        parts = embed(one)
+        to_question, to_answer = parts @ question, parts @ answer
+        next_to = (parts[:-1] * parts[1:]).sum(1) if len(one) > 1 else np.ones(1)
+        nearer = (
+            relevance.questions @ answer > question @ answer
+        ).mean()  # the share of other questions that are nearer
+        rows.append(
+            [
+                to_question.min(),
+                to_question.mean(),
+                to_question[0],
+                to_question[-1],
+                next_to.min(),
+                next_to.mean(),
+                to_answer.min(),
+                np.log(nearer + 0.002),
+            ]
+        )
+    return np.hstack([relevance.features(questions, answers), np.array(rows, dtype=np.float64)])
+
+
+class Sense:
+    """How sensible readers find an answer to its question, from 0 to 1."""
+
+    def __init__(self, likelihood: LikelihoodFigures, relevance: Relevance, model: Pipeline | None = None):
+        self.likelihood = likelihood
+        self.relevance = relevance
+        self.model = model
+
+    def figures(self, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
+        """(answers, 21): what `model` predicts from."""
+        seen = self.likelihood(questions, answers)
+        return np.hstack([seen, coherence_figures(questions, answers, self.relevance)])
+
+    def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
+        if self.model is None:
+            raise ValueError("not fitted yet")
+        return predicted_sense(self.model, self.figures(questions, answers), answers)
+
+
+def predicted_sense(model: Pipeline, figures: np.ndarray, answers: Sequence[str]) -> np.ndarray:
+    """The model's prediction, less for what repeats itself, and 0 for what is no answer at all."""
+    # What repeats itself is likely, word by word. Answers that make sense repeat almost no three words.
+    repetition = np.clip((np.array([distinct_share(text) for text in answers]) - 0.5) / 0.4, 0, 1)
+    enough = np.array([len(text.split()) >= FEWEST_WORDS for text in answers], dtype=float)
+    return np.clip(model.predict(figures), 0, 1) * repetition * enough
+
+
+def fit_sense(figures: np.ndarray, ratings: np.ndarray) -> Pipeline:
+    """Support vector regression of mean ratings, from 0 to 1, on the figures."""
+    return make_pipeline(StandardScaler(), SVR(C=1.0, epsilon=0.05, gamma=0.03)).fit(figures, ratings)

@@ -1,11 +1,9 @@
 """Fitted scikit-learn models on disk, by skops: nothing is unpickled."""
 
 import io
-import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from tonetune.core.errors import UserError
-from tonetune.core.files import unreadable
+from tonetune.core.files import replacing_folder, unreadable
 
 # scikit-learn's own, but not among the types that skops trusts by default
 CALIBRATION = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
@@ -33,23 +31,13 @@ def save_fitted(
     folders: Mapping[str, Path] | None = None,
 ) -> None:
     """Write `<name>.skops`, `<name>.npy` and copies of `folders` into `folder`: all of them or none."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".tmp"))
-    try:
+    with replacing_folder(folder) as unfinished:
         for name, model in models.items():
             (unfinished / f"{name}.skops").write_bytes(_same_bytes(skops.io.dumps(model)))
         for name, array in (arrays or {}).items():
             np.save(unfinished / f"{name}.npy", array)
         for name, source in (folders or {}).items():
             shutil.copytree(source, unfinished / name)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(unfinished, folder)
-        os.chmod(folder, 0o755)
-    except OSError as error:
-        raise UserError(f"{folder}: not written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 ADDRESS = re.compile(r'("(?:__id__|content|file)": "?)(\d{12,})')
@@ -69,6 +57,11 @@ def _same_bytes(archive: bytes) -> bytes:
         for name in sorted(set(old.namelist()) - {"schema.json"}, key=lambda name: int(numbers[Path(name).stem])):
             new.writestr(ZipInfo(f"{numbers[Path(name).stem]}{Path(name).suffix}"), old.read(name), ZIP_DEFLATED)
     return rewritten.getvalue()
+
+
+def has_fitted(folder: str | Path, name: str) -> bool:
+    """Whether the folder holds the model: some are fitted only where there is data for them."""
+    return (Path(folder) / f"{name}.skops").is_file()
 
 
 def load_fitted(folder: str | Path, name: str) -> Any:

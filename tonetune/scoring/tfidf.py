@@ -6,6 +6,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
 
 BUCKETS = 2**16
+WORDS_AND_MARKS = r"\w+(?:'\w+)?|[^\w\s]"  # words with their contractions, and each punctuation mark
 
 
 def tfidf_ngrams(

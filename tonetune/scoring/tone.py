@@ -1,0 +1,84 @@
+"""How much does a text sound like the persona? Word, character and sentence n-grams, weighed by what readers heard.
+
+A classifier of one teacher's texts ranks another writer's persona above plain texts, but does not know how much of the
+tone it is. So its log-odds are only what the score looks at: what they mean is fitted to readers' ratings of many writers,
+where there are ratings of the persona; else the classifier's own calibrated probability is the score.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
+
+from tonetune.core.text import sentences
+from tonetune.scoring.tfidf import WORDS_AND_MARKS, tfidf_ngrams
+
+WORDS = 60.0  # a usual answer: its length is a figure too
+
+
+class Probabilities(Protocol):
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class ToneViews:
+    """Three classifiers of persona and other texts: of whole texts by words and by characters, and of single sentences."""
+
+    words: Pipeline
+    characters: Pipeline
+    sentences: Pipeline
+
+    def figures(self, texts: Sequence[str]) -> np.ndarray:
+        """(texts, 10): the log-odds and probabilities of the views, over a text's sentences, and how it is built."""
+        texts = [text or "." for text in texts]
+        split = [sentences(text) or ["."] for text in texts]
+        flat = self.sentences.decision_function([sentence for one in split for sentence in one])
+        odds = np.split(flat, np.cumsum([len(one) for one in split])[:-1])
+        words = np.array([len(text.split()) for text in texts], dtype=float)
+        columns = [view.decision_function(texts) for view in (self.words, self.characters)]
+        columns += [1 / (1 + np.exp(-column)) for column in columns]
+        columns += [np.array([summary(one) for one in odds]) for summary in (np.mean, np.min, lambda one: one[0])]
+        columns += [words / WORDS, np.array([float(len(one)) for one in split])]
+        columns.append(words / WORDS / columns[-1])
+        return np.stack(columns, axis=1)
+
+
+def fit_views(persona: Sequence[str], others: Sequence[str]) -> ToneViews:
+    """Fit the three views on texts in the tone and texts that are not."""
+
+    def fitted(features: Pipeline, yes: Sequence[str], no: Sequence[str]) -> Pipeline:
+        model = LogisticRegression(C=10, class_weight="balanced", solver="liblinear", random_state=0)
+        return make_pipeline(features, model).fit([*yes, *no], [1] * len(yes) + [0] * len(no))
+
+    def split(texts: Sequence[str]) -> list[str]:
+        return [sentence for text in texts for sentence in sentences(text)]
+
+    return ToneViews(
+        words=fitted(tfidf_ngrams((1, 2), token=WORDS_AND_MARKS), persona, others),
+        characters=fitted(tfidf_ngrams((2, 5), analyzer="char_wb"), persona, others),
+        sentences=fitted(tfidf_ngrams((1, 2), token=WORDS_AND_MARKS), split(persona), split(others)),
+    )
+
+
+def fit_tone(figures: np.ndarray, ratings: np.ndarray) -> Pipeline:
+    """Support vector regression of mean ratings, from 0 to 1, on the views' figures."""
+    return make_pipeline(StandardScaler(), SVR(C=1.0, epsilon=0.05, gamma=0.05)).fit(figures, ratings)
+
+
+class Tone:
+    """How much of the tone readers hear in a text, from 0 to 1; without ratings the classifier's probability."""
+
+    def __init__(self, views: ToneViews, rated: Pipeline | None, classifier: Probabilities):
+        self.views = views
+        self.rated = rated
+        self.classifier = classifier
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        if self.rated is None:
+            return self.classifier.predict_proba(texts)[:, 1]
+        return np.clip(self.rated.predict(self.views.figures(texts)), 0, 1)

@@ -1,0 +1,59 @@
+"""Do the scores agree with readers? On questions that nothing was fitted on, and on writers that nothing was fitted on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from tonetune.core.rows import Rating
+from tonetune.scoring.ratings import means
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Fits a score on the ratings that are marked and predicts all of them."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One writer's answers: their mean rating and mean score, from 0 to 1."""
+
+    writer: str
+    score: str
+    fitted: str
+    """`questions`: the writer's other answers were fitted on; `writers`: nothing of the writer was."""
+    rated: float
+    scored: float
+    answers: int
+
+
+def held_out_scores(ratings: Sequence[Rating], predict: Predict, leave_out: bool) -> np.ndarray:
+    """The score of each held-out rating's answer, NaN for the others: fitted on all that scores are fitted on, or for each
+    writer without that writer's answers (`leave_out`).
+    """
+    fit = np.array([rating.side == "fit" for rating in ratings])
+    writers = np.array([rating.writer for rating in ratings])
+    if not leave_out:
+        return np.where(fit, np.nan, predict(fit))
+    scores = np.full(len(ratings), np.nan)
+    for writer in np.unique(writers[~fit]):
+        held_out = ~fit & (writers == writer)
+        scores[held_out] = predict(fit & (writers != writer))[held_out]
+    return scores
+
+
+def agreement(
+    ratings: Sequence[Rating], scores: dict[str, np.ndarray], fitted: str
+) -> tuple[dict[str, float], list[Agreement]]:
+    """Rank correlations of sense, tone and joint with the ratings, and each writer's means; NaN scores are left out."""
+    sense, tone = means(list(ratings))
+    rated = {"sense": sense, "tone": tone, "joint": sense * tone}
+    writers = np.array([rating.writer for rating in ratings])
+    correlations, rows = {}, []
+    for name, values in rated.items():
+        known = ~np.isnan(scores[name])
+        correlations[name] = round(float(spearmanr(scores[name][known], values[known]).statistic), 6)
+        for writer in sorted(set(writers[known].tolist())):
+            own = known & (writers == writer)
+            pair = (float(values[own].mean()), float(scores[name][own].mean()))
+            rows.append(Agreement(writer, name, fitted, round(pair[0], 4), round(pair[1], 4), int(own.sum())))
+    return correlations, rows
