@@ -30,6 +30,7 @@ from tonetune.evaluation.systems import (
     local_responder,
     mean_scores,
     score_answers,
+    spread,
     told,
     told_name,
     with_shots,
@@ -51,7 +52,7 @@ def main() -> None:
     # Two ways to tell a model who to be, each in the wording that scores best on validation questions.
     shots = [example for example in train if example.category != BASICS][: settings.fewshot]
     wordings = [wording.replace("{system}", persona.system) for wording in settings.prompts]
-    chosen_on = validation[: settings.prompt_questions]
+    chosen_on = spread(validation, settings.prompt_questions)
     asks: dict[str, Ask] = {"prompted": as_told, "fewshot": partial(with_shots, shots=shots)}
     ways = {way: Prompting(asks[way], wordings, chosen_on, test, params.seed) for way in WAYS}
 
@@ -91,7 +92,7 @@ def main() -> None:
 
     # Controls from the teacher's own answers: the first must score high, the others low.
     controls = {}
-    for name, texts in control_answers(test, persona.catchphrases, params.seed).items():
+    for name, texts in control_answers(test, persona.catchphrases, persona.fillers, params.seed).items():
         rows = score_answers(name, test, [params.seed] * len(test), texts, scorer)
         controls[name] = mean_scores(rows)
         test_set.generations += rows

@@ -17,7 +17,7 @@ from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.lineup import lineup
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.systems import TUNED, TestSet, local_responder
+from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
 from tonetune.report.judge import judge
@@ -57,7 +57,7 @@ def main() -> None:
     shown = ([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)
     write_table("metrics/tone_scores.csv", ["system", "tone", "joint"], shown)
     with replacing("reports/samples.md") as file:
-        file.write(samples_page(test[: params.evaluate.samples], every, persona.disclosure))
+        file.write(samples_page(spread(test, params.evaluate.samples), every, persona.disclosure))
 
     # How sure the figures are, who wins, and what is copied.
     systems = [TUNED, *entered.others, *entered.ceilings]

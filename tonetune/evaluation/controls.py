@@ -1,32 +1,36 @@
-"""What the controls must score: they are made from the teacher's answers, so it is known beforehand."""
+"""Controls: answers whose scores are known beforehand, and the bounds that a run must keep."""
 
 from collections.abc import Mapping, Sequence
 
 from tonetune.core.rows import Example
-from tonetune.scoring.corruptions import cut_in_half, paste_catchphrases, repeat_sentence, shuffle_words
-
-CEILING = 0.75
-
-
-CONTROL_BOUND = 0.15
-
+from tonetune.scoring.corruptions import (
+    cut_in_half,
+    mix_sentences,
+    paste_catchphrases,
+    repeat_sentence,
+    shuffle_words,
+    strew_fillers,
+)
 
 CEILING_CONTROL = "teacher_persona"
+AT_LEAST = {CEILING_CONTROL: 0.75}
+AT_MOST = {"mixed_sentences": 0.25, "fillers": 0.2}
+USUAL = 0.15  # what any other control may score at most
 
 
 def bound_mark(control: str) -> float:
     """The control's bound on joint."""
-    return CEILING if control == CEILING_CONTROL else CONTROL_BOUND
+    return AT_LEAST.get(control, AT_MOST.get(control, USUAL))
 
 
 def bound(control: str) -> str:
     """The control's bound on joint, in words."""
-    return f"{'at least' if control == CEILING_CONTROL else 'at most'} {bound_mark(control)}"
+    return f"{'at least' if control in AT_LEAST else 'at most'} {bound_mark(control)}"
 
 
 def keeps_bound(control: str, joint: float) -> bool:
     """Whether a control's joint is on the right side of its bound."""
-    return joint >= CEILING if control == CEILING_CONTROL else joint <= CONTROL_BOUND
+    return joint >= bound_mark(control) if control in AT_LEAST else joint <= bound_mark(control)
 
 
 def broken_bounds(controls: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -38,19 +42,24 @@ def broken_bounds(controls: Mapping[str, Mapping[str, float]]) -> list[str]:
     ]
 
 
-def wrong_questions(examples: Sequence[Example], step: int = 1) -> list[str]:
+def other_answers(examples: Sequence[Example], step: int = 1) -> list[str]:
     """For each example the persona's answer to another one's question: the one `step` places further on."""
     return [examples[(i + step) % len(examples)].answer for i in range(len(examples))]
 
 
-def control_answers(examples: Sequence[Example], catchphrases: Sequence[str], seed: int) -> dict[str, list[str]]:
+def control_answers(
+    examples: Sequence[Example], catchphrases: Sequence[str], fillers: Sequence[str], seed: int
+) -> dict[str, list[str]]:
     """Answers to the examples' questions whose scores are known beforehand: the first set high, the others low."""
+    others = other_answers(examples)
     return {
         "teacher_persona": [example.answer for example in examples],
         "teacher_plain": [example.plain for example in examples],
-        "wrong_question": wrong_questions(examples),
+        "wrong_question": others,
+        "mixed_sentences": [mix_sentences(e.answer, other) for e, other in zip(examples, others, strict=True)],
         "shuffled_words": [shuffle_words(example.answer, seed) for example in examples],
         "repeated": [repeat_sentence(example.answer) for example in examples],
         "cut": [cut_in_half(example.answer) for example in examples],
         "catchphrases": [paste_catchphrases(example.plain, catchphrases, seed) for example in examples],
+        "fillers": [strew_fillers(example.plain, fillers, seed) for example in examples],
     }

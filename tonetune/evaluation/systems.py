@@ -63,6 +63,12 @@ def local_responder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
     return Responder(answer, model, tokenizer)
 
 
+def spread(examples: Sequence[Example], count: int) -> list[Example]:
+    """So many examples at even distances: of all categories, as the rows of a split stand category by category."""
+    count = min(count, len(examples))
+    return [examples[place * len(examples) // count] for place in range(count)]
+
+
 class TestSet:
     """Questions that every system answers with the same sampling seeds; the scored answers gather here."""
 

@@ -11,6 +11,8 @@ TITLES = {
     "shuffled_words": "Persona answers, words shuffled",
     "repeated": "One sentence repeated",
     "cut": "Cut in the middle",
+    "mixed_sentences": "Sentences of two answers mixed",
+    "fillers": "Plain answers strewn with fillers",
     "catchphrases": "Plain answers with catchphrases",
 }
 
