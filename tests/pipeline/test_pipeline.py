@@ -1,6 +1,5 @@
 """The DAG: what it depends on, what an edit reruns, and that it writes the same bytes twice."""
 
-import ast
 import hashlib
 import importlib.util
 import json
@@ -15,35 +14,6 @@ from tests.support.workspace import ROOT, STAGES, cloned, copied, ran
 pytestmark = pytest.mark.slow
 
 DATA_STAGES = ("questions", "answers", "split", "tone_classifier")
-
-
-def imported(path: Path) -> set[Path]:
-    """The modules of tone/ and stages/ that a file imports."""
-    names = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    files = set()
-    for name in names:
-        place = ROOT / str(name).replace(".", "/")
-        if str(name).startswith(("tone.", "stages.")):
-            files |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()}
-    return files
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_every_module_it_runs_and_on_no_other(stage):
-    listed = {ROOT / dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    ran: set[Path] = set()
-    waiting = {ROOT / "stages" / f"{stage}.py"} | {path for path in listed if "measures" in path.parts}
-    while waiting:
-        path = waiting.pop()
-        ran.add(path)
-        waiting |= imported(path) - ran
-    assert listed == ran
-    assert not [path for path in imported(ROOT / "stages" / f"{stage}.py") if "stages" in path.parts]
 
 
 def test_no_stage_of_the_default_looks_for_a_host(tiny_workspace):
