@@ -20,7 +20,7 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
-from benchmarks import device, generation, merging, startup, training
+from benchmarks import adapter_merge, device, generation, startup, training
 from tonetune.core.command import run, stage_times
 from tonetune.core.files import replacing
 from tonetune.core.params import load_params
@@ -49,8 +49,8 @@ def main() -> None:
     generated = generation.measure()
     print("\n".join(f"{name:36} {value:10.1f}" for name, value in generated.items()))
     results |= generated | startup.measure() | stages()
-    if merging.ADAPTER.is_dir():
-        results |= merging.measure()
+    if adapter_merge.ADAPTER.is_dir():
+        results |= adapter_merge.measure()
     results["seconds"] = time.perf_counter() - started
     write({name: round(value, 3) for name, value in results.items()})
 

@@ -9,10 +9,7 @@ from tonetune.teacher.offline import Estimate, estimate
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.estimate", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("estimate", help="requests, tokens and dollars, and how much is recorded or stored already")
-    parser.parse_args()
+    argparse.ArgumentParser(prog="python -m scripts.estimate", description=__doc__).parse_args()
     show_estimate()
 
 

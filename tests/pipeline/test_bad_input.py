@@ -54,7 +54,7 @@ def cut_recording(space):
 
 def edit_persona(space):
     path = space.root / "personas/elon_musk.yaml"
-    path.write_text(path.read_text().replace("Think aloud", "Think quietly"))
+    path.write_text(path.read_text().replace("A blunt verdict", "A quiet verdict"))
 
 
 def misspell_persona_field(space):
@@ -110,7 +110,7 @@ CASES = {
     ),
     "repeated line in a recording": Case(
         "answers",
-        ["elon_musk.jsonl.gz, line 849", "repeats", "of line 1"],
+        ["elon_musk.jsonl.gz, line 1745", "repeats", "of line 1"],
         edit=change_recording(lambda lines: [*lines, lines[0]]),
         before=("questions",),
     ),
@@ -124,11 +124,11 @@ CASES = {
         before=("questions",),
     ),
     "edited persona": Case(
-        "answers", ["419 of 419 responses", "teacher.mode: live"], edit=edit_persona, before=("questions",)
+        "answers", ["responses are not recorded", "teacher.mode: live"], edit=edit_persona, before=("questions",)
     ),
-    "more questions than recorded": Case("questions", ["not recorded"], {"questions__per_prompt": 101}),
+    "more questions than recorded": Case("questions", ["not recorded"], {"questions__per_prompt": 201}),
     "broken row between stages": Case(
-        "split", ["data/answers.jsonl, line 2", "style", "'fancy'"], edit=break_row, before=("questions", "answers")
+        "split", ["data/answers.jsonl, line 1", "style", "'fancy'"], edit=break_row, before=("questions", "answers")
     ),
     "missing input": Case(
         "split",

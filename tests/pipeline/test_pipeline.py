@@ -129,7 +129,7 @@ def test_an_edit_reruns_what_it_touches_and_nothing_else(repo):
 
 def test_an_edit_of_the_persona_fails_in_replay_with_one_message_and_the_old_outputs_come_back(repo):
     persona = repo.root / "personas/elon_musk.yaml"
-    persona.write_text(persona.read_text().replace("Think aloud", "Think quietly"))
+    persona.write_text(persona.read_text().replace("A blunt verdict", "A quiet verdict"))
     result = repo.run("dvc", "repro", check=False)
     assert result.returncode != 0
     assert ran(result.stdout) == ["questions", "answers"]
