@@ -139,7 +139,7 @@ CASES = {
     "split with an empty side": Case(
         "split",
         ["validation is empty", "questions.per_prompt"],
-        {"questions__per_prompt": 1},
+        {"questions__per_prompt": 1, "split__quality__max_opening_share": "off"},
         before=("questions", "answers"),
     ),
     "empty test split": Case(
