@@ -1,13 +1,12 @@
-"""Where a sentence ends, and what is English."""
+"""Where a sentence ends, and what stands before an answer or in it and is none."""
 
 import subprocess
 import sys
 
 import pytest
 
-from tests.support.talks import TALKS
 from tests.support.workspace import ROOT
-from tonetune.core.text import ends_in_sentence, english_share
+from tonetune.core.text import contact, ends_in_sentence, lead_in, markup
 
 
 @pytest.mark.parametrize(
@@ -39,12 +38,11 @@ def test_the_rule_is_had_without_the_libraries_of_models() -> None:
     assert result.stdout.strip() == "set()"
 
 
-def test_english_stands_apart_from_its_neighbours() -> None:
-    others = [
-        "C'est une question intéressante, et je pense que nous devons d'abord parler de la physique avant de décider.",
-        "Es una pregunta muy buena, y no me gusta como he pensado en ella hasta ahora, pero la física es la ley.",
-        "Dat is een goede vraag, en ik denk dat we eerst over de natuurkunde moeten praten, want het is niet zo makkelijk.",
-        "这是一个很好的问题。",
-    ]
-    assert max(english_share(text) for text in others) < 0.15
-    assert min(english_share(text) for _, *texts in TALKS for text in texts) > 0.25
+def test_what_is_found_is_quoted() -> None:
+    assert lead_in("Sure! Here's the answer:\nYes.") == "Sure! Here's the answer:"
+    assert markup("Well, <|im_start|>assistant") == "<|im_start|>"
+    assert contact("Write to me@example.org, now.") == "me@example.org"
+
+
+def test_a_lead_in_stands_at_the_beginning() -> None:
+    assert lead_in("Yes. Here is my answer: no.") is None

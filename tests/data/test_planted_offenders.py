@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.talks import LIMITS, Answers, ask, checked, clean, failed
+from tests.support.talks import LIMITS, Answers, ask, checked, clean, failed, listed
 from tonetune.core.errors import UserError
 from tonetune.core.params import Quality
 from tonetune.core.rows import Question
@@ -38,6 +38,18 @@ def refusal(questions: list[Question], answers: Answers) -> None:
 
 def cut_off(questions: list[Question], answers: Answers) -> None:
     answers["q2", "persona"] = answers["q2", "persona"].removesuffix(" furniture.")
+
+
+def lead_in(questions: list[Question], answers: Answers) -> None:
+    answers["q2", "persona"] = "Here is the rewritten answer: " + answers["q2", "persona"]
+
+
+def markup(questions: list[Question], answers: Answers) -> None:
+    answers["q0", "plain"] = answers["q0", "plain"].replace("get rid of it", "**get rid of it**")
+
+
+def contact(questions: list[Question], answers: Answers) -> None:
+    answers["q3", "persona"] = answers["q3", "persona"].replace("Duct tape", "Duct tape from tape@example.org")
 
 
 def german(questions: list[Question], answers: Answers) -> None:
@@ -94,9 +106,12 @@ PLANTS = [
     (near_question, "near_questions", 'like q3 "Which tool should everybody own?"'),
     (repeated_answer, "duplicate_answers", 'new persona "HONESTLY, THROW'),
     (near_answer, "near_answers", "like q3 plain"),
-    (refusal, "refusals", 'says "as an ai language model"'),
+    (refusal, "refusals", ': "as an ai language model"'),
     (cut_off, "cut_off", 'q2 persona "...'),
-    (german, "english_share", "q4 plain"),
+    (lead_in, "lead_ins", 'q2 persona "Here is the rewritten answer: Before'),
+    (markup, "markup", ': "**"'),
+    (contact, "contacts", ': "tape@example.org"'),
+    (german, "other_language", "q4 plain"),
     (too_short, "words_min", "q5 persona"),
     (too_long, "words_max", "q5 persona"),
     (pair_alike, "pair_similarity", "q0 persona"),
@@ -121,11 +136,11 @@ def test_planted_offender_fails_its_check_alone(
 def test_near_questions_on_different_sides_fail() -> None:
     questions, answers = clean()
     near_question(questions, answers)
-    quality = Quality.model_validate({**LIMITS, "most_near_questions": 1})
+    quality = Quality.model_validate({**LIMITS, "max_near_questions": 1})
     near = near_pairs([question.text for question in questions], quality.near_question)
     sides: dict[str, Side] = {question.id: "train" for question in questions}
-    assert failed({c.name: c for c in check_quality(questions, answers, sides, near, quality)}) == set()
-    checks = {c.name: c for c in check_quality(questions, answers, {**sides, "new": "test"}, near, quality)}
+    assert failed({c.name: c for c in check_quality(questions, listed(answers), sides, near, quality)}) == set()
+    checks = {c.name: c for c in check_quality(questions, listed(answers), {**sides, "new": "test"}, near, quality)}
     assert failed(checks) == {"crossing_pairs"}
     assert "(test)" in checks["crossing_pairs"].offenders[0]
     assert "(train)" in checks["crossing_pairs"].offenders[0]
@@ -138,10 +153,77 @@ def test_the_basic_exchanges_may_decline() -> None:
     assert failed(checked(questions, answers)) == set()
 
 
+KNOBS = {
+    "duplicate_questions": "max_duplicates",
+    "near_questions": "max_near_questions",
+    "duplicate_answers": "max_duplicates",
+    "near_answers": "max_near_answers",
+    "refusals": "max_refusals",
+    "lead_ins": "max_lead_ins",
+    "markup": "max_markup",
+    "contacts": "max_contacts",
+    "cut_off": "max_cut_off",
+    "other_language": "max_other_language",
+    "words_min": "words",
+    "words_max": "words",
+    "pair_similarity": "max_pair_similarity",
+    "pair_length_min": "pair_length",
+    "pair_length_max": "pair_length",
+    "opening_share_persona": "max_opening_share",
+    "tic_share_plain": "max_tic_share",
+}
+
+
+@pytest.mark.parametrize(("plant", "check"), [plant[:2] for plant in PLANTS], ids=[check for _, check, _ in PLANTS])
+def test_off_switches_the_check_off_and_still_measures(
+    plant: Callable[[list[Question], Answers], None], check: str
+) -> None:
+    questions, answers = clean()
+    plant(questions, answers)
+    checks = checked(questions, answers, **{KNOBS[check]: "off"})
+    assert failed(checks) == set()
+    assert checks[check].value == checked(questions, answers)[check].value
+
+
+def test_off_as_the_language_looks_for_none() -> None:
+    questions, answers = clean()
+    german(questions, answers)
+    checks = checked(questions, answers, language="off")
+    assert failed(checks) == set()
+    assert checks["other_language"].value == 0
+
+
+def test_near_questions_may_cross_where_that_is_off() -> None:
+    questions, answers = clean()
+    near_question(questions, answers)
+    quality = Quality.model_validate({**LIMITS, "max_near_questions": 1, "max_crossing": "off"})
+    near = near_pairs([question.text for question in questions], quality.near_question)
+    sides: dict[str, Side] = {question.id: "train" for question in questions}
+    checks = check_quality(questions, listed(answers), {**sides, "new": "test"}, near, quality)
+    assert [check.name for check in checks if check.failed] == []
+    assert {check.name: check.value for check in checks}["crossing_pairs"] == 1
+
+
+def test_a_further_sample_is_checked_like_the_first() -> None:
+    questions, answers = clean()
+    flawed = "Get up early, they said, and the birds said nothing at all, since even they were still asleep in the"
+    checks = checked(questions, answers, {("q2", "persona"): [flawed]})
+    assert failed(checks) == {"cut_off"}
+    assert checks["cut_off"].offenders[0].startswith("q2 persona")
+
+
+def test_two_samples_of_one_question_may_be_near_but_not_the_same() -> None:
+    questions, answers = clean()
+    first = answers["q2", "persona"]
+    near = first.replace("pretend to be furniture", "pretend to be a sofa")
+    assert failed(checked(questions, answers, {("q2", "persona"): [near]})) == set()
+    assert failed(checked(questions, answers, {("q2", "persona"): [first]})) == {"duplicate_answers"}
+
+
 def test_a_raised_limit_lets_offenders_through() -> None:
     questions, answers = clean()
     cut_off(questions, answers)
-    checks = checked(questions, answers, most_cut_off=1)
+    checks = checked(questions, answers, max_cut_off=1)
     assert (checks["cut_off"].value, checks["cut_off"].failed) == (1, False)
 
 
@@ -152,6 +234,6 @@ def test_error_shares_the_rows_among_failed_checks() -> None:
     with pytest.raises(UserError) as error:
         enforce(checked(questions, answers).values(), Quality.model_validate(LIMITS), "split.quality")
     message = str(error.value)
-    assert "split.quality.most_cut_off: 0" in message
-    assert "split.quality.english_share_min: 0.25" in message
+    assert "split.quality.max_cut_off: 0" in message
+    assert "split.quality.max_other_language: 0" in message
     assert 'q4 plain "Eigentlich nicht' in message

@@ -20,7 +20,11 @@ def test_clean_rows_pass() -> None:
         "near_answers",
         "crossing_pairs",
         "refusals",
+        "lead_ins",
+        "markup",
+        "contacts",
         "cut_off",
+        "other_language",
     )
     assert [checks[name].value for name in counted] == [0] * len(counted)
     enforce(checks.values(), Quality.model_validate(LIMITS), "split.quality")
@@ -62,6 +66,56 @@ def test_ordinary_regret_is_no_refusal(text: str) -> None:
     questions, answers = clean()
     answers["q2", "persona"] = f"{text} {answers['q2', 'persona']}"
     assert checked(questions, answers)["refusals"].value == 0
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        ("lead_ins", "Sure, here is the answer:"),
+        ("lead_ins", "Here\u2019s my version of it in that voice:"),
+        ("lead_ins", "Plain answer:"),
+        ("markup", "<|im_end|>"),
+        ("markup", "<b>Early.</b>"),
+        ("markup", "Early &amp; often."),
+        ("markup", "# Mornings\n"),
+        ("markup", "Two things:\n- the alarm\n- the birds\n"),
+        ("markup", "See [the birds](birds)."),
+        ("markup", "It\u00e2\u20ac\u2122s early."),
+        ("contacts", "Ask early.bird@example.org about it."),
+        ("contacts", "It is all on https://example.org/birds already."),
+        ("contacts", "Call me at +1 (555) 010-0199 for more."),
+        ("contacts", "I live at 12 Baker Street now."),
+        (
+            "other_language",
+            "Ich stehe immer sehr fr\u00fch auf, denn die V\u00f6gel singen dann noch nicht. Das ist auch gut so. " * 2,
+        ),
+    ],
+)
+def test_what_is_no_answer_is_known(check: str, text: str) -> None:
+    questions, answers = clean()
+    answers["q2", "persona"] = f"{text} {answers['q2', 'persona']}"
+    checks = checked(questions, answers)
+    assert checks[check].value == 1
+    assert checks[check].failed
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        ("lead_ins", "Here's the thing: the birds are late."),
+        ("lead_ins", "Sure, the answer is yes."),
+        ("lead_ins", "My answer to the birds was a shrug."),
+        ("markup", "It's 5 < 6, and R&D is in bed - so am I, at 100% of the speed."),
+        ("markup", "Caf\u00e9 \u2014 \u201cearly\u201d \u2026 \U0001f680"),
+        ("contacts", "It was 1,000,000 o'clock in 2024, or 5.30 if you ask the 3 birds."),
+        ("contacts", "I sleep on 12 main streets, at 9 to 5."),
+        ("other_language", "Voil\u00e0, the Zeitgeist."),
+    ],
+)
+def test_what_only_looks_like_it_is_an_answer(check: str, text: str) -> None:
+    questions, answers = clean()
+    answers["q2", "persona"] = f"{text} {answers['q2', 'persona']}"
+    assert checked(questions, answers)[check].value == 0
 
 
 @pytest.mark.parametrize(
@@ -108,7 +162,7 @@ def test_error_names_the_knob_and_lists_twenty_rows() -> None:
     with pytest.raises(UserError) as error:
         enforce([checks["cut_off"]], quality, "split.quality")
     lines = str(error.value).splitlines()
-    assert "cut_off is 50, beyond split.quality.most_cut_off: 0 in params.yaml" in lines
+    assert "cut_off is 50, beyond split.quality.max_cut_off: 0 in params.yaml" in lines
     rows = [line for line in lines if line.startswith("  r")]
     assert len(rows) == LISTED
     assert rows[0] == '  r0 persona "...Unfinished answer 0, which": no sentence end'
@@ -120,6 +174,12 @@ def test_missing_answer_is_named() -> None:
     del answers["q3", "plain"]
     with pytest.raises(UserError, match=r"data/answers\.jsonl: no plain answer to question q3"):
         checked(questions, answers)
+
+
+@pytest.mark.parametrize("knob", ["near_question", "near_answer"])
+def test_what_defines_near_cannot_be_off(knob: str) -> None:
+    with pytest.raises(ValidationError, match=knob):
+        Quality.model_validate({**LIMITS, knob: "off"})
 
 
 def test_limits_in_the_wrong_order_are_an_error() -> None:

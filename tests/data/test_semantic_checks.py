@@ -16,7 +16,12 @@ from tonetune.data.quality import QualityCheck, enforce
 from tonetune.data.semantic_checks import check_matter
 
 SCORERS = Scorers(
-    sentence_model="bag of words", sentence_epochs=1, unrelated_max=0.1, near_training_max=0.85, hidden_layers=1
+    sentence_model="bag of words",
+    sentence_epochs=1,
+    max_unrelated=0.1,
+    max_near_training=0.85,
+    fluency_texts=8,
+    hidden_layers=1,
 )
 
 
@@ -57,8 +62,8 @@ def matter(splits: dict[str, list[Example]]) -> dict[str, QualityCheck]:
 def test_answers_to_their_own_questions_and_unlike_questions_pass() -> None:
     checks = matter(matched())
     assert failed(checks) == set()
-    assert checks["unrelated_max"].value == 0
-    assert checks["near_training_max"].value < 0.6
+    assert checks["max_unrelated"].value == 0
+    assert checks["max_near_training"].value < 0.6
     enforce(checks.values(), SCORERS, "scorers")
 
 
@@ -69,11 +74,11 @@ def test_swapped_answers_are_unrelated_and_named_by_their_questions() -> None:
     splits["train"][0] = goose.model_copy(update={"completion": ladder.completion, "plain": ladder.plain})
     splits["train"][3] = ladder.model_copy(update={"completion": goose.completion, "plain": goose.plain})
     checks = matter(splits)
-    assert failed(checks) == {"unrelated_max"}
-    offenders = checks["unrelated_max"].offenders
+    assert failed(checks) == {"max_unrelated"}
+    offenders = checks["max_unrelated"].offenders
     assert {offender.split()[0] for offender in offenders} == {"q0", "q3"}
     assert '"How do I mend the ladder?": "Honestly, that goose again." is nearer' in " ".join(offenders)
-    with pytest.raises(UserError, match=r"scorers\.unrelated_max: "):
+    with pytest.raises(UserError, match=r"scorers\.max_unrelated: "):
         enforce(checks.values(), SCORERS, "scorers")
 
 
@@ -82,7 +87,7 @@ def test_a_held_out_question_that_is_nearly_a_training_one_is_named(side: str) -
     splits = matched()
     splits[side].append(asked(7, "big goose", "What would you do with a big goose?"))
     checks = matter(splits)
-    assert failed(checks) == {"near_training_max"}
-    (offender,) = checks["near_training_max"].offenders
+    assert failed(checks) == {"max_near_training"}
+    (offender,) = checks["max_near_training"].offenders
     assert offender.startswith(f'q7 ({side}) "What would you do with a big goose?"')
     assert 'q0 (train) "What would you do with a goose?"' in offender

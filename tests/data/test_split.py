@@ -1,7 +1,8 @@
 """Splits by question: stratified, stable, near questions together."""
 
+from tests.support.examples import example
 from tonetune.core.rows import Question
-from tonetune.data.split import assign_sides, training_order
+from tonetune.data.split import assign_sides, classifier_halves, first_samples, training_order
 
 
 def questions(category: str, count: int, start: int = 0) -> list[Question]:
@@ -59,3 +60,26 @@ def test_the_training_order_of_a_larger_set_keeps_the_order_of_the_smaller():
     large = [f"q{i}" for i in range(40)]
     assert [i for i in training_order(large, 5) if i in set(small)] == training_order(small, 5)
     assert training_order(small, 5) != training_order(small, 6)
+
+
+def test_all_samples_of_a_question_go_to_one_half_wherever_they_stand():
+    sampled = [example(f"{n}?", f"{sample} {n}.") for n in range(7) for sample in ("first", "second")]
+    apart = [*sampled[::2], *sampled[1::2]]  # all first samples, then all second ones
+    for examples in (sampled, apart):
+        halves = classifier_halves(examples)
+        asked = [{e.question_id for e in half} for half in halves]
+        assert not asked[0] & asked[1]
+        assert [len(questions) for questions in asked] == [4, 3]
+        assert all(len(half) == 2 * len(questions) for half, questions in zip(halves, asked, strict=True))
+        assert halves.tone == [e for e in examples if e in halves.tone]  # in the order of the examples
+        assert asked[0] == {f"{n}?" for n in range(0, 7, 2)}
+    assert halves == (halves.tone, halves.reporting)
+
+
+def test_the_halves_are_the_same_with_the_first_samples_alone():
+    sampled = [example(f"{n}?", f"{sample} {n}.") for n in range(6) for sample in ("first", "second")]
+    first = first_samples(sampled)
+    assert [e.answer for e in first] == [f"first {n}." for n in range(6)]
+    alone, both = classifier_halves(first), classifier_halves(sampled)
+    assert alone.tone == first_samples(both.tone)
+    assert alone.reporting == first_samples(both.reporting)

@@ -1,5 +1,7 @@
 """Questions with the answers of two speakers that have no flaw, and how to plant and find one."""
 
+from collections.abc import Mapping, Sequence
+
 from tonetune.core.params import Quality
 from tonetune.core.rows import Question, Style
 from tonetune.data.near_duplicates import near_pairs
@@ -10,19 +12,23 @@ Answers = dict[tuple[str, Style], str]
 
 LIMITS = {
     "words": [12, 40],
-    "english_share_min": 0.25,
+    "language": "en",
     "near_question": 0.5,
     "near_answer": 0.4,
-    "most_duplicates": 0,
-    "most_near_questions": 0,
-    "most_near_answers": 0,
-    "most_crossing": 0,
-    "most_refusals": 0,
-    "most_cut_off": 0,
-    "pair_similarity_max": 0.7,
+    "max_duplicates": 0,
+    "max_near_questions": 0,
+    "max_near_answers": 0,
+    "max_crossing": 0,
+    "max_refusals": 0,
+    "max_lead_ins": 0,
+    "max_markup": 0,
+    "max_contacts": 0,
+    "max_cut_off": 0,
+    "max_other_language": 0,
+    "max_pair_similarity": 0.7,
     "pair_length": [0.75, 1.35],
-    "opening_share_max": 0.1,
-    "tic_share_max": 0.1,
+    "max_opening_share": 0.1,
+    "max_tic_share": 0.1,
 }
 
 # Question, persona's answer, plain answer.
@@ -69,11 +75,25 @@ def clean() -> tuple[list[Question], Answers]:
     return questions, answers
 
 
-def checked(questions: list[Question], answers: Answers, **limits: object) -> dict[str, QualityCheck]:
+def listed(answers: Answers) -> dict[tuple[str, Style], list[str]]:
+    """The answers as the checks take them: a list of samples each, here of one."""
+    return {key: [text] for key, text in answers.items()}
+
+
+def checked(
+    questions: list[Question],
+    answers: Answers,
+    further: Mapping[tuple[str, Style], Sequence[str]] | None = None,
+    **limits: object,
+) -> dict[str, QualityCheck]:
+    """The checks by name, under LIMITS changed by `limits`; `further` are samples beyond the first."""
+    samples = listed(answers)
+    for key, texts in (further or {}).items():
+        samples[key] += texts
     quality = Quality.model_validate({**LIMITS, **limits})
     near = near_pairs([question.text for question in questions], quality.near_question)
     sides: dict[str, Side] = {question.id: "train" for question in questions}
-    return {check.name: check for check in check_quality(questions, answers, sides, near, quality)}
+    return {check.name: check for check in check_quality(questions, samples, sides, near, quality)}
 
 
 def failed(checks: dict[str, QualityCheck]) -> set[str]:
