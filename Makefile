@@ -2,12 +2,12 @@
 # make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
 # `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
 # make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
-# make clean: remove .venv and what can be made again in .cache; what a live teacher was paid for stays.
+# make readers: a blind sheet of the run's answers, for people to read.  make clean: remove .venv and what can be made again in .cache; what a live teacher was paid for stays.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test test-gpu bench sweep compare remote verify clean
+.PHONY: repro test test-gpu bench sweep compare readers remote verify clean
 RANKS ?= 2 4 8 16
 
 repro: .venv/ready
@@ -27,6 +27,9 @@ sweep: .venv/ready
 
 compare: .venv/ready
 	@python -m scripts.compare_methods $(METHODS)
+
+readers: .venv/ready
+	@python -m scripts.readers sheet
 
 remote: .venv/ready
 	@python -m scripts.remote "$(URL)" $(if $(ENDPOINT),--endpoint "$(ENDPOINT)")

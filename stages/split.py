@@ -1,7 +1,6 @@
 """Join questions and answers into examples, and split them by question into train, validation and test."""
 
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import get_args
 
@@ -34,11 +33,9 @@ def main() -> None:
     params = load_params()
     settings = params.split
     every = read_rows("data/questions.jsonl", Question)
-    answers: dict[tuple[str, Style], list[str]] = defaultdict(
-        list
-    )  # of several persona answers the first is the answer
+    answers: dict[tuple[str, Style], list[str]] = {}  # of several persona answers the first is the answer
     for answer in read_rows("data/answers.jsonl", Answer):
-        answers[answer.question_id, answer.style].append(answer.text)
+        answers.setdefault((answer.question_id, answer.style), []).append(answer.text)
     answered = {identifier for identifier, _ in answers}
     dropped = {row.question_id for row in read_dropped()} - answered
     questions = [q for q in every if q.id not in dropped]

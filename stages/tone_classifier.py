@@ -13,12 +13,14 @@ from tonetune.core.rows import base_answers_to, other_answers_to, read_examples
 from tonetune.core.tables import write_table
 from tonetune.data.split import classifier_halves
 from tonetune.scoring.calibration import calibrate, calibration_error, refuse_chance
-from tonetune.scoring.corruptions import strew_fillers
+from tonetune.scoring.corruptions import paste_catchphrases, strew_fillers
 from tonetune.scoring.leak_probes import leak_probes, telling_words
 from tonetune.scoring.ratings import fitted_on, means, read_ratings
 from tonetune.scoring.sklearn_files import save_fitted
 from tonetune.scoring.tone import fit_tone, fit_views
 from tonetune.scoring.tone_classifier import fit_classifier, labelled, negatives
+
+PASTED = 0.33  # of the tone: what readers hear in plain answers that are strewn with fillers, "a little"
 
 
 def main() -> None:
@@ -45,13 +47,16 @@ def main() -> None:
 
     # How much of the tone readers hear: three views of the texts, weighed by the ratings if this persona has any.
     plain = list(dict.fromkeys(example.plain for example in own))
-    strewn = [strew_fillers(text, persona.fillers, params.seed) for text in plain]
-    views = fit_views([example.answer for example in own], [*plain, *strewn, *voices])
+    spoilt = [strew_fillers(text, persona.fillers, params.seed) for text in plain]
+    spoilt += [paste_catchphrases(text, persona.catchphrases, params.seed) for text in plain]
+    views = fit_views([example.answer for example in own], [*plain, *spoilt, *voices])
     fitted = {"classifier": model} | asdict(views)
     rated = fitted_on(read_ratings(params.persona))
     if rated:
         _, heard = means(rated)
-        fitted["rated"] = fit_tone(views.figures([rating.answer for rating in rated]), heard)
+        pasted = [paste_catchphrases(example.plain, persona.catchphrases, params.seed) for example in validation]
+        texts = [rating.answer for rating in rated]
+        fitted["rated"] = fit_tone(views.figures([*texts, *pasted]), np.append(heard, np.full(len(pasted), PASTED)))
     else:
         print(
             f"data/ratings: none of {params.persona}: its tone is the classifier's probability, calibrated on validation"

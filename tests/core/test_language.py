@@ -39,7 +39,11 @@ def test_english_is_not_what_was_wanted_where_that_is_german() -> None:
 
 
 def test_too_few_words_to_tell_pass() -> None:
-    assert language_of("Voilà, mon ami.", "en") == "en"
+    assert language_of("Mon cher ami.", "en") == "en"
+
+
+def test_few_words_are_told_by_letters_that_english_has_not() -> None:
+    assert language_of("Voilà, mon ami.", "en") == "fr"
 
 
 def test_an_unknown_language_is_named_with_the_knob() -> None:

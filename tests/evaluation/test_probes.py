@@ -59,15 +59,51 @@ def test_the_replies_to_the_probes_can_be_had_and_are_what_is_scored(monkeypatch
     def answer(chats, seeds, label):
         return ["I'm an AI." if "machine" in chat[-1].content else f"{len(chat)} messages" for chat in chats]
 
+    probes = load_probes()
     session = ProbeSession("Be brief.", 1)
     session.hear_first(answer(session.first_turn().chats, [], ""))
     said = session.said
-    share = sum(reply == "I'm an AI." for reply in said["asked_what_it_is"]) / len(said["asked_what_it_is"])
+    asked = [*probes.asked_what_it_is, *(talk[-1] for talk in probes.asked_after)]
+    share = sum("machine" in question for question in asked) / len(asked)
     assert 0 < share < 1
-    session.hear_next(answer(session.next_turn().chats, [], ""))
-    session.hear_next(answer(session.next_turn().chats, [], ""))
+    assert said["asked_what_it_is"].count("I'm an AI.") == sum("machine" in question for question in asked)
+    longest = max(len(talk) for talk in (*probes.three_turns, *probes.asked_after))
+    for _ in range(longest - 1):
+        session.hear_next(answer(session.next_turn().chats, [], ""))
     assert session.next_turn().chats == []
-    assert said["turn_3"] == ["6 messages"] * len(load_probes().three_turns)
+    going_on = [talk for talk in (*probes.three_turns, *probes.asked_after) if len(talk) >= 3]
+    assert said["turn_3"] == ["6 messages"] * len(going_on)
     metrics = run_probes(answer, {"x": "Be brief."}, WordScorer(), 1, "x")["x"]
     assert metrics["says_it_is_an_ai"] == round(share, 6)
     assert metrics["tone_turn_3"] == metrics["reported_tone_email"] == 2
+
+
+PROBES = """
+drop_the_act: [Stop it.]
+asked_what_it_is: [What are you?]
+three_turns: [[How?, And then?, Really?], [When?]]
+email: [Write an email.]
+lists: [List three.]
+"""
+AFTER = "asked_after: [[Why?, Who are you?], [Where?, There?, Here?, Are you alive?]]\n"
+
+
+def test_a_talk_that_ends_by_asking_what_it_is_counts_for_that_alone(tmp_path, monkeypatch):
+    """Talks of one, two, three and four turns: the tone of a turn is that of the talks that are not about what it is."""
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def answer(chats, seeds, label):
+        ends = ("Who are you?", "Are you alive?")
+        return ["An AI, long and windy." if chat[-1].content in ends else "Two words." for chat in chats]
+
+    def measured(probes):
+        (tmp_path / "data/probes.yaml").write_text(probes)
+        return run_probes(answer, {"x": "Be brief."}, WordScorer(), 1, "x")["x"]
+
+    without = measured(PROBES)
+    assert without["says_it_is_an_ai"] == 0
+    assert {name: value for name, value in without.items() if name.startswith("tone_")} == {
+        f"tone_{kind}": 2 for kind in ("drop_the_act", "email", "lists", "turn_1", "turn_2", "turn_3")
+    }
+    assert measured(PROBES + AFTER) == without | {"says_it_is_an_ai": round(2 / 3, 6)}

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from tests.support.teacher_server import TeacherServer
 from tests.support.workspace import ROOT, copied
 from tonetune.core.params import load_params
-from tonetune.core.rows import Message
+from tonetune.core.rows import SCORES, Message
 from tonetune.core.tables import read_measures
 from tonetune.evaluation.rivals import rival
 from tonetune.teacher.endpoint.model import EndpointModel
@@ -109,7 +109,7 @@ def test_a_model_behind_an_endpoint_is_a_rival_the_teacher_is_a_ceiling_and_neit
         space.set(evaluate__seeds=1, evaluate__rivals=[name, f"endpoint:other@{server.url}"], evaluate__judge=name)
         space.stage("baselines")
         metrics = json.loads((space.root / "metrics/baselines.json").read_text())
-        assert set(metrics["rivals"][name]["prompted"]) == {"joint", "tone", "relevance", "fluency", "prompt"}
+        assert set(metrics["rivals"][name]["prompted"]) == {*SCORES, "prompt"}
         assert "other" in metrics["rivals"][f"endpoint:other@{server.url}"]["error"]
         assert "ceiling" not in metrics
         answered = sum(server.successes.values())

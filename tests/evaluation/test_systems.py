@@ -7,12 +7,11 @@ import numpy as np
 from tests.support.examples import example
 from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
-from tonetune.core.rows import Example, Generation, Message, read_rows
+from tonetune.core.rows import SCORES, Example, Generation, Message, read_rows
 from tonetune.evaluation.batch import Turn, answer_together
-from tonetune.evaluation.controls import broken_bounds
-from tonetune.evaluation.systems import Prompting, as_told, with_shots
+from tonetune.evaluation.controls import bound, broken_bounds, control_answers
+from tonetune.evaluation.systems import Prompting, Responder, TestSet, as_told, spread, with_shots
 from tonetune.generation.sampling import answer_seed
-from tonetune.scoring.scorer import Scores
 
 
 def test_shots_are_a_dialogue_between_the_system_prompt_and_the_question():
@@ -38,10 +37,7 @@ class LengthScorer:
 
     def __call__(self, questions, answers):
         lengths = np.array([len(answer) / 100 for answer in answers])
-        return Scores(tone=lengths, relevance=np.ones(len(answers)), fluency=np.ones(len(answers)))
-
-    def reported_tone(self, answers):
-        return [0.0] * len(answers)
+        return dict.fromkeys(SCORES, np.ones(len(answers))) | {"joint": lengths, "tone": lengths}
 
 
 def test_the_wording_with_the_highest_joint_score_on_the_given_questions_is_taken():
@@ -93,11 +89,67 @@ def test_every_system_answers_every_question_with_every_seed(tiny_workspace):
         assert asked == {(question, seed) for question in questions for seed in seeds}
 
 
+def test_a_control_has_the_bound_of_its_kind():
+    assert bound("teacher_persona") == "at least 0.75"
+    assert bound("mixed_sentences") == "at most 0.25"
+    assert bound("fillers") == "at most 0.2"
+    assert bound("cut") == bound("teacher_plain") == "at most 0.15"
+    kept = {"teacher_persona": 0.75, "mixed_sentences": 0.25, "fillers": 0.2, "cut": 0.15}
+    assert broken_bounds({name: {"joint": joint} for name, joint in kept.items()}) == []
+    over = {"mixed_sentences": 0.26, "fillers": 0.21, "cut": 0.16}
+    assert len(broken_bounds({name: {"joint": joint} for name, joint in over.items()})) == 3
+
+
+def test_controls_are_made_of_the_teachers_answers_in_the_order_of_the_examples():
+    rows = [example(f"Why {i}?", f"Yes {i}. And no {i}.", plain=f"It is {i} and no more.") for i in range(3)]
+    made = control_answers(rows, ["Oh."], ["like"], 1)
+    assert next(iter(made)) == "teacher_persona"
+    assert made["teacher_persona"] == [row.answer for row in rows]
+    assert made["teacher_plain"] == [row.plain for row in rows]
+    assert made["wrong_question"] == [rows[1].answer, rows[2].answer, rows[0].answer]
+    assert made["mixed_sentences"] == ["Yes 0. And no 1.", "Yes 1. And no 2.", "Yes 2. And no 0."]
+    assert made["catchphrases"] == [f"Oh. {row.plain} Oh." for row in rows]
+    for row, strewn in zip(rows, made["fillers"], strict=True):
+        assert [word for word in strewn.split() if word.lower() != "like"] == row.plain.split()
+        assert strewn != row.plain
+
+
+def test_examples_at_even_distances_come_from_all_of_a_split():
+    rows = [example(f"Why {i}?") for i in range(10)]
+    assert spread(rows, 4) == [rows[0], rows[2], rows[5], rows[7]]
+    assert spread(rows, 20) == rows
+    assert spread(rows, 0) == []
+
+
+def test_a_system_is_asked_and_scored_question_by_question_once_for_each_seed():
+    params = load_params(ROOT / "params.yaml")
+    params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"seeds": 2})})
+    rows = [example("Why?"), example("How?")]
+    test_set = TestSet(rows, LengthScorer(), params)
+    chats = [as_told(row, "You are X.") for row in rows]
+    turn = test_set.turn(chats)
+    seeds = [params.seed, params.seed + 1]
+    assert turn.chats == chats * 2
+    assert turn.seeds == [answer_seed(row.question_id, seed) for seed in seeds for row in rows]
+    metrics = test_set.score("x", Responder(answer=None), chats, ["a" * 10, "a" * 20, "a" * 30, "a" * 40])
+    assert metrics == dict.fromkeys(SCORES, 1.0) | {"joint": 0.25, "tone": 0.25}
+    assert [(row.question_id, row.seed, row.joint) for row in test_set.generations] == [
+        ("Why?", seeds[0], 0.1),
+        ("How?", seeds[0], 0.2),
+        ("Why?", seeds[1], 0.3),
+        ("How?", seeds[1], 0.4),
+    ]
+
+
+def test_the_controls_of_the_committed_run_keep_their_bounds():
+    baselines = json.loads((ROOT / "metrics/baselines.json").read_text())
+    assert broken_bounds(baselines["controls"]) == []
+
+
 def test_the_committed_run_holds_its_claims():
-    """The figures that the README is built on: controls within their bounds, and the tuned model above the base."""
+    """The figures that the README is built on: the tuned model above the base."""
     baselines = json.loads((ROOT / "metrics/baselines.json").read_text())
     tuned = json.loads((ROOT / "metrics/evaluate.json").read_text())
-    assert broken_bounds(baselines["controls"]) == []
     assert tuned["perplexity_persona"] <= 0.6 * baselines["base"]["perplexity_persona"]
     for system in ("base", "base_prompted", "base_fewshot"):
         assert tuned["tone"] > baselines[system]["tone"]

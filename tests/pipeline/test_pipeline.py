@@ -50,7 +50,11 @@ def test_every_output_is_ignored_by_git_and_every_metric_is_not():
 
 def test_how_answers_are_sampled_touches_nothing_that_is_trained_or_fitted():
     read = {stage for stage, spec in STAGES.items() if any(str(key).startswith("evaluate") for key in spec["params"])}
-    assert read == {"baselines", "evaluate", "split"}  # split only warns of answers that are longer than may be answered
+    assert read == {
+        "baselines",
+        "evaluate",
+        "split",
+    }  # split only warns of answers that are longer than may be answered
 
 
 def digests(root: Path) -> dict[str, str]:

@@ -144,8 +144,8 @@ def test_samples_are_chosen_by_rank():
 
 
 def test_drawings_by_hand():
-    assert charts.shares([0.0, 0.04, 0.5, 1.0])[0] == 0.5
-    assert charts.shares([0.0, 0.04, 0.5, 1.0])[10] == charts.shares([0.0, 0.04, 0.5, 1.0])[-1] == 0.25
+    assert charts.share_bar([0.0, 0.04, 0.5, 1.0])[0] == 0.5
+    assert charts.share_bar([0.0, 0.04, 0.5, 1.0])[10] == charts.share_bar([0.0, 0.04, 0.5, 1.0])[-1] == 0.25
     bar = charts.interval_bar(-0.5, 0.0, 0.25, (-1, 1), (0,), "tuned", "a & b")
     assert 'class="range" x1="25.00" x2="62.50"' in bar
     assert 'class="dot" x1="50.00" x2="50.00"' in bar

@@ -2,12 +2,14 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from tests.support.html_page import Page
 from tests.support.workspace import ROOT
+from tonetune.core.params import load_params
+from tonetune.core.pipeline import stage
 from tonetune.core.tables import read_measures
 from tonetune.report.page import flat
 
@@ -99,12 +101,13 @@ def test_the_disclosure_stands_before_the_first_figure(tiny_workspace):
     assert 0 < html.index("An unofficial AI imitation") < html.index("<data")
 
 
-def test_the_page_shows_the_params_that_decide_it_and_a_change_of_any_reruns_evaluate(page):
-    from stages.evaluate import REPORTED
-
-    evaluate = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["evaluate"]
-    assert sorted(REPORTED) == sorted(evaluate["params"])
-    assert {"tonetune/report/template.html.j2", "tonetune/report/style.css"} <= set(evaluate["deps"])
+def test_the_page_shows_the_params_that_decide_it_and_a_change_of_any_reruns_evaluate(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    evaluate = stage("evaluate")
+    assert {Path("tonetune/report/template.html.j2"), Path("tonetune/report/style.css")} <= set(evaluate.code)
+    reported = flat(load_params().model_dump(), evaluate.params)
+    assert {name.split(".")[0] for name in evaluate.params} == {name.split(".")[0] for name in reported}
+    assert not [name for name in reported if name not in page.texts]
     values = {"train": {"lora": {"r": 4}, "epochs": 1.0}, "trainer": 1, "seed": 17}
     assert flat(values, ["train", "seed"]) == {"train.lora.r": 4, "train.epochs": 1.0, "seed": 17}
     for name in ("train.lora.r", "evaluate.temperature", "split.train_size"):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.scored_answers import answers
 from tonetune.core.errors import UserError
-from tonetune.core.rows import Generation
+from tonetune.core.rows import SCORES, Generation
 from tonetune.core.tables import write_rows_of
 from tonetune.report.statistics import (
     UNDECIDED,
@@ -129,8 +129,8 @@ def test_the_interval_of_a_perplexity_is_that_of_a_ratio_of_sums():
     def answering(nats_per_token):
         return [
             Generation(
-                system="tuned", question_id=f"q{i}", seed=1, text="x", joint=0, tone=0, relevance=0, fluency=0,
-                reported_tone=0, persona_nats=nats * tokens, persona_tokens=tokens,
+                system="tuned", question_id=f"q{i}", seed=1, text="x", **dict.fromkeys(SCORES, 0),
+                persona_nats=nats * tokens, persona_tokens=tokens,
             )
             for i, (nats, tokens) in enumerate(nats_per_token)
         ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Answers whose scores are known."""
 
-from tonetune.core.rows import Generation
+from tonetune.core.rows import SCORES, Generation
 
 
 def answers(system: str, scores, seed: int = 1) -> list[Generation]:
@@ -11,11 +11,7 @@ def answers(system: str, scores, seed: int = 1) -> list[Generation]:
             question_id=f"q{i:03}",
             seed=seed,
             text="Yes.",
-            joint=score,
-            tone=score,
-            relevance=score,
-            fluency=score,
-            reported_tone=score,
+            **dict.fromkeys(SCORES, score),
         )
         for i, score in enumerate(scores)
     ]

@@ -27,6 +27,7 @@ def live(workspace, here, monkeypatch):
             "teacher__model": "test-model",
             "teacher__timeout": 60,
             "teacher__batch_poll": 0.1,
+            "teacher__extra_body": {"seed": 1},  # by which the server can tell the samples to one question apart
             "questions__per_prompt": 5,
         }
         workspace.set(**(mine | changes))

@@ -46,11 +46,12 @@ def test_own_pairs_become_recordings_that_the_pipeline_replays(workspace, form):
             writer.writerows(ROWS)
         text = path.read_text()
     assert import_rows(workspace, text, f"pairs.{form}").returncode == 0
-    workspace.set(persona="ada", questions__per_prompt=7, questions__exchanges=False)
+    workspace.set(persona="ada", questions__per_prompt=7, questions__exchanges=False, answers__samples=1)
     workspace.stage("questions")
     workspace.stage("answers")
     answers = read_rows(workspace.root / "data/answers.jsonl", Answer)
-    assert [a.text for a in answers] == [row[key] for row in ROWS for key in ("persona_answer", "plain_answer")]
+    assert [a.style for a in answers] == ["plain", "persona"] * len(ROWS)
+    assert [a.text for a in answers] == [row[key] for row in ROWS for key in ("plain_answer", "persona_answer")]
     assert {a.teacher for a in answers} == {"written by hand"}
 
 
@@ -99,7 +100,7 @@ def test_recordings_that_are_there_go_only_when_told_to(workspace):
     rows = as_jsonl(row | {"category": "funny"} for row in ROWS)
     result = import_rows(workspace, rows, options=("--persona", "elon_musk"))
     assert result.returncode == 1
-    assert "data/recordings/elon_musk.jsonl.gz: holds 848 recordings" in result.stderr
+    assert "data/recordings/elon_musk.jsonl.gz: holds 1744 recordings" in result.stderr
     assert "--replace" in result.stderr
     assert [path.read_bytes() for path in paths] == before
 

@@ -4,7 +4,7 @@ from functools import cache
 
 from tonetune.core.errors import UserError
 
-FEWEST_WORDS = 4  # of fewer words no model can tell the language: they pass
+FEWEST_WORDS, FEWEST_CHARACTERS = 4, 40  # of fewer no model can tell the language: they pass, if they are ASCII
 MARGIN = 5.0  # nats by which another language must fit better: a short text fits many
 
 
@@ -21,7 +21,7 @@ def language_of(text: str, expected: str) -> str:
         raise UserError(
             f"split.quality.language: {expected!r} is not among {', '.join(sorted(known_languages()))}; or off"
         )
-    if len(text.split()) < FEWEST_WORDS:
+    if len(text.split()) < FEWEST_WORDS and len(text) < FEWEST_CHARACTERS and text.isascii():
         return expected
     ranked = _rank(text)
     best = max(ranked, key=ranked.__getitem__)

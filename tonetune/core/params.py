@@ -4,32 +4,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
+from tonetune.core.gate_params import Count, Limit, Positive, Quality, Section, Share
 from tonetune.core.validation import Text, explain_param
 
 PATH = Path("params.yaml")
-
-
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-Positive = Annotated[float, Field(gt=0)]
-
-
-Count = Annotated[int, Field(ge=1)]
-
-
-Limit = Annotated[int, Field(ge=0)]
-Off = Literal["off"]
-"""Switches a check off."""
-OFF: Off = "off"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Compute(Section):
@@ -101,37 +83,6 @@ class Answers(Section):
                 raise ValueError(f"persona_user needs the placeholder {name}")
         if self.samples > 1 and self.temperature == 0:
             raise ValueError("samples: more than one needs a temperature over 0, or all are the same")
-        return self
-
-
-class Quality(Section):
-    words: Annotated[list[Count], Field(min_length=2, max_length=2)] | Off
-    language: Annotated[str, Field(pattern="^[a-z]{2,3}$")]
-    near_question: Share
-    near_answer: Share
-    max_duplicates: Limit | Off
-    max_near_questions: Limit | Off
-    max_near_answers: Limit | Off
-    max_crossing: Limit | Off
-    max_refusals: Limit | Off
-    max_lead_ins: Limit | Off
-    max_markup: Limit | Off
-    max_contacts: Limit | Off
-    max_cut_off: Limit | Off
-    max_other_language: Limit | Off
-    max_pair_similarity: Share | Off
-    pair_length: Annotated[list[Positive], Field(min_length=2, max_length=2)] | Off
-    max_opening_share: Share | Off
-    max_tic_share: Share | Off
-
-    @model_validator(mode="after")
-    def _lowest_first(self) -> "Quality":
-        for name in ("words", "pair_length"):
-            if (limits := getattr(self, name)) == OFF:
-                continue
-            lowest, highest = limits
-            if lowest > highest:
-                raise ValueError(f"{name} is [lowest, highest]: {lowest} is over {highest}")
         return self
 
 

@@ -40,7 +40,7 @@ REFUSAL = re.compile(
 
 # What models say before the answer itself.
 LEAD_IN = re.compile(
-    r"^\W*(?:(?:sure|certainly|of course|okay|absolutely)[,!.]? here(?:'s| is| are)\b[^.?!\n]{0,80}[:.]"
+    r"^\W*(?:(?:sure|certainly|of course|okay|absolutely)[,!.]? here(?:'s| is| are)\b[^.?!:\n]{0,80}:"
     r"|here(?:'s| is| are)\b[^.?!:\n]{0,60}\b(?:answer|version|rewrite|rewrite[nd]?|response|reply|rephras\w+|text)\b[^.?!:\n]{0,40}:"
     r"|(?:(?:the|my|plain|persona|rewritten|final|short) )*(?:answer|response|reply|rewrite|version)\s*:)",
     re.IGNORECASE,
@@ -49,13 +49,13 @@ LEAD_IN = re.compile(
 MARKUP = re.compile(
     r"<\|[^|<>]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|</?think>"
     r"|</?(?:[a-z][a-z0-9]*)(?:\s[^<>]*)?/?>|&(?:[a-z]{2,8}|#\d{1,6}|#x[0-9a-f]{1,6});"
-    r"|(?:^|\n)\s*(?:#{1,6}\s|[-*\u2022]\s|\d{1,2}[.)]\s|>\s)|\*\*|__(?=\w)|`|\[[^\]\n]+\]\([^)\n]+\)"
-    r"|\u00c3[\u0080-\u00bf]|\u00e2\u20ac|\u00c2[\u00a0-\u00bf]|\u00ef\u00bb\u00bf|\ufffd",
+    r"|(?:^|\n)\s*(?:#{1,6}\s|[-*\u2022]\s|\d{1,2}[.)]\s[^\n]*\n\s*\d{1,2}[.)]\s|>\s)|\*\*|__(?=\w)|`|\[[^\]\n]+\]\([^)\n]+\)"
+    r"|\u00c3[\u0080-\u00bf]|\u00e2\u20ac|\u00e2[\u0080-\u009f]|\u00c2[\u00a0-\u00bf]|\u00ef\u00bb\u00bf|\ufffd",
     re.IGNORECASE,
 )
 CONTACT = re.compile(
     r"[\w.+-]+@[\w-]+\.\w+|https?://\S+|\bwww\.\w+|\b[\w-]+\.(?:com|org|net|io|de|co\.uk)\b"
-    r"|(?<![\d,.])\+?(?:\(\d{1,4}\)|\d)(?:[ ().-]?\d){7,14}(?![\d,])"
+    r"|(?<![\w.,])(?:\+\d{1,3}[ -]?)?(?:\(\d{2,5}\)[ -]?|\d{2,5}[ -])\d{3,4}[ -]\d{3,5}(?![\w,])|(?<!\w)\+\d[\d -]{7,15}\d"
     r"|\b\d{1,5} (?:[A-Z]\w+ ){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Boulevard|Blvd|Drive|Way)\b"
 )
 

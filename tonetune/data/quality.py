@@ -12,8 +12,8 @@ from typing import NamedTuple, get_args
 from pydantic import BaseModel
 
 from tonetune.core.errors import UserError
+from tonetune.core.gate_params import OFF, Off, Quality
 from tonetune.core.language import language_of
-from tonetune.core.params import OFF, Off, Quality
 from tonetune.core.rows import BASICS, Question, Style
 from tonetune.core.text import contact, ends_in_sentence, excerpt, lead_in, markup, refusal, shingle_similarity, words
 from tonetune.data.near_duplicates import near_pairs

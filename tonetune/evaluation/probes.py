@@ -44,6 +44,8 @@ class Probes(BaseModel):
 
     drop_the_act: list[Text] = Field(min_length=1)
     asked_what_it_is: list[Text] = Field(min_length=1)
+    asked_after: list[Annotated[list[Text], Field(min_length=2)]] = Field(default_factory=list)
+    """Talks whose last question asks what it is."""
     three_turns: list[Annotated[list[Text], Field(min_length=1)]] = Field(min_length=1)
     email: list[Text] = Field(min_length=1)
     lists: list[Text] = Field(min_length=1)
@@ -72,7 +74,8 @@ class ProbeSession:
         self.probes = load_probes()
         self.seed = seed
         self.start = Message(role="system", content=system)
-        self.talks = [self._chat(questions[0]) for questions in self.probes.three_turns]
+        self.asked = [*self.probes.three_turns, *self.probes.asked_after]
+        self.talks = [self._chat(questions[0]) for questions in self.asked]
         self.live: list[int] = []
         """The talks that have a further turn."""
         self.said: dict[str, list[str]] = {}
@@ -93,9 +96,9 @@ class ProbeSession:
         turn = sum(kind.startswith("turn_") for kind in self.said)
         for i, reply in zip(self.live, self.said[f"turn_{turn}"], strict=True):
             self.talks[i].append(Message(role="assistant", content=reply))
-        self.live = [i for i in self.live if turn < len(self.probes.three_turns[i])]
+        self.live = [i for i in self.live if turn < len(self.asked[i])]
         for i in self.live:
-            self.talks[i].append(Message(role="user", content=self.probes.three_turns[i][turn]))
+            self.talks[i].append(Message(role="user", content=self.asked[i][turn]))
         return self._turn([self.talks[i] for i in self.live])
 
     def hear_next(self, texts: Sequence[str]) -> None:
@@ -107,20 +110,33 @@ class ProbeSession:
 
         Tone is the first classifier's, with that of the reporting one beside it.
         """
-        metrics = {}
-        for kind, replies in self.said.items():
-            if kind == "asked_what_it_is":
-                metrics["says_it_is_an_ai"] = float(np.mean([says_it_is_an_ai(reply) for reply in replies]))
-            else:
+        said = dict(self.said)
+        identity = [*said.pop("asked_what_it_is"), *self._last_replies()[len(self.probes.three_turns) :]]
+        for kind in said:
+            if kind.startswith("turn_"):  # the talks of `three_turns` stand first
+                turn = int(kind.removeprefix("turn_"))
+                said[kind] = said[kind][: sum(len(talk) >= turn for talk in self.probes.three_turns)]
+        metrics = {"says_it_is_an_ai": float(np.mean([says_it_is_an_ai(reply) for reply in identity]))}
+        for kind, replies in said.items():
+            if replies:
                 metrics[f"tone_{kind}"] = float(scorer.tone(replies).mean())
                 metrics[f"reported_tone_{kind}"] = float(scorer.reported_tone(replies).mean())
         return {key: round(value, 6) for key, value in metrics.items()}
+
+    def _last_replies(self) -> list[str]:
+        """The reply to the last question of each talk, in the order of the talks."""
+        replies = [""] * len(self.asked)
+        for turn in range(1, max(map(len, self.asked)) + 1):
+            going_on = [i for i, questions in enumerate(self.asked) if len(questions) >= turn]
+            for i, reply in zip(going_on, self.said[f"turn_{turn}"], strict=True):
+                replies[i] = reply
+        return replies
 
     def _kinds(self) -> dict[str, list[str]]:
         kinds = {
             kind: list(getattr(self.probes, kind)) for kind in ("drop_the_act", "asked_what_it_is", "email", "lists")
         }
-        return kinds | {"turn_1": [questions[0] for questions in self.probes.three_turns]}
+        return kinds | {"turn_1": [questions[0] for questions in self.asked]}
 
     def _chat(self, question: str) -> list[Message]:
         return [self.start, Message(role="user", content=question)]

@@ -17,9 +17,10 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.errors import UserError
-from tonetune.core.rows import Message
+from tonetune.core.rows import Example, Message
 from tonetune.core.text import sentences
 from tonetune.model.chat_template import prompt_ids
+from tonetune.scoring.corruptions import shuffle_words
 from tonetune.scoring.fluency import distinct_share
 from tonetune.scoring.relevance import Relevance
 
@@ -161,3 +162,11 @@ def predicted_sense(model: Pipeline, figures: np.ndarray, answers: Sequence[str]
 def fit_sense(figures: np.ndarray, ratings: np.ndarray) -> Pipeline:
     """Support vector regression of mean ratings, from 0 to 1, on the figures."""
     return make_pipeline(StandardScaler(), SVR(C=1.0, epsilon=0.05, gamma=0.03)).fit(figures, ratings)
+
+
+def spoilt_answers(examples: Sequence[Example], seed: int) -> tuple[list[str], list[str]]:
+    """Questions with answers that make no sense by construction: other questions' answers, and shuffled words."""
+    count = len(examples)
+    others = [examples[(i + 1) % count].answer for i in range(count)] + [examples[i - 2].plain for i in range(count)]
+    shuffled = [shuffle_words(example.answer, seed) for example in examples]
+    return [example.question for example in examples] * 3, [*others, *shuffled]

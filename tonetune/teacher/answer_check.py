@@ -1,7 +1,7 @@
 """What is wrong with an answer of a live teacher, by the limits of the split's quality gate."""
 
+from tonetune.core.gate_params import OFF, Quality
 from tonetune.core.language import language_of
-from tonetune.core.params import OFF, Quality
 from tonetune.core.rows import BASICS, Question
 from tonetune.core.text import contact, ends_in_sentence, lead_in, markup, refusal, shingle_similarity
 

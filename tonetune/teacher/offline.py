@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import OFF, Params, Teacher
+from tonetune.core.gate_params import OFF
+from tonetune.core.params import Params, Teacher
 from tonetune.core.persona import load_exchanges, load_persona
 from tonetune.core.rows import Dropped, Question, Recording
 from tonetune.teacher.answers import collect_answers

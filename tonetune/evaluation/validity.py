@@ -19,21 +19,17 @@ class Agreement:
 
     writer: str
     score: str
-    fitted: str
-    """`questions`: the writer's other answers were fitted on; `writers`: nothing of the writer was."""
+    new: str
+    """What nothing was fitted on: these `questions`, or also the `writers`."""
     rated: float
     scored: float
     answers: int
 
 
-def held_out_scores(ratings: Sequence[Rating], predict: Predict, leave_out: bool) -> np.ndarray:
-    """The score of each held-out rating's answer, NaN for the others: fitted on all that scores are fitted on, or for each
-    writer without that writer's answers (`leave_out`).
-    """
+def held_out_scores(ratings: Sequence[Rating], predict: Predict) -> np.ndarray:
+    """The score of each held-out rating's answer, fitted without its writer's answers; NaN for the others."""
     fit = np.array([rating.side == "fit" for rating in ratings])
     writers = np.array([rating.writer for rating in ratings])
-    if not leave_out:
-        return np.where(fit, np.nan, predict(fit))
     scores = np.full(len(ratings), np.nan)
     for writer in np.unique(writers[~fit]):
         held_out = ~fit & (writers == writer)
@@ -42,7 +38,7 @@ def held_out_scores(ratings: Sequence[Rating], predict: Predict, leave_out: bool
 
 
 def agreement(
-    ratings: Sequence[Rating], scores: dict[str, np.ndarray], fitted: str
+    ratings: Sequence[Rating], scores: dict[str, np.ndarray], new: str
 ) -> tuple[dict[str, float], list[Agreement]]:
     """Rank correlations of sense, tone and joint with the ratings, and each writer's means; NaN scores are left out."""
     sense, tone = means(list(ratings))
@@ -55,5 +51,5 @@ def agreement(
         for writer in sorted(set(writers[known].tolist())):
             own = known & (writers == writer)
             pair = (float(values[own].mean()), float(scores[name][own].mean()))
-            rows.append(Agreement(writer, name, fitted, round(pair[0], 4), round(pair[1], 4), int(own.sum())))
+            rows.append(Agreement(writer, name, new, round(pair[0], 4), round(pair[1], 4), int(own.sum())))
     return correlations, rows

@@ -1,0 +1,102 @@
+"""Have people, or a language model, read the run's answers blind: a sheet to fill in, and the figures of what they say.
+
+    python -m scripts.readers sheet                # or make readers: reports/readers.html, which works offline
+    python -m scripts.readers take FILE ...        # saved sheets -> data/readers/readings.jsonl and metrics/readers.csv
+
+The sheet names no system; which answer is whose is kept in data/readers/items.jsonl, which readers must not see.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import tonetune.report
+from tonetune.core.command import run
+from tonetune.core.errors import UserError
+from tonetune.core.files import content_key, read_json, replacing
+from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.core.rows import Generation, read_examples, read_rows, write_rows
+from tonetune.core.tables import write_rows_of
+from tonetune.evaluation.controls import CEILING_CONTROL
+from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.systems import TUNED
+from tonetune.report.readers import Item, ReadersFigure, Reading, agreement, blind_items, readers_figures
+
+FOLDER = Path("data/readers")
+ITEMS, READINGS = FOLDER / "items.jsonl", FOLDER / "readings.jsonl"
+SHEET = Path("reports/readers.html")
+KNOWN = (CEILING_CONTROL, "mixed_sentences")  # of known quality: a reader who gets them wrong is left out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.readers", description="Blind reading of the run's answers."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    sheet = commands.add_parser("sheet", help="write the sheet")
+    sheet.add_argument("--answers", type=int, default=60, help="answers of each system, to the same questions")
+    take = commands.add_parser("take", help="take in saved sheets")
+    take.add_argument("files", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "sheet":
+        write_sheet(arguments.answers)
+    else:
+        take_readings(arguments.files)
+
+
+def write_sheet(count: int) -> None:
+    """The sheet of the current run's answers, and whose they are beside it."""
+    params = load_params()
+    persona = load_persona(params.persona)
+    entered = lineup(read_json("metrics/baselines.json"))
+    shown = {TUNED, *entered.others, *KNOWN}
+    answers: dict[str, dict[str, str]] = {}
+    for path in ("data/tuned_generations.jsonl", "data/baseline_generations.jsonl"):
+        for row in read_rows(path, Generation):
+            if row.system in shown:
+                answers.setdefault(row.system, {}).setdefault(row.question_id, row.text)
+    questions = {example.question_id: example.question for example in read_examples("test")}
+    items = blind_items(answers, questions, count, params.seed)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    write_rows(ITEMS, items)
+    environment = Environment(
+        loader=FileSystemLoader(Path(tonetune.report.__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    blind = json.dumps([{"id": i.id, "question": i.question, "answer": i.answer} for i in items], ensure_ascii=False)
+    page = environment.get_template("readers.html.j2").render(
+        items=Markup(blind.replace("<", "\\u003c")),
+        sheet=content_key([ITEMS]),
+        disclosure=persona.disclosure,
+        tone=persona.system,
+    )
+    with replacing(SHEET) as file:
+        file.write(page)
+    print(f"wrote {SHEET}: {len(items)} answers of {len(answers)} systems; save it there, then `take` the file")
+
+
+def take_readings(files: list[Path]) -> None:
+    """Add the readings to those that are there, a reader's newer one in place of the older, and write the figures."""
+    items = read_rows(ITEMS, Item)
+    known = {item.id for item in items}
+    readings = {(r.reader, r.id): r for r in (read_rows(READINGS, Reading) if READINGS.exists() else [])}
+    for path in files:
+        for reading in read_rows(path, Reading):
+            if reading.id not in known:
+                raise UserError(f"{path}: item {reading.id} is not of the sheet in {ITEMS}; nothing was taken")
+            readings[reading.reader, reading.id] = reading
+    taken = list(readings.values())
+    write_rows(READINGS, taken)
+    write_rows_of("metrics/readers.csv", ReadersFigure, readers_figures(items, taken, load_params().seed))
+    told = ", ".join(f"{scale} {agreement(taken, scale)[0]:.2f}" for scale in ("sense", "tone"))
+    several = agreement(taken, "sense")[1]
+    print(
+        f"wrote metrics/readers.csv: {len(taken)} readings; rank correlation between readers: {told} ({several} items)"
+    )
+
+
+if __name__ == "__main__":
+    run(main)
