@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,14 @@ def test_what_a_stage_runs_lies_under_what_it_lists_and_nothing_is_listed_in_vai
 
 def test_dvc_yaml_fits_on_a_few_screens():
     assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 350
+
+
+def test_no_file_is_long_and_no_folder_crowded():
+    files = [
+        path
+        for part in ("tonetune", "stages", "scripts", "benchmarks", "tests")
+        for path in (ROOT / part).rglob("*.py")
+    ]
+    assert {str(path) for path in files if len(path.read_text().splitlines()) > 300} == set()
+    modules = Counter(path.parent for path in files if path.name != "__init__.py")
+    assert {str(folder) for folder, count in modules.items() if count > 16} == set()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.scored_answers import answers
+from tests.support.examples import answers
 from tonetune.report.originality import copied_share, distinct, longest_copies, opening_share, originality, words_of
 
 TRAINED_ON = [

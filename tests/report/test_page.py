@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
+from tests.support.examples import answers
 from tests.support.html_page import Page
-from tests.support.scored_answers import answers
 from tonetune.core.persona import Persona
 from tonetune.core.rows import Example, Message
 from tonetune.evaluation.lineup import lineup

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from tests.support.scored_answers import answers
+from tests.support.examples import answers
 from tonetune.core.errors import UserError
 from tonetune.core.rows import SCORES, Generation
 from tonetune.core.tables import write_rows_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ports import free_port
+from tests.support.machine import free_port
 from tests.support.workspace import Workspace, cloned, copied, make, ran
 
 WEED = Path(sys.executable).parent / "weed"

@@ -1,8 +1,8 @@
-"""Rows of the splits, made by hand."""
+"""Rows of the splits and scored answers, made by hand."""
 
 from typing import Any
 
-from tonetune.core.rows import Example, Message
+from tonetune.core.rows import SCORES, Example, Generation, Message
 
 
 def example(question: str, answer: str = "An answer.", **fields: Any) -> Example:
@@ -15,3 +15,17 @@ def example(question: str, answer: str = "An answer.", **fields: Any) -> Example
         "plain": "Plain.",
     }
     return Example(**(row | fields))
+
+
+def answers(system: str, scores, seed: int = 1) -> list[Generation]:
+    """An answer to question number i with all of its scores at `scores[i]`."""
+    return [
+        Generation(
+            system=system,
+            question_id=f"q{i:03}",
+            seed=seed,
+            text="Yes.",
+            **dict.fromkeys(SCORES, score),
+        )
+        for i, score in enumerate(scores)
+    ]

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.support.ports import free_port
+from tests.support.machine import free_port
 from tests.support.teacher_requests import KEY, make_request, make_settings
 from tests.support.teacher_server import TeacherServer
 from tonetune.core.errors import UserError

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from tests.support.ports import free_port
+from tests.support.machine import free_port
 from tests.support.workspace import wait_for
 from tonetune.core.rows import Answer, Example, Question, read_dropped, read_rows
 
