@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from scripts.chat import load
-from tests.support.conversation import WINDOW, greedy
+from tests.support.greedy import WINDOW, greedy
 from tests.support.workspace import ROOT
 from tonetune.adapter import save_tuned
 from tonetune.conversation import Conversation

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from scripts.chat import main
-from tests.support.conversation import QUESTION, WINDOW, answer
+from tests.support.greedy import QUESTION, WINDOW, answer
 from tests.support.workspace import ROOT
 from tonetune.conversation import Conversation
 from tonetune.core.command import run

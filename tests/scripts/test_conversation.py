@@ -1,6 +1,6 @@
 """A conversation answers what `generate` would, remembers, and forgets its oldest turns first."""
 
-from tests.support.conversation import QUESTION, WINDOW, answer, greedy
+from tests.support.greedy import QUESTION, WINDOW, answer, greedy
 from tonetune.conversation import Conversation, as_text
 from tonetune.core.params import Params
 from tonetune.core.rows import Message
