@@ -30,7 +30,7 @@ from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, means, read_ratings
 from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
 from tonetune.scoring.scorer import FittedScorers
-from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, spoilt_answers
+from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
 from tonetune.scoring.tone_classifier import fit_reporting, labelled, negatives
 
 
@@ -77,9 +77,9 @@ def main() -> None:
     # Sense: the base's likelihood of answers and their coherence, weighed by what readers said of them.
     rated = fitted_on(read_ratings())
     sense = Sense(LikelihoodFigures(base, tokenizer), relevance)
-    asked, spoilt = spoilt_answers(validation, params.seed)
-    figures = sense.figures([r.question for r in rated] + asked, [r.answer for r in rated] + spoilt)
-    sense.model = fit_sense(figures, np.append(means(rated)[0], np.zeros(len(spoilt))))
+    asked, known, senses = known_answers(validation, params.seed)
+    figures = sense.figures([r.question for r in rated] + asked, [r.answer for r in rated] + known)
+    sense.model = fit_sense(figures, np.append(means(rated)[0], senses))
 
     # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
     own = classifier_halves(train).reporting

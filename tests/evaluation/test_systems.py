@@ -93,10 +93,10 @@ def test_a_control_has_the_bound_of_its_kind():
     assert bound("teacher_persona") == "at least 0.75"
     assert bound("mixed_sentences") == "at most 0.25"
     assert bound("fillers") == "at most 0.2"
-    assert bound("cut") == bound("teacher_plain") == "at most 0.15"
-    kept = {"teacher_persona": 0.75, "mixed_sentences": 0.25, "fillers": 0.2, "cut": 0.15}
+    assert bound("repeated") == bound("teacher_plain") == "at most 0.15"
+    kept = {"teacher_persona": 0.75, "mixed_sentences": 0.25, "fillers": 0.2, "cut": 0.5}
     assert broken_bounds({name: {"joint": joint} for name, joint in kept.items()}) == []
-    over = {"mixed_sentences": 0.26, "fillers": 0.21, "cut": 0.16}
+    over = {"mixed_sentences": 0.26, "fillers": 0.21, "cut": 0.51}
     assert len(broken_bounds({name: {"joint": joint} for name, joint in over.items()})) == 3
 
 

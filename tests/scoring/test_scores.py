@@ -29,7 +29,7 @@ from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, means
 from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
 from tonetune.scoring.scorer import load_tone
-from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, spoilt_answers
+from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
 from tonetune.scoring.sklearn_files import load_array, load_fitted, save_fitted
 from tonetune.scoring.tone import Probabilities, Tone
 
@@ -92,9 +92,9 @@ def data(tmp_path_factory):
     relevance = Relevance(embed, embed(questions), embed(answers), fit_words([*questions, *answers]))
     sense = Sense(LikelihoodFigures(base, tokenizer), calibrate_relevance(relevance, sides["validation"]))
     rated = fitted_on(read_rows(space.root / f"data/ratings/{params.persona}.jsonl", Rating))[::6]
-    spoilt_questions, spoilt = spoilt_answers(sides["validation"][::2], 17)
-    figures = sense.figures([r.question for r in rated] + spoilt_questions, [r.answer for r in rated] + spoilt)
-    sense.model = fit_sense(figures, np.append(means(rated)[0], np.zeros(len(spoilt))))
+    known_questions, known, senses = known_answers(sides["validation"][::2], 17)
+    figures = sense.figures([r.question for r in rated] + known_questions, [r.answer for r in rated] + known)
+    sense.model = fit_sense(figures, np.append(means(rated)[0], senses))
     tone = load_tone(str(space.root / "models/tone_classifier"))
     assert tone.rated is not None
     return space, Fitted(sides, word_order, tone, tone.classifier, sense)

@@ -12,9 +12,9 @@ from tonetune.scoring.sense import (
     LIKELIHOOD,
     SYSTEM,
     LikelihoodFigures,
+    known_answers,
     likelihood_figures,
     predicted_sense,
-    spoilt_answers,
 )
 
 
@@ -71,9 +71,13 @@ def test_probabilities_that_are_no_numbers_are_refused(tiny):
         figures._losses(torch.full((2, tiny[0].config.hidden_size), float("nan")), torch.tensor([1, 2]))
 
 
-def test_spoilt_answers_are_of_other_questions_or_in_disorder():
-    examples = [example(f"Why {i}?", f"Yes, it is {i}, as we all know.", plain=f"Plain {i}.") for i in range(4)]
-    questions, answers = spoilt_answers(examples, 1)
-    assert questions == [e.question for e in examples] * 3
+def test_known_answers_are_the_teachers_other_questions_in_disorder_or_mixed():
+    examples = [
+        example(f"Why {i}?", f"Yes, it is {i}. We all know {i}.", plain=f"Plain {i}. No more than {i}.")
+        for i in range(4)
+    ]
+    questions, answers, senses = known_answers(examples, 1)
+    assert questions == [e.question for e in examples] * 8
     own = {e.question: {e.answer, e.plain} for e in examples}
-    assert not any(answer in own[question] for question, answer in zip(questions, answers, strict=True))
+    for question, answer, sense in zip(questions, answers, senses, strict=True):
+        assert (answer in own[question]) == (sense == 1)

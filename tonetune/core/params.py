@@ -186,7 +186,7 @@ class Train(Section):
 
     def peak_learning_rate(self, phase: str) -> float:
         """`learning_rate`, or what suits the tuning; learning from preferences and rewards takes a twentieth of it."""
-        suits = 1e-4 if self.tuning in ("full", "last_layers") else 1e-3
+        suits = {"full": 3e-4, "last_layers": 1e-4}.get(self.tuning, 1e-3)
         return (self.learning_rate or suits) * (0.05 if phase in ("dpo", "grpo") else 1)
 
     @model_validator(mode="after")

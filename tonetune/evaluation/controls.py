@@ -14,7 +14,9 @@ from tonetune.scoring.corruptions import (
 
 CEILING_CONTROL = "teacher_persona"
 AT_LEAST = {CEILING_CONTROL: 0.75}
-AT_MOST = {"mixed_sentences": 0.25, "fillers": 0.2}
+# An answer cut off makes sense with a flaw, two of three on the readers' scale, and catchphrases are a little of the tone, one of
+# three; the persona's marks may come on top.
+AT_MOST = {"mixed_sentences": 0.25, "fillers": 0.2, "cut": 0.5, "catchphrases": 0.35}
 USUAL = 0.15  # what any other control may score at most
 
 

@@ -20,7 +20,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.rows import Example, Message
 from tonetune.core.text import sentences
 from tonetune.model.chat_template import prompt_ids
-from tonetune.scoring.corruptions import shuffle_words
+from tonetune.scoring.corruptions import mix_sentences, shuffle_words
 from tonetune.scoring.fluency import distinct_share
 from tonetune.scoring.relevance import Relevance
 
@@ -29,6 +29,7 @@ BATCH = 16
 MAX_TOKENS = 192  # of an answer; what comes later is not looked at
 LOSS_CHUNK = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
 FEWEST_WORDS = 3  # fewer are no answer
+MIXED = 0.35  # of sense: what readers find in the sentences of two answers by turns
 # Of the losses of the answer's tokens, in nats: mean, standard deviation, 90th percentile, maximum; mean entropy of what was
 # expected; mean of loss less entropy; logarithm of the number of tokens; second half less first half; share of distinct tokens.
 LIKELIHOOD = 9
@@ -164,9 +165,18 @@ def fit_sense(figures: np.ndarray, ratings: np.ndarray) -> Pipeline:
     return make_pipeline(StandardScaler(), SVR(C=1.0, epsilon=0.05, gamma=0.03)).fit(figures, ratings)
 
 
-def spoilt_answers(examples: Sequence[Example], seed: int) -> tuple[list[str], list[str]]:
-    """Questions with answers that make no sense by construction: other questions' answers, and shuffled words."""
+def known_answers(examples: Sequence[Example], seed: int) -> tuple[list[str], list[str], np.ndarray]:
+    """Questions, answers whose sense is known by construction, and how much it is: the teacher's own, and spoilt ones."""
     count = len(examples)
     others = [examples[(i + 1) % count].answer for i in range(count)] + [examples[i - 2].plain for i in range(count)]
     shuffled = [shuffle_words(example.answer, seed) for example in examples]
-    return [example.question for example in examples] * 3, [*others, *shuffled]
+    # Two answers mixed in either order, and two plain ones: it must not be the register that gives them away.
+    texts = [[example.answer for example in examples], [example.plain for example in examples]]
+    mixed = [
+        mix_sentences(texts[style][(i + first) % count], texts[style][(i + 1 - first) % count])
+        for style, first in ((0, 0), (0, 1), (1, 0))
+        for i in range(count)
+    ]
+    answers = [*texts[0], *texts[1], *others, *shuffled, *mixed]
+    senses = np.repeat([1.0, 0.0, MIXED], [2 * count, 3 * count, 3 * count])
+    return [example.question for example in examples] * 8, answers, senses
