@@ -74,7 +74,7 @@ def test_a_control_beyond_its_bound_is_named():
     (low,) = broken_bounds(good | {"teacher_persona": {"joint": 0.7}})
     assert "teacher_persona" in low
     assert "0.700" in low
-    (high,) = broken_bounds(good | {"cut": {"joint": 0.2}})
+    (high,) = broken_bounds(good | {"cut": {"joint": 0.6}})
     assert "cut" in high
 
 
