@@ -1,14 +1,16 @@
 # make repro: the pipeline, from nothing to metrics.  make test: the tests (make test-gpu: those of a GPU).  All build .venv first.
 # make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
 # `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
+# make learning-curve SIZES="50 100 200 400": an experiment for each number of training questions, a table and a picture.
 # make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
 # make readers: a blind sheet of the run's answers, for people to read.  make clean: remove .venv and what can be made again in .cache; what a live teacher was paid for stays.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test test-gpu bench sweep compare readers remote verify clean
+.PHONY: repro test test-gpu bench sweep learning-curve compare readers remote verify clean
 RANKS ?= 2 4 8 16
+SIZES ?= 50 100 200 400
 
 repro: .venv/ready
 	@dvc repro
@@ -24,6 +26,9 @@ bench: .venv/ready
 
 sweep: .venv/ready
 	@python -m scripts.sweep $(RANKS)
+
+learning-curve: .venv/ready
+	@python -m scripts.learning_curve $(SIZES)
 
 compare: .venv/ready
 	@python -m scripts.compare_methods $(METHODS)

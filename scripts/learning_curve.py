@@ -1,0 +1,159 @@
+"""How much data is enough: one DVC experiment for each number of training questions, as a table and a picture.
+
+    python -m scripts.learning_curve 50 100 200 400
+
+Each size is `dvc exp run --temp -n n<size> -S split.train_size=<size>`; the workspace's own run, on all of its training
+questions, is the last point. A size whose experiment is there already is not run again.
+
+An experiment fits its scorers to its own training data, so its own scores do not compare. Here all answers are scored by the
+scorers of the workspace.
+"""
+
+from tonetune.core.startup import silence_libraries
+
+silence_libraries()
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import dvc.api
+import numpy as np
+
+from tonetune.core.command import run
+from tonetune.core.errors import UserError
+from tonetune.core.files import replacing
+from tonetune.core.params import load_params
+from tonetune.core.rows import Example, Generation, parse_lines, read_examples
+from tonetune.core.tables import write_table
+from tonetune.experiments import ROWS, answers_of, ensure, experiments
+from tonetune.model.base import load_base, load_tokenizer
+from tonetune.report.statistics import LEVEL, mean_interval
+from tonetune.scoring.scorer import Scorer
+
+TABLE, PICTURE = Path("reports/learning_curve.csv"), Path("reports/learning_curve.png")
+# A test of the level 5 % finds a true difference of so many standard errors in 80 % of the cases.
+DETECTABLE = 1.96 + 0.84
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one number of training questions came to; low and high are the ends of the 95 % interval over the test questions."""
+
+    questions: int
+    validation_loss: float
+    """Of the persona's answers, in nats a token."""
+    joint: float
+    joint_low: float
+    joint_high: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.learning_curve", description="Compare amounts of data.")
+    parser.add_argument("sizes", nargs="+", type=int, metavar="SIZE")
+    sizes = sorted(set(parser.parse_args().sizes))
+    here = {example.question_id for example in read_examples("train")}
+    if sizes[0] < 1 or sizes[-1] >= len(here):
+        wrong = sizes[0] if sizes[0] < 1 else sizes[-1]
+        raise UserError(
+            f"size {wrong}: there are {len(here)} training questions, all of which are the last point; give 1 to {len(here) - 1}"
+        )
+
+    failed = [size for size in sizes if not ensure(f"n{size}", [f"split.train_size={size}"])]
+    if len(failed) == len(sizes):
+        raise UserError(f"no experiment for size {', '.join(map(str, failed))}: see the messages above")
+    known = experiments()
+    answers = {size: answers_of(f"n{size}", known[f"n{size}"]) for size in sizes if size not in failed}
+    losses = {size: loss(known[f"n{size}"]) for size in answers}
+    answers[len(here)] = parse_lines(Path(ROWS).read_text(encoding="utf-8").splitlines(), ROWS, Generation)
+    losses[len(here)] = loss(None)
+
+    params = load_params()
+    scorer = Scorer(params, load_base(params.base_model, params.compute), load_tokenizer(params.base_model))
+    test = read_examples("test")
+    joints = {size: question_joints(rows, test, scorer) for size, rows in answers.items()}
+    points = [
+        Point(size, losses[size], float(joints[size].mean()), *mean_interval(joints[size], LEVEL, params.seed))
+        for size in joints
+    ]
+    show(points)
+    for sentence in conclusions(joints, params.seed):
+        print(sentence)
+    draw_picture(points, PICTURE)
+    print(f"{TABLE} and {PICTURE} written")
+    if failed:
+        raise UserError(f"no experiment for size {', '.join(map(str, failed))}: see the messages above")
+
+
+def loss(revision: str | None) -> float:
+    """The validation loss of an experiment, or of the workspace's run."""
+    return float(dvc.api.metrics_show("metrics/train.json", rev=revision)["validation_loss"])
+
+
+def question_joints(rows: Sequence[Generation], test: Sequence[Example], scorer: Scorer) -> np.ndarray:
+    """(test questions): the tuned answers' joint by `scorer`, averaged over the sampling seeds of a question."""
+    asked = {example.question_id: example.question for example in test}
+    tuned = [row for row in rows if row.system == "tuned"]
+    if {row.question_id for row in tuned} != asked.keys():
+        raise UserError(f"{ROWS}: answers other questions than data/test.jsonl; run `dvc repro`")
+    scores = scorer([asked[row.question_id] for row in tuned], [row.text for row in tuned])["joint"]
+    by_question: dict[str, list[float]] = {identifier: [] for identifier in asked}
+    for row, score in zip(tuned, scores, strict=True):
+        by_question[row.question_id].append(float(score))
+    return np.array([np.mean(values) for values in by_question.values()])
+
+
+def conclusions(joints: Mapping[int, np.ndarray], seed: int) -> list[str]:
+    """What a hundred more questions bring, and the smallest difference that the test questions can show.
+
+    `joints` are those of each size on the same test questions, in the same order; sizes rise.
+    """
+    smaller, larger = list(joints)[-2:]
+    gain = (joints[larger] - joints[smaller]) * 100 / (larger - smaller)
+    low, high = mean_interval(gain, LEVEL, seed)
+    differences = joints[larger] - joints[smaller]
+    least = DETECTABLE * differences.std(ddof=1) / np.sqrt(len(differences))
+    return [
+        f"From {smaller} to {larger} questions, a hundred more bring {gain.mean():+.3f} joint [{low:+.3f}, {high:+.3f}].",
+        f"{len(differences)} test questions show a difference of {least:.3f} joint in four of five cases, a smaller one less often.",
+    ]
+
+
+def show(points: Sequence[Point]) -> None:
+    """Print the points and write them as CSV."""
+    print(f"\n{'questions':>9}  {'validation loss':>15}  joint")
+    for p in points:
+        print(f"{p.questions:>9}  {p.validation_loss:>15.3f}  {p.joint:.3f} [{p.joint_low:.3f}, {p.joint_high:.3f}]")
+    print("in brackets: 95 % bootstrap intervals over the test questions\n")
+    rows = ([round(v, 6) if isinstance(v, float) else v for v in astuple(point)] for point in points)
+    write_table(TABLE, [field.name for field in fields(Point)], rows)
+
+
+def draw_picture(points: Sequence[Point], path: Path) -> None:
+    """Number of training questions against validation loss and against joint with its interval, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    sizes = [point.questions for point in points]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    left.plot(sizes, [point.validation_loss for point in points], marker="o")
+    left.set_ylabel("validation loss, lower is better")
+    middle, low, high = (np.array([getattr(point, f"joint{end}") for point in points]) for end in ("", "_low", "_high"))
+    right.errorbar(sizes, middle, yerr=[middle - low, high - middle], marker="o", capsize=4)
+    right.set_ylabel("joint, higher is better")
+    for axis in (left, right):
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.minorticks_off()
+        axis.set_xlabel("training questions")
+        axis.grid(alpha=0.3)
+    with replacing(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=150)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    run(main)
