@@ -38,6 +38,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     sampling.add_argument("--temperature", metavar="T", help="0 = always the likeliest token")
     sampling.add_argument("--top-p", metavar="P", help="draw from the likeliest tokens up to this share")
     sampling.add_argument("--max-new-tokens", metavar="N", help="longest answer")
+    sampling.add_argument("--max-sentences", metavar="N", help="an answer ends with its N-th sentence")
     sampling.add_argument("--seed", metavar="N", help="the same seed and questions give the same answers")
     options = parser.parse_args(arguments)
     if options.question is not None and not options.question.strip():
@@ -48,7 +49,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def overridden(params: Params, options: argparse.Namespace) -> Params:
     """`params` with the sampling that the command line asks for."""
     values = params.model_dump()
-    for name in ("temperature", "top_p", "max_new_tokens", "seed"):
+    for name in ("temperature", "top_p", "max_new_tokens", "max_sentences", "seed"):
         if getattr(options, name) is not None:
             (values if name == "seed" else values["evaluate"])[name] = getattr(options, name)
     try:

@@ -7,6 +7,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Question, read_rows, write_dropped, write_other_answers, write_rows
+from tonetune.core.text import first_sentences
 from tonetune.teacher.answers import collect_answers, samples_of
 from tonetune.teacher.other_personas import other_personas_answers
 from tonetune.teacher.prompts import TeacherPrompts
@@ -34,6 +35,9 @@ def main() -> None:
     # Other personas' answers to the same questions: the tone classifiers must tell their tone from this one.
     plain = {answer.question_id: answer.text for answer in answers if answer.style == "plain"}
     others = other_personas_answers(params, questions, plain)
+    # As long as the split leaves this persona's: length must not tell them apart.
+    most = params.split.max_sentences
+    others = [other.model_copy(update={"text": first_sentences(other.text, most)}) for other in others]
     print(f"{len(others)} recorded answers of other personas to these questions")
     write_other_answers(others)
 

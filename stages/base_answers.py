@@ -24,7 +24,13 @@ def main() -> None:
         load_base(params.base_model, params.compute),
         tokenizer,
         [prompt_ids(tokenizer, example.prompt) for example in asked],
-        Sampling(settings.temperature, settings.top_p, settings.max_new_tokens, settings.batch_tokens),
+        Sampling(
+            settings.temperature,
+            settings.top_p,
+            settings.max_new_tokens,
+            settings.batch_tokens,
+            params.split.max_sentences,
+        ),
         [answer_seed(example.question_id, params.seed) for example in asked],
         label="base: answers",
     )

@@ -10,6 +10,7 @@ from tonetune.core.files import write_json
 from tonetune.core.params import load_params
 from tonetune.core.rows import Answer, Example, Message, Question, Style, read_dropped, read_rows, write_rows
 from tonetune.core.tables import write_table
+from tonetune.core.text import first_sentences
 from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.quality import check_quality, enforce
 from tonetune.data.split import assign_sides, training_order
@@ -48,6 +49,9 @@ def main() -> None:
     near = [(place[a], place[b], alike) for a, b, alike in kept if a in place and b in place]
     checks = check_quality(questions, answers, sides, near, settings.quality)
     enforce(checks, settings.quality, "split.quality")
+
+    # A small model loses the thread in long answers: it learns, and is compared with, their first sentences.
+    answers = {key: [first_sentences(text, settings.max_sentences) for text in texts] for key, texts in answers.items()}
 
     # Each example is a chat; a follow-up's prompt holds the talk before it. The further samples only train.
     examples: dict[str, list[Example]] = {}

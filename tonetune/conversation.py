@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Message
 from tonetune.core.startup import silence_libraries
+from tonetune.core.text import first_sentences
 
 silence_libraries()
 
@@ -54,8 +55,11 @@ class Conversation:
         answer = ""
         try:
             for piece in as_text(self.tokenizer, self._tokens(self._prompt(user_turn))):
-                answer += piece
-                yield piece
+                kept = first_sentences(answer + piece, self.sampling.max_sentences)[len(answer) :]
+                answer += kept
+                yield kept
+                if kept != piece:
+                    break
         finally:
             if answer:
                 self.turns += [user_turn, Message(role="assistant", content=answer)]

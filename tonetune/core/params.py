@@ -90,6 +90,7 @@ class Split(Section):
     validation: Share
     test: Share
     train_size: Count | None
+    max_sentences: Count | None
     quality: Quality
 
     @model_validator(mode="after")
@@ -228,6 +229,7 @@ class Evaluate(Section):
     rivals: list[Text]
     judge: Text | None
     max_new_tokens: Count
+    max_sentences: Count | None
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(gt=0, le=1)]
     batch_tokens: Count

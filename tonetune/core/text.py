@@ -11,6 +11,17 @@ def sentences(text: str) -> list[str]:
     return [match.group().strip() for match in SENTENCE.finditer(text) if match.group().strip()]
 
 
+def first_sentences(text: str, most: int | None) -> str:
+    """The text up to the end of its `most`-th sentence; all of it for None.
+
+    A full stop within a number or before a lower-case letter ends no sentence.
+    """
+    if most is None:
+        return text
+    ends = [end.end() for end in NEXT_SENTENCE.finditer(text)]
+    return text[: ends[most - 1]] if len(ends) >= most else text
+
+
 def shingles(text: str, size: int = 5) -> set[str]:
     """The character n-grams of the text's letters and digits, in lower case."""
     letters = " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
@@ -20,6 +31,10 @@ def shingles(text: str, size: int = 5) -> set[str]:
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
+# The end of a sentence that another one follows.
+NEXT_SENTENCE = re.compile(
+    r"(?<!\b[A-Z])(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bDr)(?<!\bSt)[.!?…]+[\"'”’)\]*]*(?=\s+[^\sa-z.!?…])"
+)
 SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]*]*$")
 
 

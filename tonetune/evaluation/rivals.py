@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params
 from tonetune.core.rows import Message
+from tonetune.core.text import first_sentences
 from tonetune.evaluation.systems import Responder, local_responder
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.teacher.endpoint.model import PREFIX, EndpointModel
@@ -31,6 +32,7 @@ def _asked(model: EndpointModel, params: Params):
 
     def answer(chats: Sequence[Sequence[Message]], seeds: Sequence[int], label: str) -> list[str]:
         extras = [{"top_p": settings.top_p, "seed": seed} for seed in seeds]
-        return model.respond(chats, seeds, settings.temperature, settings.max_new_tokens, label, extras)
+        texts = model.respond(chats, seeds, settings.temperature, settings.max_new_tokens, label, extras)
+        return [first_sentences(text, settings.max_sentences) for text in texts]
 
     return answer

@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tonetune.core.text import first_sentences
 from tonetune.generation.prefixes import Ids, SharedPrefixes
 from tonetune.generation.sampling import Sampling, sample
 from tonetune.model.chat_template import stop_ids
@@ -27,7 +28,7 @@ def generate(
 ) -> list[str]:
     """One answer to each prompt (token ids), in the order given: what `generate_ids` samples, as text."""
     answers = generate_ids(model, tokenizer, prompts, sampling, seeds, label)
-    return [str(tokenizer.decode(tokens, skip_special_tokens=True)).strip() for tokens in answers]
+    return [first_sentences(_text(tokenizer, tokens), sampling.max_sentences) for tokens in answers]
 
 
 @torch.inference_mode()
@@ -40,6 +41,8 @@ def generate_ids(
     label: str = "generating",
 ) -> list[list[int]]:
     """The token ids of each answer, without the end of turn; `seeds[i]` alone seeds the sampling of the i-th answer.
+
+    With `sampling.max_sentences` an answer also ends with the token that begins a sentence too many.
 
     Prompts are sorted by length, batched up to `batch_tokens`, and padded on the left; finished rows leave the batch, a
     few at a time. Equal prompts and shared prefixes are computed once. Each row has a random generator of its own, so
@@ -97,6 +100,7 @@ class _Batch:
     ):
         self.model = model
         self.device = model.device
+        self.tokenizer = tokenizer
         self.stop_ids = stop_ids(tokenizer, model)
         self.prefixes = prefixes
         self.indices = indices
@@ -148,7 +152,8 @@ class _Batch:
                     continue
                 if token not in self.stop_ids:
                     tokens[row].append(token)
-                if token in self.stop_ids or step == sampling.max_new_tokens - 1:
+                last = step == sampling.max_new_tokens - 1
+                if last or token in self.stop_ids or self._beyond(tokens[row], sampling.max_sentences):
                     bar.total -= sampling.max_new_tokens - 1 - step
                     yield indices[slot], tokens[row]
                     finished.add(slot)
@@ -164,6 +169,17 @@ class _Batch:
                 finished = set()
             ids = sampled[:, None].to(self.device)
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(active), 1)], dim=1)
+
+    def _beyond(self, tokens: list[int], max_sentences: int | None) -> bool:
+        """Whether the answer has begun a sentence too many."""
+        if max_sentences is None:
+            return False
+        text = _text(self.tokenizer, tokens)
+        return len(first_sentences(text, max_sentences)) < len(text)
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
+    return str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()
 
 
 def _compacted(groups: Sequence[int], finished: Set[int]) -> list[int]:

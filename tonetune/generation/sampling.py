@@ -25,11 +25,19 @@ class Sampling:
     max_new_tokens: int
     batch_tokens: int
     """The most tokens of prompts and answers that a batch may hold, padding included."""
+    max_sentences: int | None = None
+    """An answer ends with its so manyth sentence; None = where the model ends it."""
 
     @classmethod
     def of(cls, settings: Evaluate) -> "Sampling":
         """The sampling that params.yaml sets for all systems."""
-        return cls(settings.temperature, settings.top_p, settings.max_new_tokens, settings.batch_tokens)
+        return cls(
+            settings.temperature,
+            settings.top_p,
+            settings.max_new_tokens,
+            settings.batch_tokens,
+            settings.max_sentences,
+        )
 
 
 def answer_seed(question_id: str, seed: int) -> int:
