@@ -40,14 +40,14 @@ CAVEAT = (
 SHOWN = {"joint": 3, "tone": 2, "relevance": 2, "fluency": 2, "reported_tone": 2}  # and the digits of each
 SAME = ("qlora", "qlora_seed1", "qlora_seed2")  # but for the seed of training
 STORED = ("full", "last_layers", "lora", "qlora", "qlora_step", "lora_8bit")
-LORA = ("train.tuning=lora",)
+LORA, QLORA = ("train.tuning=lora",), ("train.tuning=qlora",)
 
 METHODS: dict[str, tuple[str, ...]] = {
-    "qlora": (),
+    "qlora": QLORA,
     # Once more with another initialisation and order of training: what is luck.
-    "qlora_seed1": ("train.seed=1",),
-    "qlora_seed2": ("train.seed=2",),
-    "qlora_step": ("train.dequantize=step",),
+    "qlora_seed1": (*QLORA, "train.seed=1"),
+    "qlora_seed2": (*QLORA, "train.seed=2"),
+    "qlora_step": (*QLORA, "train.dequantize=step"),
     "lora": LORA,
     "lora_8bit": ("train.tuning=lora_8bit",),
     "full": ("train.tuning=full",),

@@ -2,7 +2,7 @@
 
     python -m scripts.sweep 2 4 8 16
 
-Each rank is `dvc exp run --temp -n r<rank> -S train.lora.r=<rank>`: it runs beside the workspace, which stays as it is.
+Each rank is `dvc exp run --temp -n r<rank> -S train.tuning=qlora -S train.lora.r=<rank>`: it runs beside the workspace, which stays as it is.
 A rank whose experiment is there already is not run again, so a sweep that was stopped goes on where it was.
 """
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("ranks", nargs="+", type=int, metavar="RANK")
     ranks = sorted(set(parser.parse_args().ranks))
 
-    failed = [rank for rank in ranks if not ensure(f"r{rank}", [f"train.lora.r={rank}"])]
+    failed = [rank for rank in ranks if not ensure(f"r{rank}", ["train.tuning=qlora", f"train.lora.r={rank}"])]
     known = experiments()
     points = [measured(f"r{rank}", known[f"r{rank}"], rank) for rank in ranks if rank not in failed]
     if points:

@@ -14,7 +14,7 @@ from tests.support.tunings import params_with
         ({"tuning": "lora", "lora": {"init": "pissa", "dora": True}}, "pissa with lora.dora"),
         ({"tuning": "lora", "objective": "dpo", "lora": {"init": "pissa"}}, "not the base"),
         ({"objective": "grpo", "neftune": 5.0}, "neftune"),
-        ({"tuning": "lora", "objective": "dpo", "launch": "torchrun"}, "launch torchrun"),
+        ({"objective": "dpo", "launch": "torchrun"}, "launch torchrun"),
         ({"launch": "torchrun", "processes": 3}, "must divide batch_size"),
         ({"lora": {"alpha": "twice"}}, "alpha"),
     ],

@@ -17,7 +17,7 @@ def params_with(base, **train) -> Params:
     values = load_params().model_dump()
     values |= {"base_model": f"path:{base}"}
     values["compute"] |= {"threads": 1, "dtype": "float32"}
-    small = {"epochs": 4, "batch_size": 4, "learning_rate": 0.01, "evals_per_epoch": 1}
+    small = {"tuning": "qlora", "epochs": 4, "batch_size": 4, "learning_rate": 0.01, "evals_per_epoch": 1}
     small["grpo"] = values["train"]["grpo"] | {"steps": 2, "questions": 1, "generations": 4, "max_new_tokens": 4}
     small["dpo"] = values["train"]["dpo"] | {"epochs": 2}
     values["train"] |= small | train

@@ -73,6 +73,7 @@ def make_small(space: Workspace, base: Path) -> None:
         questions__per_prompt=20,
         split__test=0.1,
         train__epochs=1,
+        train__tuning="qlora",
         train__lora__r=4,
         scorers__sentence_epochs=0.1,
         scorers__hidden_layers=1,
