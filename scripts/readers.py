@@ -2,12 +2,14 @@
 
     python -m scripts.readers sheet                # or make readers: reports/readers.html, which works offline
     python -m scripts.readers take FILE ...        # saved sheets -> data/readers/readings.jsonl and metrics/readers.csv
+    python -m scripts.readers ask                  # the model of evaluate.judge reads the sheet's items, as one more reader
 
 The sheet names no system; which answer is whose is kept in data/readers/items.jsonl, which readers must not see.
 """
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,15 +23,26 @@ from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import write_rows_of
-from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.lineup import lineup
 from tonetune.evaluation.systems import TUNED
-from tonetune.report.readers import Item, ReadersFigure, Reading, agreement, blind_items, readers_figures
+from tonetune.report.model_reader import ask_model
+from tonetune.report.readers import (
+    KNOWN_BAD,
+    KNOWN_GOOD,
+    Item,
+    ReadersFigure,
+    Reading,
+    agreement,
+    blind_items,
+    readers_figures,
+    unreliable,
+)
+from tonetune.teacher.endpoint.model import EndpointModel
 
 FOLDER = Path("data/readers")
 ITEMS, READINGS = FOLDER / "items.jsonl", FOLDER / "readings.jsonl"
 SHEET = Path("reports/readers.html")
-KNOWN = (CEILING_CONTROL, "mixed_sentences")  # of known quality: a reader who gets them wrong is left out
+KNOWN = (KNOWN_GOOD, KNOWN_BAD)
 
 
 def main() -> None:
@@ -41,9 +54,13 @@ def main() -> None:
     sheet.add_argument("--answers", type=int, default=60, help="answers of each system, to the same questions")
     take = commands.add_parser("take", help="take in saved sheets")
     take.add_argument("files", nargs="+", type=Path)
+    ask = commands.add_parser("ask", help="let a language model read the sheet's items")
+    ask.add_argument("--model", help="endpoint:<model>[@<base URL>]; default: evaluate.judge")
     arguments = parser.parse_args()
     if arguments.command == "sheet":
         write_sheet(arguments.answers)
+    elif arguments.command == "ask":
+        ask_reader(arguments.model)
     else:
         take_readings(arguments.files)
 
@@ -78,18 +95,42 @@ def write_sheet(count: int) -> None:
     print(f"wrote {SHEET}: {len(items)} answers of {len(answers)} systems; save it there, then `take` the file")
 
 
+def ask_reader(name: str | None) -> None:
+    """Let a language model that wrote none of the data read the items, and take its readings in."""
+    params = load_params()
+    if not (name := name or params.evaluate.judge):
+        raise UserError("evaluate.judge: null; name the model that reads, there or with --model")
+    model = EndpointModel(name, params, "evaluate.judge")
+    if model.is_teacher:
+        raise UserError(f"evaluate.judge: {name!r} wrote the data; choose another model")
+    readings, odd = ask_model(model, read_rows(ITEMS, Item), load_persona(params.persona))
+    if odd:
+        print(f"warning: {odd} replies of {name} are no two ratings; those items it has not read", file=sys.stderr)
+    add_readings(readings)
+
+
 def take_readings(files: list[Path]) -> None:
-    """Add the readings to those that are there, a reader's newer one in place of the older, and write the figures."""
-    items = read_rows(ITEMS, Item)
-    known = {item.id for item in items}
-    readings = {(r.reader, r.id): r for r in (read_rows(READINGS, Reading) if READINGS.exists() else [])}
+    """Take saved sheets in; nothing of them if one holds what is not of the sheet."""
+    known = {item.id for item in read_rows(ITEMS, Item)}
+    taken = []
     for path in files:
         for reading in read_rows(path, Reading):
             if reading.id not in known:
                 raise UserError(f"{path}: item {reading.id} is not of the sheet in {ITEMS}; nothing was taken")
-            readings[reading.reader, reading.id] = reading
-    taken = list(readings.values())
-    write_rows(READINGS, taken)
+            taken.append(reading)
+    add_readings(taken)
+
+
+def add_readings(added: list[Reading]) -> None:
+    """Add the readings to those that are there, a reader's newer one in place of the older, and write the figures."""
+    items = read_rows(ITEMS, Item)
+    readings = {(r.reader, r.id): r for r in (read_rows(READINGS, Reading) if READINGS.exists() else [])}
+    readings |= {(reading.reader, reading.id): reading for reading in added}
+    write_rows(READINGS, list(readings.values()))
+    wrong = unreliable(items, list(readings.values()))
+    for reader in wrong:
+        print(f"warning: {reader} is left out: the answers of known quality were rated wrong", file=sys.stderr)
+    taken = [reading for reading in readings.values() if reading.reader not in wrong]
     write_rows_of("metrics/readers.csv", ReadersFigure, readers_figures(items, taken, load_params().seed))
     told = ", ".join(f"{scale} {agreement(taken, scale)[0]:.2f}" for scale in ("sense", "tone"))
     several = agreement(taken, "sense")[1]

@@ -17,7 +17,7 @@ from tonetune.core.persona import load_persona
 from tonetune.core.rows import BASICS, read_examples, write_rows
 from tonetune.core.tables import write_measures
 from tonetune.evaluation.batch import answer_together
-from tonetune.evaluation.controls import broken_bounds, control_answers
+from tonetune.evaluation.controls import broken_bounds, control_answers, rated_controls, rated_example
 from tonetune.evaluation.probes import predict_neutral, run_probes
 from tonetune.evaluation.rivals import rival
 from tonetune.evaluation.systems import (
@@ -36,6 +36,7 @@ from tonetune.evaluation.systems import (
     with_shots,
 )
 from tonetune.model.base import load_base, load_tokenizer
+from tonetune.scoring.ratings import read_ratings
 from tonetune.scoring.scorer import Scorer
 
 
@@ -94,6 +95,13 @@ def main() -> None:
     controls = {}
     for name, texts in control_answers(test, persona.catchphrases, persona.fillers, params.seed).items():
         rows = score_answers(name, test, [params.seed] * len(test), texts, scorer)
+        controls[name] = mean_scores(rows)
+        test_set.generations += rows
+    # And recorded answers that readers have rated, to other questions.
+    for name, rated in rated_controls(read_ratings(params.persona)).items():
+        rows = score_answers(
+            name, list(map(rated_example, rated)), [params.seed] * len(rated), [r.answer for r in rated], scorer
+        )
         controls[name] = mean_scores(rows)
         test_set.generations += rows
     metrics["controls"] = controls

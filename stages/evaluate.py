@@ -20,6 +20,7 @@ from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.lineup import lineup
 from tonetune.evaluation.probes import predict_neutral, run_probes
 from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
+from tonetune.evaluation.validity import read_agreements
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
 from tonetune.report.judge import judge
@@ -104,6 +105,8 @@ def main() -> None:
             metrics=metrics,
             retention=retention,
             judged=verdicts,
+            validity=read_agreements(),
+            agreement=read_json("metrics/validity.json"),
             ranks=ranked(every, TUNED, max(1, params.evaluate.samples // 3)),
         )
     )

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from tonetune.core.rows import Rating
-from tonetune.evaluation.validity import agreement, held_out_scores
+from tonetune.core.tables import write_rows_of
+from tonetune.evaluation.controls import rated_controls, rated_example
+from tonetune.evaluation.validity import Agreement, agreement, held_out_scores, read_agreements
 
 
 def rating(writer: str, side: str, sense: int, tone: int = 3) -> Rating:
@@ -66,3 +68,31 @@ def test_agreement_by_hand():
     assert (a.new, a.answers, a.rated, a.scored) == ("writers", 2, pytest.approx(0.1667), pytest.approx(0.3))
     assert found["joint", "b"].rated == pytest.approx(2 / 9, abs=1e-4)
     assert [row.writer for row in rows if row.score == "tone"] == ["a", "b", "c"]
+
+
+def test_agreements_are_read_as_they_were_written(tmp_path):
+    rows = [Agreement("a", "joint", "writers", 0.5, 0.1234, 3), Agreement("b", "sense", "questions", 0, 1, 2)]
+    write_rows_of(tmp_path / "validity.csv", Agreement, rows)
+    assert read_agreements(tmp_path / "validity.csv") == {
+        ("joint", "writers"): [rows[0]],
+        ("sense", "questions"): [rows[1]],
+    }
+
+
+def test_controls_of_rated_answers_are_by_unseen_writers_or_nonsense_in_the_tone():
+    ratings = [
+        rating("teacher_a_persona", "fit", 3),
+        rating("teacher_a_persona", "held_out", 3),  # a writer that was fitted on
+        rating("teacher_c_persona", "held_out", 3),
+        rating("teacher_c_plain", "held_out", 3, tone=1),
+        rating("tuned_x", "fit", 0),
+        rating("tuned_x", "held_out", 0, tone=1),
+        rating("tuned_x", "held_out", 0, tone=0),
+        rating("tuned_x", "held_out", 1),
+        rating("spoilt_neighbour", "held_out", 0),
+    ]
+    found = rated_controls(ratings)
+    assert found == {"unseen_writer": [ratings[2]], "nonsense": [ratings[5]]}
+    example = rated_example(ratings[2])
+    assert (example.question, example.answer) == ("Why?", "Yes.")
+    assert rated_controls([]) == {}

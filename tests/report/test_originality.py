@@ -65,3 +65,10 @@ def test_lengths_by_hand_and_only_of_the_system_asked_for():
     assert (figures["words"], figures["words_spread"]) == (3, 1)
     assert figures["top_opening"] == 1
     assert figures["mean_copy"] == 0
+
+
+def test_answers_that_end_within_a_sentence_are_counted():
+    rows = generations("I mean, yes.", "It was, like, a", 'He said "no."', "Why not?") + generations(
+        "And", system="base"
+    )
+    assert originality(rows, "tuned", TRAINED_ON)["unfinished"] == 0.25

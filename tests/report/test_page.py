@@ -10,6 +10,7 @@ from tests.support.html_page import Page
 from tonetune.core.persona import Persona
 from tonetune.core.rows import Example, Message
 from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.validity import Agreement
 from tonetune.report.best_and_worst import ranked
 from tonetune.report.originality import originality
 from tonetune.report.page import Evaluation, calibration, charts, report_page
@@ -46,6 +47,8 @@ def evaluation() -> Evaluation:
         metrics={"joint": 0.5, "perplexity_persona": 12.345},
         retention={},
         judged={},
+        validity={("joint", "writers"): [Agreement(NASTY, "joint", "writers", 0.5, 0.25, 3)]},
+        agreement={"joint_new_writers": 0.75},
         ranks=ranked(rows, "tuned", 2),
     )
 
@@ -150,3 +153,14 @@ def test_drawings_by_hand():
     assert 'class="range" x1="25.00" x2="62.50"' in bar
     assert 'class="dot" x1="50.00" x2="50.00"' in bar
     assert 'aria-label="a &amp; b"' in bar
+
+
+def test_each_writers_mean_score_stands_over_its_mean_rating():
+    drawn = report_page(evaluation())
+    assert '<circle cx="165.0" cy="197.5" r="4">' in drawn
+    assert 'rank correlation <data value="0.75">0.75</data>' in drawn
+
+
+def test_without_ratings_the_page_says_nothing_of_readers():
+    page = Page(report_page(replace(evaluation(), validity={})))
+    assert not any("agree with readers" in text for text in page.texts)

@@ -6,7 +6,16 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from tonetune.report.readers import Item, Reading, agreement, blind_items, item_id, mean_ratings, readers_figures
+from tonetune.report.readers import (
+    Item,
+    Reading,
+    agreement,
+    blind_items,
+    item_id,
+    mean_ratings,
+    readers_figures,
+    unreliable,
+)
 
 QUESTIONS = {f"q{i}": f"Why {i}?" for i in range(6)}
 ANSWERS = {system: {key: f"{system} says {key}" for key in QUESTIONS} for system in ("tuned", "base")}
@@ -111,3 +120,13 @@ def test_agreement_is_no_number_where_no_two_readers_differ_or_meet():
     value, items = agreement(level, "sense")
     assert math.isnan(value)
     assert items == 2
+
+
+def test_a_reader_is_left_out_who_finds_no_sense_in_the_teacher_or_as_much_in_mixed_sentences():
+    keys = [f"q{i}" for i in range(5)]
+    # Readers a to c: right; the teacher is nonsense; everything is sensible.
+    good, of_good = read("teacher_persona", {key: [(3, 3), (0, 3), (3, 3)] for key in keys})
+    bad, of_bad = read("mixed_sentences", {key: [(1, 3), (0, 3), (3, 3)] for key in keys})
+    assert unreliable([*good, *bad], [*of_good, *of_bad]) == ["b", "c"]
+    few = [reading for reading in (*of_good, *of_bad) if not reading.id.endswith("q4")]
+    assert unreliable([*good, *bad], few) == []

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tonetune.core.rows import Example
+from tonetune.core.rows import Example, Message, Rating
 from tonetune.scoring.corruptions import (
     cut_in_half,
     mix_sentences,
@@ -13,11 +13,12 @@ from tonetune.scoring.corruptions import (
 )
 
 CEILING_CONTROL = "teacher_persona"
-AT_LEAST = {CEILING_CONTROL: 0.75}
+AT_LEAST = {CEILING_CONTROL: 0.75, "unseen_writer": 0.6}
 # An answer cut off makes sense with a flaw, two of three on the readers' scale, and catchphrases are a little of the tone, one of
 # three; the persona's marks may come on top.
 AT_MOST = {"mixed_sentences": 0.25, "fillers": 0.2, "cut": 0.5, "catchphrases": 0.35}
 USUAL = 0.15  # what any other control may score at most
+A_LITTLE, CLEARLY = 1 / 3, 2 / 3  # one and two of three on the readers' scales
 
 
 def bound_mark(control: str) -> float:
@@ -65,3 +66,31 @@ def control_answers(
         "catchphrases": [paste_catchphrases(example.plain, catchphrases, seed) for example in examples],
         "fillers": [strew_fillers(example.plain, fillers, seed) for example in examples],
     }
+
+
+def rated_controls(ratings: Sequence[Rating]) -> dict[str, list[Rating]]:
+    """Recorded answers that nothing was fitted on, whose joint readers have settled; none without ratings.
+
+    `unseen_writer`: of writers that no score was fitted on, what readers found sensible and clearly in the tone.
+    `nonsense`: of tuned models, what has some of the tone and of which readers made no sense at all.
+    """
+    held_out = [rating for rating in ratings if rating.side == "held_out"]
+    seen = {rating.writer for rating in ratings if rating.side == "fit"}
+    found = {
+        "unseen_writer": [r for r in held_out if r.writer not in seen and min(r.mean_sense, r.mean_tone) >= CLEARLY],
+        "nonsense": [
+            r for r in held_out if r.writer.startswith("tuned") and r.mean_sense == 0 and r.mean_tone >= A_LITTLE
+        ],
+    }
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def rated_example(rating: Rating) -> Example:
+    """The rated answer as an example, so that it can be scored like a system's."""
+    return Example(
+        question_id=rating.question_id,
+        category="rated",
+        prompt=[Message(role="user", content=rating.question)],
+        completion=[Message(role="assistant", content=rating.answer)],
+        plain=rating.answer,
+    )

@@ -1,5 +1,6 @@
 """Do the scores agree with readers? On questions that nothing was fitted on, and on writers that nothing was fitted on."""
 
+import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -53,3 +54,14 @@ def agreement(
             pair = (float(values[own].mean()), float(scores[name][own].mean()))
             rows.append(Agreement(writer, name, new, round(pair[0], 4), round(pair[1], 4), int(own.sum())))
     return correlations, rows
+
+
+def read_agreements(path: str = "metrics/validity.csv") -> dict[tuple[str, str], list[Agreement]]:
+    """What the stage validity found: the writers' means by score and by what is new."""
+    found: dict[tuple[str, str], list[Agreement]] = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            means = (round(float(row["rated"]), 4), round(float(row["scored"]), 4))
+            agreed = Agreement(row["writer"], row["score"], row["new"], *means, int(row["answers"]))
+            found.setdefault((agreed.score, agreed.new), []).append(agreed)
+    return found

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from tonetune.evaluation.validity import Agreement
 from tonetune.scoring.calibration import CalibrationBin
 
 BARS = 20
@@ -77,3 +78,26 @@ def calibration_chart(bins: Sequence[CalibrationBin], label: str) -> Markup:
         '<text x="165" y="298" text-anchor="middle">predicted probability</text>'
         '<text x="-135" y="10" text-anchor="middle" transform="rotate(-90)">share that is the persona</text></svg>'
     ).format(label=label, line=line, dots=dots, ticks=ticks)
+
+
+def validity_chart(rows: Sequence[Agreement], label: str) -> Markup:
+    """Mean score against mean rating, a dot for each writer; on the dashed line score and readers agree."""
+    dots = Markup("").join(
+        Markup(
+            '<circle cx="{0:.1f}" cy="{1:.1f}" r="4"><title>{2}: rated {3:.2f}, scored {4:.2f}</title></circle>'
+        ).format(40 + 250 * row.rated, 260 - 250 * row.scored, row.writer, row.rated, row.scored)
+        for row in rows
+    )
+    ticks = Markup("").join(
+        Markup(
+            '<text x="{0:.1f}" y="278" text-anchor="middle">{1}</text><text x="32" y="{2:.1f}" text-anchor="end">{1}</text>'
+        ).format(40 + 250 * tick, tick, 264 - 250 * tick)
+        for tick in (0, 0.5, 1)
+    )
+    return Markup(
+        '<svg class="calibration" viewBox="0 0 304 304" role="img" aria-label="{label}">'
+        '<rect class="frame" x="40" y="10" width="250" height="250"/>'
+        '<line class="mark" x1="40" y1="260" x2="290" y2="10"/>{dots}{ticks}'
+        '<text x="165" y="298" text-anchor="middle">mean rating</text>'
+        '<text x="-135" y="10" text-anchor="middle" transform="rotate(-90)">mean score</text></svg>'
+    ).format(label=label, dots=dots, ticks=ticks)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tonetune.core.rows import Generation
+from tonetune.core.text import SENTENCE_END
 
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 COPIED_NGRAM = 8
@@ -58,14 +59,18 @@ def opening_share(answers: Sequence[Sequence[str]]) -> float:
 def originality(generations: Sequence[Generation], system: str, trained_on: Sequence[str]) -> dict[str, float]:
     """The system's figures, to 6 digits: lengths are in words, shares from 0 to 1.
 
+    `unfinished` is the share of answers without an end of sentence: cut by `evaluate.max_new_tokens`, or broken off.
+
     The measures that depend on how much text there is are taken for each sampling seed and then averaged, so that
     systems with more seeds compare with the teacher, who answers once.
     """
     sources = [words_of(text) for text in trained_on]
     by_seed: dict[int, list[list[str]]] = {}
+    unfinished = []
     for row in generations:
         if row.system == system:
             by_seed.setdefault(row.seed, []).append(words_of(row.text))
+            unfinished.append(not SENTENCE_END.search(row.text))
     answers = [answer for group in by_seed.values() for answer in group]
     copies, lengths = longest_copies(answers, sources), [len(answer) for answer in answers]
     figures: dict[str, Any] = {
@@ -76,5 +81,6 @@ def originality(generations: Sequence[Generation], system: str, trained_on: Sequ
         "top_opening": np.mean([opening_share(group) for group in by_seed.values()]),
         "words": np.mean(lengths),
         "words_spread": np.std(lengths),
+        "unfinished": np.mean(unfinished),
     }
     return {name: round(float(value), 6) for name, value in figures.items()}

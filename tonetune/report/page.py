@@ -14,6 +14,7 @@ from tonetune.core.persona import Persona
 from tonetune.core.rows import Example, Generation
 from tonetune.evaluation.controls import CEILING_CONTROL, bound, bound_mark, keeps_bound
 from tonetune.evaluation.lineup import Lineup
+from tonetune.evaluation.validity import Agreement
 from tonetune.report import charts
 from tonetune.report.best_and_worst import Rank
 from tonetune.report.originality import COPIED_NGRAM
@@ -59,6 +60,10 @@ class Evaluation:
     """By system: the tone under the probes, and what it still knows of neutral text."""
     judged: Mapping[str, Mapping[str, float]]
     """By system: the shares of questions that the tuned one wins, ties and loses, if there was a judge."""
+    validity: Mapping[tuple[str, str], Sequence[Agreement]]
+    """By score and by what is new: each writer's mean score and mean rating; empty without ratings."""
+    agreement: Mapping[str, float]
+    """The rank correlations, under the names of metrics/validity.json."""
     ranks: Mapping[str, Sequence[Rank]]
     """Best, median and worst answers of the tuned system."""
 

@@ -17,6 +17,9 @@ from tonetune.core.validation import Text
 from tonetune.report.statistics import LEVEL, mean_interval
 
 HIGHEST = 3
+KNOWN_GOOD, KNOWN_BAD = "teacher_persona", "mixed_sentences"
+"""Systems whose quality is known: a reader who gets them wrong is left out."""
+FEWEST_KNOWN = 5  # of each, before a reader is judged by them
 SENSIBLE, IN_TONE = 2, 1
 """From these ratings on an answer makes sense, and has the tone."""
 Scale = Literal["sense", "tone"]
@@ -133,3 +136,18 @@ def agreement(readings: Sequence[Reading], scale: Scale) -> tuple[float, int]:
     if len(pairs) == 0 or np.ptp(pairs) == 0:
         return float("nan"), len(several)
     return float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic), len(several)
+
+
+def unreliable(items: Sequence[Item], readings: Sequence[Reading]) -> list[str]:
+    """The readers who find no sense in the teacher's answers, or as much in answers whose sentences are mixed."""
+    systems = {item.id: item.system for item in items}
+    given: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for reading in readings:
+        given[reading.reader][systems[reading.id]].append(reading.sense)
+    wrong = []
+    for reader, by_system in given.items():
+        good, bad = by_system[KNOWN_GOOD], by_system[KNOWN_BAD]
+        enough = min(len(good), len(bad)) >= FEWEST_KNOWN
+        if enough and (np.mean(good) < SENSIBLE or np.mean(bad) >= np.mean(good)):
+            wrong.append(reader)
+    return wrong

@@ -12,6 +12,8 @@ TITLES = {
     "repeated": "One sentence repeated",
     "cut": "Cut in the middle",
     "mixed_sentences": "Sentences of two answers mixed",
+    "unseen_writer": "Another writer's persona answers",
+    "nonsense": "Nonsense in the tone",
     "fillers": "Plain answers strewn with fillers",
     "catchphrases": "Plain answers with catchphrases",
 }
