@@ -3,14 +3,15 @@
 import argparse
 from pathlib import Path
 
+from scripts import import_texts
 from scripts.export import export_splits
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import DROPPED, read_dropped
+from tonetune.imports.pairs import import_pairs, read_pairs
 from tonetune.teacher.offline import used_recordings
-from tonetune.teacher.own_pairs import import_pairs, read_pairs
 from tonetune.teacher.recordings import merge_recordings, read_recordings, recordings_path, shared_path
 
 UNKNOWN = "unknown"
@@ -20,21 +21,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.recordings", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     importing = commands.add_parser(
-        "import", help="from .jsonl or .csv: question, persona_answer, plain_answer[, category]"
+        "import",
+        help="own texts (--from, --me), or pairs from .jsonl or .csv: question, persona_answer, plain_answer[, category]",
     )
-    importing.add_argument("file", type=Path)
+    importing.add_argument("file", type=Path, nargs="+")
     importing.add_argument("--persona", help="default: the persona of params.yaml")
     importing.add_argument("--teacher", default=UNKNOWN, help='what wrote the answers, e.g. "written by hand"')
     importing.add_argument("--per-request", type=int, default=50, help="questions in one list of the teacher's")
     importing.add_argument("--replace", action="store_true", help="drop the recordings that the persona has")
+    import_texts.add_options(importing)
     exporting = commands.add_parser("export", help="write the splits as JSONL with `messages`, one chat a line")
     exporting.add_argument("folder", type=Path)
     saving = commands.add_parser("save", help="keep in git what a run with teacher.mode: live was answered")
     saving.add_argument("--prune", action="store_true", help="drop what the current params do not need")
     arguments = parser.parse_args()
-    if arguments.command == "import":
+    if arguments.command == "import" and (arguments.form or arguments.me):
+        import_texts.import_texts(arguments)
+    elif arguments.command == "import":
         teacher = arguments.teacher.strip() or UNKNOWN
-        import_file(arguments.file, arguments.persona, teacher, arguments.per_request, arguments.replace)
+        if len(arguments.file) > 1:
+            raise UserError(
+                f"{arguments.file[1]}: pairs come from one file; for chats, mails and posts give --from auto"
+            )
+        import_file(arguments.file[0], arguments.persona, teacher, arguments.per_request, arguments.replace)
     elif arguments.command == "save":
         save(arguments.prune)
     else:

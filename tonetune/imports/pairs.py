@@ -145,7 +145,7 @@ def import_pairs(
         shared += _question_rounds(prompts, category, members, teacher, per_request)
         for pair in members:
             question = Question(id=question_id(pair.question), category=category, text=pair.question)
-            answers += _answers(prompts, question, pair, Talks(), teacher)
+            answers += answer_recordings(prompts, question, pair, Talks(), teacher)
     answers += _basics(prompts, basics, teacher)
     if persona.prompts:  # its own prompts, so the question lists are its own too
         answers += shared
@@ -187,9 +187,10 @@ class Talks:
         )
 
 
-def _answers(
+def answer_recordings(
     prompts: TeacherPrompts, question: Question, pair: ImportedPair, before: Talks, teacher: str
 ) -> list[Recording]:
+    """The recordings of the plain and the persona's answer to a question, which is asked after the talk `before`."""
     plain = prompts.plain_answer(question, before.plain)
     persona = prompts.persona_answer(question, pair.plain_answer, before.persona)
     return [
@@ -208,7 +209,7 @@ def _basics(prompts: TeacherPrompts, pairs: Sequence[ImportedPair], teacher: str
     recordings = []
     for exchange, pair in zip(exchanges, pairs, strict=True):
         before = talks[exchange.after] if exchange.after else Talks()
-        recordings += _answers(prompts, exchange, pair, before, teacher)
+        recordings += answer_recordings(prompts, exchange, pair, before, teacher)
         talks[exchange.id] = before.after(pair)
     return recordings
 
