@@ -35,7 +35,7 @@ def main() -> None:
     saving = commands.add_parser("save", help="keep in git what a run with teacher.mode: live was answered")
     saving.add_argument("--prune", action="store_true", help="drop what the current params do not need")
     arguments = parser.parse_args()
-    if arguments.command == "import" and (arguments.form or arguments.me):
+    if arguments.command == "import" and _own_texts(arguments):
         import_texts.import_texts(arguments)
     elif arguments.command == "import":
         teacher = arguments.teacher.strip() or UNKNOWN
@@ -48,6 +48,20 @@ def main() -> None:
         save(arguments.prune)
     else:
         export_splits(arguments.folder)
+
+
+def _own_texts(arguments: argparse.Namespace) -> bool:
+    """Whether it is somebody's texts that are to be imported, and not pairs with a plain answer each."""
+    is_table = arguments.file[0].suffix.lower() in (".jsonl", ".csv", ".tsv", "")
+    return bool(arguments.form or arguments.me or arguments.question) or not (is_table or _is_array(arguments.file[0]))
+
+
+def _is_array(path: Path) -> bool:
+    """Whether it is pairs as one JSON array."""
+    try:
+        return path.suffix.lower() == ".json" and '"persona_answer"' in path.read_text(encoding="utf-8")[:20_000]
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def import_file(file: Path, persona: str | None, teacher: str, per_request: int, replace: bool) -> None:

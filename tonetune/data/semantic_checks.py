@@ -21,7 +21,9 @@ def check_matter(splits: dict[str, list[Example]], embed: Embed, limits: Scorers
     """
     asked = [example for examples in splits.values() for example in examples if example.category != BASICS]
     checks = [_unrelated(asked, embed, limits.max_unrelated), _near_training(splits, embed, limits.max_near_training)]
-    if any(example.own_words for example in asked):  # people drift off and ask the same again: it is told and put up with
+    if any(
+        example.own_words for example in asked
+    ):  # people drift off and ask the same again: it is told and put up with
         return [replace(check, failed=False) for check in checks]
     return checks
 
