@@ -1,6 +1,7 @@
 """Keep a live teacher's answers or your own pairs as recordings, or write the splits for other trainers."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts import import_texts
@@ -17,7 +18,7 @@ from tonetune.teacher.recordings import merge_recordings, read_recordings, recor
 UNKNOWN = "unknown"
 
 
-def main() -> None:
+def main(command_line: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.recordings", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     importing = commands.add_parser(
@@ -34,7 +35,7 @@ def main() -> None:
     exporting.add_argument("folder", type=Path)
     saving = commands.add_parser("save", help="keep in git what a run with teacher.mode: live was answered")
     saving.add_argument("--prune", action="store_true", help="drop what the current params do not need")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command_line)
     if arguments.command == "import" and _own_texts(arguments):
         import_texts.import_texts(arguments)
     elif arguments.command == "import":
