@@ -13,7 +13,7 @@ from tonetune.imports.documents import HEADING_AUTHOR
 from tonetune.imports.examples import Examples, make_examples
 from tonetune.imports.formats import AUTO, READERS, read_export
 from tonetune.imports.messages import ANSWERED, ASKED, OWNER, ChatMessage, Columns, authors
-from tonetune.imports.own_recordings import Written, has_recordings, write_own
+from tonetune.imports.own_recordings import Written, has_recordings, refuse_too_few, write_own
 from tonetune.imports.privacy import Redactor, findings
 
 LISTED = 8
@@ -58,6 +58,7 @@ def import_texts(options: argparse.Namespace) -> None:
     for line in findings(redaction, LISTED) or ["nothing found"]:
         print(f"  {line}")
     _tell(examples, params)
+    refuse_too_few(examples.kept)
     _ask(options.yes)
     written = write_own(params, name, persona, examples.kept)
     print(_told(name, persona, written))

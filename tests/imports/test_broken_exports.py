@@ -36,8 +36,8 @@ BROKEN = {
     ),
     "whatsapp, impossible day": (
         "chat.txt",
-        WHATSAPP.replace("/11/2023, ", "/02/2023, ").replace("03/02", "31/02", 1).encode(),
-        "line 1: '31/02/2023, 08:59 - Messages and' is no date and time",
+        WHATSAPP.replace("/11/2023, ", "/02/2023, ").replace("03/02", "31/02").encode(),
+        "line 2: '31/02/2023, ",
     ),
     "whatsapp, two orders": (
         "chat.txt",

@@ -72,7 +72,23 @@ def test_nothing_planted_among_words_comes_through(seed):
         "GB33BUKB20201555555555",
         "Zebulon Quirk",
     ]
-    filler = ["so", "anyway", "the", "goose", "said", "nothing", "and", "we", "went", "on", "to", "the", "lake", "with", "lamps"]
+    filler = [
+        "so",
+        "anyway",
+        "the",
+        "goose",
+        "said",
+        "nothing",
+        "and",
+        "we",
+        "went",
+        "on",
+        "to",
+        "the",
+        "lake",
+        "with",
+        "lamps",
+    ]
     pieces = [piece for item in draw.sample(planted, len(planted)) for piece in (*draw.sample(filler, 4), item)]
     text = clean(" ".join(pieces), names=["Zebulon Quirk"])
     assert [item for item in planted if item in text] == []

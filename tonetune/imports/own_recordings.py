@@ -32,11 +32,6 @@ class Written:
 
 def write_own(params: Params, name: str, persona: Persona, examples: Sequence[OwnExample]) -> Written:
     """Write the persona's questions and recordings, in place of any that it has."""
-    if len(examples) < FEWEST_EXAMPLES:
-        raise UserError(
-            f"{len(examples)} examples are too few to train on and to score: at least {FEWEST_EXAMPLES}; add more exports "
-            "to the same command"
-        )
     prompts = TeacherPrompts(params, persona)
     neutral = _neutral_texts()
     questions: list[Question] = []
@@ -59,6 +54,15 @@ def write_own(params: Params, name: str, persona: Persona, examples: Sequence[Ow
     return Written(
         Counter(example.category for example in examples), len(exchanges), sum(bool(e.plain) for e in examples)
     )
+
+
+def refuse_too_few(examples: Sequence[OwnExample]) -> None:
+    """A `UserError` if there are not enough to train on and to score."""
+    if len(examples) < FEWEST_EXAMPLES:
+        raise UserError(
+            f"{len(examples)} examples are too few to train on and to score: at least {FEWEST_EXAMPLES}; add more exports "
+            "to the same command"
+        )
 
 
 def has_recordings(name: str) -> bool:

@@ -29,7 +29,10 @@ BARE_HOST = re.compile(
 )
 DIGITS = re.compile(r"(?<![\w.,])\d(?:[ -]?\d){12,18}(?!\w)")
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b")
+# Dialled within a country: the 0 before the area code, then digits in groups. Without --region no library can tell these.
+LOCAL = re.compile(r"(?<![\w.,:/-])\(?0\d{1,5}\)?[ /-]?\d{3,}(?:[ /-]?\d{2,})*(?![\w:])")
 HANDLE = re.compile(r"(?<![\w@])@\w{2,}")
+FEWEST_DIGITS = 7
 SHORTEST_NAME = 3  # letters: shorter parts of names are words too often
 
 Found = Iterator[tuple[int, int, str]]
@@ -67,6 +70,7 @@ class Redactor:
             _accounts,
             _cards,
             self._numbers,
+            self._local_numbers,
             _contacts,
             self._names,
         )
@@ -102,6 +106,11 @@ class Redactor:
     def _numbers(self, text: str) -> Found:
         for match in phonenumbers.PhoneNumberMatcher(text, self.region):
             yield match.start, match.end, NUMBER
+
+    def _local_numbers(self, text: str) -> Found:
+        for match in LOCAL.finditer(text):
+            if sum(map(str.isdigit, match.group())) >= FEWEST_DIGITS:
+                yield match.start(), match.end(), NUMBER
 
     def _names(self, text: str) -> Found:
         for pattern in (self.names, HANDLE):
