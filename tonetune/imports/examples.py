@@ -14,6 +14,8 @@ BURST = timedelta(minutes=5)
 REPLY = timedelta(hours=12)
 """A turn that comes later than this after the one before it is no answer to it, unless the export says that it is."""
 MAIL_REPLY = timedelta(days=60)
+MOST_TURNS = 4
+"""Of one's own in a talk: a talk is on one side of the split as a whole, and few long ones cannot be split well."""
 FEWEST_WORDS = 5  # of a text that answers nothing: shorter ones ("morning!") say too little to ask for them
 SUBJECT_WORDS = 3
 LONE = "Write something of your own about {subject}."
@@ -111,7 +113,7 @@ def _from_talk(talk: Sequence[Turn], found: Examples, rarity: Counter[str], seen
     by_id = {identifier: turn for turn in talk for identifier in turn.ids}
     budget = (max_length - OVERHEAD) * BYTES_PER_TOKEN
     before: OwnExample | None = None  # the example that the last turn of one's own became
-    spent = 0  # bytes of the talk up to it
+    spent, turns = 0, 0  # bytes of the talk up to it, and turns of one's own
     for place, turn in enumerate(talk):
         if not turn.mine:
             continue
@@ -138,11 +140,11 @@ def _from_talk(talk: Sequence[Turn], found: Examples, rarity: Counter[str], seen
             found.left_out["longer than train.max_length"] += 1
             before = None
             continue
-        if follows and before is not None and spent + size <= budget:
+        if follows and before is not None and spent + size <= budget and turns < MOST_TURNS:
             example = replace(example, id=question_id(f"{before.id} {example.question}"), after=before.id)
-            spent += size
+            spent, turns = spent + size, turns + 1
         else:
-            spent = size
+            spent, turns = size, 1
         if example.id in seen:
             found.left_out["the same question again"] += 1
             before = None

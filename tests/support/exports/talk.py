@@ -50,7 +50,51 @@ ASKS = (
     "Can you believe somebody left a {thing} at the {place} on {day}?",
     "how much would you pay for the {thing} they sell near the {place}? asking for {day}",
     "Is the {place} open on {day}? I need to return the {thing}.",
+    "have you ever slept in a {place}?",
+    "What is the best way to wrap a {thing} as a present?",
+    "my {thing} is broken again, any ideas?",
+    "which {place} has the better coffee, yours or mine?",
+    "Would you swap your {thing} for two tickets on {day}?",
+    "do geese like a {place}, and why not",
+    "remember that {day} when the {thing} fell into the lake?",
+    "How do I get rid of a {thing} without anybody noticing?",
+    "are you still cross about the {place}?",
+    "what should I say in my talk on {day}? it is about a {thing}",
     "who wants to carry the {thing} all the way to the {place} on {day}?",
+)
+OPENINGS = (
+    "hey,",
+    "quick one:",
+    "so...",
+    "by the way,",
+    "Listen,",
+    "before I forget:",
+    "sorry to bother you,",
+    "hello hello!",
+    "one more thing,",
+    "my sister wants to know:",
+    "Good morning!",
+    "I have been wondering,",
+    "urgent:",
+    "",
+    "",
+    "",
+)
+CLOSINGS = (
+    "no rush.",
+    "Tell me soon!",
+    "my back hurts already",
+    "it looks like rain anyway",
+    "I can pay half",
+    "the neighbours are asking too",
+    "just curious",
+    "thanks a lot!",
+    "let me know before noon",
+    "or call me",
+    "",
+    "",
+    "",
+    "",
 )
 SAYS = (
     "haha nope, the {thing} stays where it is \U0001f605",
@@ -86,13 +130,14 @@ def talk(seed: int, count: int = 400) -> list[Said]:
     time = datetime(2023, 11, 3, 9, 0, 0)
     said: list[Said] = []
 
-    def say(author: str, forms: Sequence[str]) -> None:
+    def say(author: str, forms: Sequence[str], before: Sequence[str] = ("",), behind: Sequence[str] = ("",)) -> None:
         fields = {"thing": draw.choice(THINGS), "place": draw.choice(PLACES), "day": draw.choice(DAYS)}
-        said.append(Said(author, time, draw.choice(forms).format(**fields)))
+        text = f"{draw.choice(before)} {draw.choice(forms).format(**fields)} {draw.choice(behind)}"
+        said.append(Said(author, time, text.strip()))
 
     while len(said) < count:
         time += timedelta(minutes=draw.randint(20, 900))
-        say(BOB, ASKS)
+        say(BOB, ASKS, OPENINGS, CLOSINGS)
         time += timedelta(minutes=draw.randint(1, 15))
         say(ADA, SAYS)
         if draw.random() < 0.3:
