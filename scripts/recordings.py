@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scripts import import_texts
 from scripts.export import export_splits
+from scripts.review import apply_decisions
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
@@ -35,6 +36,8 @@ def main(command_line: Sequence[str] | None = None) -> None:
     exporting.add_argument("folder", type=Path)
     saving = commands.add_parser("save", help="keep in git what a run with teacher.mode: live was answered")
     saving.add_argument("--prune", action="store_true", help="drop what the current params do not need")
+    applying = commands.add_parser("apply", help="take in what the page of `make data` saved: edits and drops")
+    applying.add_argument("decisions", type=Path)
     arguments = parser.parse_args(command_line)
     if arguments.command == "import" and _own_texts(arguments):
         import_texts.import_texts(arguments)
@@ -45,6 +48,8 @@ def main(command_line: Sequence[str] | None = None) -> None:
                 f"{arguments.file[1]}: pairs come from one file; for chats, mails and posts give --from auto"
             )
         import_file(arguments.file[0], arguments.persona, teacher, arguments.per_request, arguments.replace)
+    elif arguments.command == "apply":
+        apply_decisions(arguments.decisions)
     elif arguments.command == "save":
         save(arguments.prune)
     else:
