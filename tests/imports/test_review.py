@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ def own(space):
 
 
 def items():
-    page = open("reports/data.html", encoding="utf-8").read()
+    page = Path("reports/data.html").read_text(encoding="utf-8")
     found = re.search(r'<script type="application/json" id="items">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     assert not re.search(r'(?:src|href)="(?:https?:)?//', page)  # works offline
@@ -85,7 +86,7 @@ def test_edits_and_drops_are_replayed_and_follow_ups_keep_their_answers(own):
         e.question_id: e for side in ("train", "validation", "test") for e in read_rows(f"data/{side}.jsonl", Example)
     }
     assert rows[later[0]].prompt[2].content == "Quite another answer, says Ada."
-    (edit,) = [json.loads(line) for line in open("data/edits/ada.jsonl", encoding="utf-8")]
+    (edit,) = [json.loads(line) for line in Path("data/edits/ada.jsonl").read_text(encoding="utf-8").splitlines()]
     assert (edit["before"], edit["after"]) == (before[first], "Quite another answer, says Ada.")
 
 
