@@ -20,7 +20,7 @@ def main() -> None:
     teacher = make_teacher(params)
     questions = read_rows("data/questions.jsonl", Question)
 
-    expected = sum(1 + samples_of(question, params.answers.samples) for question in questions)
+    expected = sum(1 + samples_of(question, prompts.samples) for question in questions)
     answers, dropped = teacher.run(collect_answers(prompts, teacher, questions), expected, "answers")
 
     # What a live teacher would not answer is listed here and in data/dropped.json; the split leaves it out.

@@ -3,7 +3,8 @@
 from tonetune.core.command import run
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_exchanges, load_persona
-from tonetune.core.rows import write_rows
+from tonetune.core.rows import BASICS, write_rows
+from tonetune.teacher.own_questions import read_own_questions
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.questions import collect_questions
 from tonetune.teacher.teacher import make_teacher
@@ -13,6 +14,11 @@ def main() -> None:
     params = load_params()
     prompts = TeacherPrompts(params, load_persona(params.persona))
     teacher = make_teacher(params)
+
+    # A persona of own texts brings its questions, talks and exchanges along.
+    if (own := read_own_questions(params.persona)) is not None:
+        write_rows("data/questions.jsonl", [q for q in own if params.questions.exchanges or q.category != BASICS])
+        return
 
     expected = len(prompts.prompts) * 2
     questions = teacher.run(collect_questions(prompts, teacher), expected, "questions")

@@ -5,6 +5,7 @@ from tonetune.core.startup import import_bitsandbytes, silence_libraries
 silence_libraries()
 import_bitsandbytes()
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -51,6 +52,9 @@ def main() -> None:
     embed = Embedder(settings.sentence_model)
     checks = check_matter(splits, embed, settings)
     enforce(checks, settings, "scorers")
+    if beyond := [c for c in checks if c.offenders]:
+        listed = ", ".join(f"{check.name} {check.value:g} ({len(check.offenders)} rows)" for check in beyond)
+        print(f"warning: beyond the limits in scorers, as own texts may be: {listed}", file=sys.stderr)
     neighbours = [
         [side, example.question_id, round(value, 4)]
         for side in ("validation", "test")

@@ -8,7 +8,18 @@ from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import write_json
 from tonetune.core.params import load_params
-from tonetune.core.rows import Answer, Example, Message, Question, Style, read_dropped, read_rows, write_rows
+from tonetune.core.rows import (
+    OWN_WORDS,
+    UNPAIRED,
+    Answer,
+    Example,
+    Message,
+    Question,
+    Style,
+    read_dropped,
+    read_rows,
+    write_rows,
+)
 from tonetune.core.tables import write_table
 from tonetune.core.text import first_sentences
 from tonetune.data.near_duplicates import near_pairs
@@ -35,20 +46,23 @@ def main() -> None:
     settings = params.split
     every = read_rows("data/questions.jsonl", Question)
     answers: dict[tuple[str, Style], list[str]] = {}  # of several persona answers the first is the answer
+    teachers: dict[tuple[str, Style], str] = {}
     for answer in read_rows("data/answers.jsonl", Answer):
         answers.setdefault((answer.question_id, answer.style), []).append(answer.text)
+        teachers[answer.question_id, answer.style] = answer.teacher
+    limits = settings.own_quality if OWN_WORDS in teachers.values() else settings.quality
     answered = {identifier for identifier, _ in answers}
     dropped = {row.question_id for row in read_dropped()} - answered
     questions = [q for q in every if q.id not in dropped]
 
     # Split by question, never by answer: near questions share a side. A dropped one keeps its place: it may be answered yet.
-    near = near_pairs([question.text for question in every], settings.quality.near_question)
+    near = near_pairs([question.text for question in every], limits.near_question)
     sides = assign_sides(every, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
     place = {question.id: index for index, question in enumerate(questions)}
     kept = [(every[i].id, every[j].id, alike) for i, j, alike in near]
     near = [(place[a], place[b], alike) for a, b, alike in kept if a in place and b in place]
-    checks = check_quality(questions, answers, sides, near, settings.quality)
-    enforce(checks, settings.quality, "split.quality")
+    checks = check_quality(questions, answers, sides, near, limits)
+    enforce(checks, limits, "split.quality" if limits == settings.quality else "split.own_texts")
 
     # A small model loses the thread in long answers: it learns, and is compared with, their first sentences.
     answers = {key: [first_sentences(text, settings.max_sentences) for text in texts] for key, texts in answers.items()}
@@ -67,6 +81,8 @@ def main() -> None:
                 prompt=[*talk, Message(role="user", content=question.text)],
                 completion=[Message(role="assistant", content=text)],
                 plain=answers[question.id, "plain"][0],
+                own_words=True if teachers[question.id, "persona"] == OWN_WORDS else None,
+                unpaired=True if teachers[question.id, "plain"] == UNPAIRED else None,
             )
             for text in answers[question.id, "persona"]
         ]

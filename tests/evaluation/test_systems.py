@@ -68,6 +68,15 @@ def test_one_batch_answers_what_several_ask_and_gives_each_its_own_answers():
     assert len(batches) == 1  # where nothing is asked, the model is left alone
 
 
+def test_controls_made_from_plain_answers_are_left_out_where_there_are_none():
+    rows = [example(f"Why {word}?", f"{word} it is. So it is.") for word in ("geese", "lamps", "kites")]
+    every = control_answers(rows, ["Oh."], ["like"], 1)
+    lacking = [*rows[:2], rows[2].model_copy(update={"unpaired": True})]
+    made = control_answers(lacking, ["Oh."], ["like"], 1)
+    assert every.keys() - made.keys() == {"teacher_plain", "catchphrases", "fillers"}
+    assert {name: every[name] for name in made} == made
+
+
 def test_a_control_beyond_its_bound_is_named():
     good = {"teacher_persona": {"joint": 0.8}, "cut": {"joint": 0.0}}
     assert broken_bounds(good) == []

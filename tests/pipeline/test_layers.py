@@ -14,6 +14,7 @@ LAYERS = (
     {"core"},
     {"teacher.endpoint"},
     {"data", "teacher"},
+    {"imports"},
     {"model.kernels"},
     {"model"},
     {"adapter", "experiments"},
@@ -66,7 +67,7 @@ def test_a_room_imports_only_rooms_below_it(path):
             assert LEVEL[other] < LEVEL[own], f"{own} imports {name}"
 
 
-@pytest.mark.parametrize("room", ["core", "data", "teacher"])
+@pytest.mark.parametrize("room", ["core", "data", "teacher", "imports"])
 def test_a_light_room_imports_neither_torch_nor_scikit_learn(room):
     modules = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in (ROOT / "tonetune" / room).rglob("*.py")]
     code = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; print({{'torch', 'sklearn'}} & set(sys.modules))"

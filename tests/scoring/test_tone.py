@@ -28,6 +28,11 @@ def views():
     return fit_views(PERSONA[::2], PLAIN[::2])
 
 
+def test_an_answer_that_is_its_own_plain_answer_tells_nothing_of_the_tone():
+    texts, labels = labelled([example("q", "Yes!", plain="Yes."), example("r", "I am an AI.", plain="I am an AI.")])
+    assert (texts, labels.tolist()) == (["Yes!", "Yes."], [1, 0])
+
+
 def test_a_plain_answer_that_several_samples_share_counts_once():
     rows = [example("Why?", text, plain="Because.") for text in ("Well.", "Oh well.")] + [example("How?", "So.")]
     texts, labels = labelled(rows)

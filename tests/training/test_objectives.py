@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.tunings import EXAMPLES, lengths, params_with, train
+from tonetune.core.errors import UserError
 from tonetune.training.trainers import Task, make_trainer
 from tonetune.training.tuning import model_for_training
 
@@ -32,6 +33,13 @@ def test_dpo_prefers_the_persona_with_the_base_as_reference(tuning, tiny_base, t
     again = make_trainer(Task("dpo", model, tokenizer, EXAMPLES, EXAMPLES[:4], params, tmp_path / "b"))
     assert again.evaluate()["eval_loss"] == pytest.approx(losses[-1], rel=0.05)
     assert list(model.peft_config) == ["default"]
+
+
+def test_dpo_without_plain_answers_is_refused(tiny_base, tokenizer, tmp_path):
+    params = params_with(tiny_base, objective="dpo", tuning="lora")
+    rows = [row.model_copy(update={"unpaired": True}) for row in EXAMPLES[:4]]
+    with pytest.raises(UserError, match="dpo needs a plain answer to every question"):
+        make_trainer(Task("dpo", model_for_training(params), tokenizer, EXAMPLES, rows, params, tmp_path))
 
 
 def test_grpo_asks_for_the_reward_of_each_answer(tiny_base, tokenizer, tmp_path):

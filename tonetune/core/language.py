@@ -28,6 +28,12 @@ def language_of(text: str, expected: str) -> str:
     return best if ranked[best] > ranked[expected] + MARGIN else expected
 
 
+def detected_language(text: str) -> str:
+    """The ISO 639-1 code of the language that fits the text best."""
+    ranked = _rank(text)
+    return max(ranked, key=ranked.__getitem__)
+
+
 @cache
 def known_languages() -> frozenset[str]:
     """The codes of the languages that can be told apart."""

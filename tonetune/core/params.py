@@ -92,6 +92,20 @@ class Split(Section):
     train_size: Count | None
     max_sentences: Count | None
     quality: Quality
+    own_texts: dict[Text, Any]
+
+    @property
+    def own_quality(self) -> Quality:
+        """The limits of a persona that learns from somebody's own texts."""
+        return Quality.model_validate(self.quality.model_dump() | self.own_texts)
+
+    @model_validator(mode="after")
+    def _limits_of_own_texts(self) -> "Split":
+        try:
+            _ = self.own_quality
+        except ValidationError as error:
+            raise ValueError(f"own_texts: {explain_param(error.errors(include_url=False)[0], Quality)}") from None
+        return self
 
     @model_validator(mode="after")
     def _something_left(self) -> "Split":

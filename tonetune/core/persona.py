@@ -1,6 +1,8 @@
 """Who to sound like: one YAML file a persona, and the exchanges that every persona needs."""
 
+from datetime import date
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,6 +13,16 @@ from tonetune.core.validation import Text, explain
 
 FOLDER = Path("personas")
 EXCHANGES = FOLDER / "exchanges.yaml"
+
+
+class Consent(BaseModel):
+    """Whose own words a persona is made of, and that they agree to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    words_of: Text = Field(description="whose words they are")
+    agreed: Literal[True] = Field(description="that this person agrees to a model that imitates their tone")
+    agreed_on: date | None = Field(None, description="when they did")
 
 
 class Persona(BaseModel):
@@ -26,6 +38,7 @@ class Persona(BaseModel):
     names: list[Text] = Field(default_factory=list, description="masked when the leak probes ask if names give it away")
     questions_per_prompt: int | None = Field(None, ge=1, description="upper bound, for a persona with fewer answers")
     prompts: dict[Text, Text] | None = Field(None, description="category: prompt, in place of questions.prompts")
+    consent: Consent | None = Field(None, description="needed where the persona learns from somebody's own texts")
 
 
 class Exchange(BaseModel):

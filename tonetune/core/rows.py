@@ -17,6 +17,11 @@ DROPPED = Path("data/dropped.json")
 
 Style = Literal["persona", "plain"]
 
+OWN_WORDS = "own words"
+"""The teacher of an answer that is a real person's own text."""
+UNPAIRED = "a neutral text that answers another question"
+"""The teacher of what stands in for a plain answer that nobody wrote."""
+
 
 class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +75,15 @@ class Example(Row):
     prompt: list[Message]
     completion: list[Message]
     plain: Text
+    own_words: Literal[True] | None = None
+    """Set where the answer is a real person's own text."""
+    unpaired: Literal[True] | None = None
+    """Set where `plain` is a neutral text that answers another question: no plain answer to this one was written."""
+
+    @property
+    def twin(self) -> str | None:
+        """The plain answer, if it answers this question."""
+        return None if self.unpaired else self.plain
 
     @property
     def question(self) -> str:

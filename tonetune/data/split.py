@@ -27,7 +27,7 @@ def assign_sides(
     validation (rounded so that the running total is right), and which of the ten go where is drawn from `seed`, so a
     later question cannot move an earlier one. A question that is near an earlier one (`near`: pairs of indices)
     follows it to its side and takes no place in a block; earlier is what stands earlier in its category, wherever that
-    is in the file. The basic exchanges are always trained on.
+    is in the file. A follow-up goes where the question goes that it follows. The basic exchanges are always trained on.
     """
     counts: Counter[str] = Counter()
     age: dict[int, tuple[int, int]] = {}
@@ -46,6 +46,8 @@ def assign_sides(
         question = questions[index]
         if question.category == BASICS:
             sides[question.id] = "train"
+        elif question.after:
+            sides[question.id] = sides[question.after]
         elif index in follows:
             sides[question.id] = sides[questions[follows[index]].id]
         else:

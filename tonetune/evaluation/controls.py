@@ -17,6 +17,7 @@ AT_LEAST = {CEILING_CONTROL: 0.75, "unseen_writer": 0.6}
 # An answer cut off makes sense with a flaw, two of three on the readers' scale, and catchphrases are a little of the tone, one of
 # three; the persona's marks may come on top.
 AT_MOST = {"mixed_sentences": 0.25, "fillers": 0.2, "cut": 0.5, "catchphrases": 0.35}
+FROM_PLAIN = ("teacher_plain", "catchphrases", "fillers")
 USUAL = 0.15  # what any other control may score at most
 A_LITTLE, CLEARLY = 1 / 3, 2 / 3  # one and two of three on the readers' scales
 
@@ -53,9 +54,12 @@ def other_answers(examples: Sequence[Example], step: int = 1) -> list[str]:
 def control_answers(
     examples: Sequence[Example], catchphrases: Sequence[str], fillers: Sequence[str], seed: int
 ) -> dict[str, list[str]]:
-    """Answers to the examples' questions whose scores are known beforehand: the first set high, the others low."""
+    """Answers to the examples' questions whose scores are known beforehand: the first set high, the others low.
+
+    Those that are made from plain answers are left out where no plain answers were written.
+    """
     others = other_answers(examples)
-    return {
+    made = {
         "teacher_persona": [example.answer for example in examples],
         "teacher_plain": [example.plain for example in examples],
         "wrong_question": others,
@@ -66,6 +70,8 @@ def control_answers(
         "catchphrases": [paste_catchphrases(example.plain, catchphrases, seed) for example in examples],
         "fillers": [strew_fillers(example.plain, fillers, seed) for example in examples],
     }
+    lacking = FROM_PLAIN if any(example.unpaired for example in examples) else ()
+    return {name: answers for name, answers in made.items() if name not in lacking}
 
 
 def rated_controls(ratings: Sequence[Rating]) -> dict[str, list[Rating]]:

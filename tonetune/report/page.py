@@ -140,6 +140,8 @@ def report_page(shown: Evaluation) -> str:
         answer_of=answer_of,
         charts=charts,
         copied=COPIED_NGRAM,
+        own_words=any(example.own_words for example in shown.examples),
+        unpaired=sum(bool(example.unpaired) for example in shown.examples),
         undecided=UNDECIDED,
     )
 

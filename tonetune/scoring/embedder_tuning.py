@@ -84,11 +84,10 @@ def tune_embedder(
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
     transformer.model = tuned = get_peft_model(narrow, config)
     use_fast_lora(tuned)
+    right = [(example.question, example.answer) for example in examples]
+    right += [(example.question, example.twin) for example in examples if example.twin]
     pairs = Dataset.from_dict(
-        {
-            "anchor": [example.question for example in examples] * 2,
-            "positive": [example.answer for example in examples] + [example.plain for example in examples],
-        }
+        {"anchor": [question for question, _ in right], "positive": [answer for _, answer in right]}
     )
     with tempfile.TemporaryDirectory() as scratch:
         arguments = SentenceTransformerTrainingArguments(

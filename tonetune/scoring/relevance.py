@@ -79,7 +79,7 @@ def calibrate_relevance(relevance: Relevance, examples: Sequence[Example]) -> Re
             f"data/validation.jsonl: {len(questions)} questions: relevance needs two; raise split.validation"
         )
     for step in (0, *steps):
-        for answers in ([example.answer for example in examples], [example.plain for example in examples]):
+        for answers in ([example.answer for example in examples], [e.twin or e.answer for e in examples]):
             moved = [answers[(i + step) % len(answers)] for i in range(len(answers))]
             features.append(relevance.features(questions, moved))
             labels += [int(step == 0)] * len(questions)

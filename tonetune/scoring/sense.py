@@ -171,7 +171,8 @@ def known_answers(examples: Sequence[Example], seed: int) -> tuple[list[str], li
     others = [examples[(i + 1) % count].answer for i in range(count)] + [examples[i - 2].plain for i in range(count)]
     shuffled = [shuffle_words(example.answer, seed) for example in examples]
     # Two answers mixed in either order, and two plain ones: it must not be the register that gives them away.
-    texts = [[example.answer for example in examples], [example.plain for example in examples]]
+    # Where no plain answer was written, the one in the tone stands in.
+    texts = [[example.answer for example in examples], [example.twin or example.answer for example in examples]]
     mixed = [
         mix_sentences(texts[style][(i + first) % count], texts[style][(i + 1 - first) % count])
         for style, first in ((0, 0), (0, 1), (1, 0))

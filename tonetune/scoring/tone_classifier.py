@@ -14,8 +14,13 @@ from tonetune.scoring.tfidf import WORDS_AND_MARKS, tfidf_ngrams
 
 
 def labelled(examples: Sequence[Example]) -> tuple[list[str], np.ndarray]:
-    """Persona answers (1) and plain answers (0) of the examples; a plain answer that several samples share counts once."""
-    persona, plain = [example.answer for example in examples], list(dict.fromkeys(e.plain for e in examples))
+    """Persona answers (1) and plain answers (0) of the examples; a plain answer that several samples share counts once.
+
+    Where both are one text (exchanges that nobody wrote in the tone) there is nothing to tell apart: those are left out.
+    """
+    told_apart = [example for example in examples if example.answer != example.plain]
+    persona = [example.answer for example in told_apart]
+    plain = list(dict.fromkeys(example.plain for example in told_apart))
     return [*persona, *plain], np.repeat([1, 0], [len(persona), len(plain)])
 
 

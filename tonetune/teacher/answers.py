@@ -69,7 +69,7 @@ async def collect_answers(
         async with asyncio.TaskGroup() as group:
             for question in questions:
                 plain[question.id] = group.create_task(ask_plain(question))
-                for sample in range(samples_of(question, prompts.params.answers.samples)):
+                for sample in range(samples_of(question, prompts.samples)):
                     persona[question.id, sample] = group.create_task(ask_persona(question, sample))
     except BaseExceptionGroup as errors:
         raise first_error(errors) from None

@@ -16,6 +16,8 @@ class TeacherPrompts:
         self.params = params
         self.persona = persona
         self.prompts = persona.prompts or params.questions.prompts
+        # Somebody's own texts are there once: nobody writes a second answer in their place.
+        self.samples = 1 if persona.consent else params.answers.samples
         self.questions_wanted = min(
             params.questions.per_prompt, persona.questions_per_prompt or params.questions.per_prompt
         )

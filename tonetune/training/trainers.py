@@ -153,6 +153,11 @@ def _sft(task: Task) -> Trainer:
 def _dpo(task: Task) -> Trainer:
     """The persona's answer is chosen over the plain one; the reference model is the base, without the adapter."""
     settings, tokenizer = task.params.train, task.tokenizer
+    if any(row.unpaired for row in (*task.train, *task.validation)):
+        raise UserError(
+            "train.objective: dpo needs a plain answer to every question, and these own texts have none; use sft, or import "
+            "them with --plain"
+        )
 
     def pair(row: Example) -> dict[str, list[int]]:
         answers = {"chosen_ids": answer_ids(tokenizer, row.answer), "rejected_ids": answer_ids(tokenizer, row.plain)}

@@ -171,3 +171,35 @@ def test_a_list_cannot_hold_any_number_of_questions(workspace, number):
         1,
         f"error: --per-request: {number}: a list holds 1 to 999 questions\n",
     )
+
+
+def as_spreadsheets_write(delimiter):
+    """The rows with a numbering, an empty last column, empty categories and rows of nothing."""
+    header = ["id", *ROWS[0], "category", ""]
+    lines = [header, *([str(number), *row.values(), "", ""] for number, row in enumerate(ROWS)), [""] * len(header)]
+    return "\n".join(delimiter.join(f'"{cell}"' if delimiter in cell else cell for cell in line) for line in lines)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_is_read_as_spreadsheets_write_it(workspace, delimiter):
+    result = import_rows(workspace, as_spreadsheets_write(delimiter), "pairs.csv")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"{len(ROWS)} imported" in result.stdout
+    answers = [r.text for r in read_recordings(workspace.root / recordings_path("ada"))]
+    assert set(answers) >= {row["persona_answer"] for row in ROWS}
+
+
+def test_rows_as_one_array_are_read(workspace):
+    result = import_rows(workspace, json.dumps(ROWS, indent=1), "pairs.json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"{len(ROWS)} imported" in result.stdout
+
+
+def test_a_column_of_an_unknown_name_is_named_once(workspace):
+    text = "question,persona_answer,plain_answer,Bewertung\n" + "Why is that so?,So.,So.,5\n" * 30
+    result = import_rows(workspace, text, "pairs.csv")
+    assert result.returncode == 1
+    assert (
+        "pairs.csv: columns 'Bewertung' are not among question, persona_answer, plain_answer, category" in result.stderr
+    )
+    assert len(result.stderr.splitlines()) == 1

@@ -1,0 +1,96 @@
+"""Personal data goes, whoever wrote it, and words that only look like it stay."""
+
+import random
+
+import pytest
+
+from tonetune.core.text import contact
+from tonetune.imports.messages import ChatMessage
+from tonetune.imports.privacy import Redactor, findings
+
+
+def clean(text: str, **options: object) -> str:
+    return Redactor(**options).redact([ChatMessage("Ada", text)]).messages[0].text  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("write to ada.quill+x@mail.example.org, ok?", "write to [mail], ok?"),
+        ("see https://example.org/a?b=c#d and www.example.com/x.", "see [link] and [link]."),
+        ("it is on example.de now", "it is on [link] now"),
+        ("call +49 170 1234567 or +1 415-555-2671!", "call [number] or [number]!"),
+        ("call 030 1234567 today", "call [number] today"),
+        ("card 4111 1111 1111 1111, gone", "card [card], gone"),
+        ("to DE89 3704 0044 0532 0130 00 PLEASE", "to [account] PLEASE"),
+        ("she lives at 12 Abbey Road now", "she lives at [address] now"),
+        ("@bobm did it", "[name] did it"),
+    ],
+)
+def test_it_is_replaced(text, expected):
+    assert clean(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "in 2023 there were 1204 geese, i.e. 3.5 % more",
+        "at 10:30 on 2023-10-10 e.g. or 31.12.2023",
+        "i mean.so what, u.s. style",
+        "version 1.2.3 costs 1,000,000",
+        "1234567812345678 is no card, its sum is wrong",
+        "wait...what",
+    ],
+)
+def test_what_only_looks_like_it_stays(text):
+    assert clean(text) == text
+
+
+def test_a_local_number_is_told_by_the_country():
+    assert clean("ring 0171 2345678", region="DE") == "ring [number]"
+
+
+def test_names_go_in_any_case_whole_or_in_parts_and_never_within_words():
+    text = "Bob Marlow met bob's sister Ann-Marie; bobbing marlows stay"
+    assert clean(text, names=["Bob Marlow", "Ann-Marie"]) == "[name] met [name]'s sister [name]; bobbing marlows stay"
+
+
+def test_what_was_found_is_listed_by_kind_with_its_counts():
+    messages = [ChatMessage("Ada", f"mail {name}@example.org") for name in "abcab"]
+    assert findings(Redactor().redact(messages), 2) == ["[mail] 5: a@example.org (2), b@example.org (2), and 1 more"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_nothing_planted_among_words_comes_through(seed):
+    draw = random.Random(seed)
+    planted = [
+        f"{draw.choice('abc')}.{draw.randint(1, 99)}@mail{draw.randint(1, 9)}.example.com",
+        f"https://host{draw.randint(1, 99)}.example.org/p/{draw.randint(1, 10**6)}",
+        f"+44 20 7946 {draw.randint(0, 999):04d}",
+        f"+4917{draw.randint(0, 9)}{draw.randint(10**6, 10**7 - 1)}",
+        "5500 0000 0000 0004",
+        "GB33BUKB20201555555555",
+        "Zebulon Quirk",
+    ]
+    filler = [
+        "so",
+        "anyway",
+        "the",
+        "goose",
+        "said",
+        "nothing",
+        "and",
+        "we",
+        "went",
+        "on",
+        "to",
+        "the",
+        "lake",
+        "with",
+        "lamps",
+    ]
+    pieces = [piece for item in draw.sample(planted, len(planted)) for piece in (*draw.sample(filler, 4), item)]
+    text = clean(" ".join(pieces), names=["Zebulon Quirk"])
+    assert [item for item in planted if item in text] == []
+    assert contact(text) is None
+    assert sum(word in filler for word in text.split()) == 4 * len(planted)

@@ -1,0 +1,79 @@
+"""Files of training data as JSON or JSONL: `messages`, ShareGPT's `conversations`, Alpaca's instructions, and pairs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tonetune.imports.json_files import rows
+from tonetune.imports.messages import ANSWERED, ASKED, ChatMessage, Export, Source
+
+NAME = "messages"
+TITLE = "messages, ShareGPT, Alpaca or question and answer, .json or .jsonl"
+
+ROLES = {"user": ASKED, "human": ASKED, "prompter": ASKED, "assistant": ANSWERED, "gpt": ANSWERED, "model": ANSWERED}
+SKIPPED = ("system", "developer", "tool", "function", "observation", "function_call")
+QUESTIONS, ANSWERS = (
+    ("question", "instruction", "prompt"),
+    ("persona_answer", "answer", "output", "response", "completion"),
+)
+PLAIN = ("plain_answer", "plain")
+
+
+def looks_like(source: Source) -> bool:
+    """Whether it begins as JSON with one of the known keys."""
+    head = source.head().lstrip()
+    keys = ("messages", "conversations", *QUESTIONS, *filter(None, (source.columns.question,)))
+    return head[:1] in ("{", "[") and any(f'"{key}"' in head for key in keys)
+
+
+def read(source: Source) -> Export:
+    """Every row as a talk of its own."""
+    export = Export()
+    for number, row in rows(source):
+        if not isinstance(row, dict):
+            raise source.error(
+                f"{str(row)[:40]!r} is no object with messages, or with a question and an answer", number
+            )
+        for author, text, plain in _turns(source, number, row):
+            export.messages.append(ChatMessage(author, text, thread=f"row {number}", plain=plain))
+    return export
+
+
+def _turns(source: Source, number: int, row: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
+    """(author, text, plain text) of each turn."""
+    turns = row.get("messages", row.get("conversations"))
+    if turns is None:
+        yield from _pair(source, number, row)
+        return
+    if not isinstance(turns, list):
+        raise source.error("its messages are no list", number)
+    for turn in turns:
+        role = str(turn.get("role", turn.get("from", ""))).lower() if isinstance(turn, dict) else ""
+        text = turn.get("content", turn.get("value")) if isinstance(turn, dict) else None
+        if role in SKIPPED:
+            continue
+        if role not in ROLES:
+            raise source.error(f"role {role!r} is not among {', '.join([*ROLES, *SKIPPED[:3]])}", number)
+        if isinstance(text, list):  # parts, of which pictures have no text
+            text = "\n".join(str(part.get("text", "")) for part in text if isinstance(part, dict))
+        if not isinstance(text, str):
+            raise source.error(f"a turn of {role!r} has no text", number)
+        if text.strip():
+            yield ROLES[role], text.strip(), None
+
+
+def _pair(source: Source, number: int, row: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
+    columns = source.columns
+    question = next((key for key in (columns.question, *QUESTIONS) if key and key in row), None)
+    answer = next((key for key in (columns.answer, *ANSWERS) if key and key in row), None)
+    if question is None or answer is None:
+        raise source.error(
+            f"no messages, and no question and answer among its keys ({', '.join(map(str, row))[:80]}); name them with "
+            "--question and --answer",
+            number,
+        )
+    asked = "\n".join(str(row[key]).strip() for key in (question, "input") if str(row.get(key) or "").strip())
+    said = str(row[answer] or "").strip()
+    plain = next((str(row[key]).strip() for key in (columns.plain, *PLAIN) if key and row.get(key)), None)
+    if asked and said:
+        yield ASKED, asked, None
+        yield ANSWERED, said, plain

@@ -1,0 +1,80 @@
+"""Which format a file has, and reading it."""
+
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+from tonetune.core.errors import UserError
+from tonetune.imports import chat_data, discord, documents, mbox, tables, telegram, whatsapp, x_archive
+from tonetune.imports.messages import Columns, Export, Source
+
+AUTO = "auto"
+USUAL = Columns()
+READERS: dict[str, ModuleType] = {
+    reader.NAME: reader for reader in (x_archive, telegram, discord, mbox, whatsapp, chat_data, tables, documents)
+}
+"""Each has NAME, TITLE, looks_like and read; the finder asks in this order, the most particular ones first."""
+LARGEST = 2 * 2**30  # bytes: exports are read into memory
+IN_ARCHIVES = ("_chat.txt", "result.json", "tweets.js", "tweet.js")
+
+
+def read_export(path: Path, form: str = AUTO, columns: Columns = USUAL) -> tuple[str, Export]:
+    """The file's format and its messages; a `UserError` says in one line what is wrong with it."""
+    sources = _sources(path, columns)
+    export = Export()
+    for source in sources:
+        reader = READERS[form] if form != AUTO else _found(source)
+        if not source.data.strip():
+            raise source.error("empty; export it again")
+        read = reader.read(source)
+        export.messages += read.messages
+        export.notes += read.notes
+        for why, count in read.left_out.items():
+            export.left_out[why] = export.left_out.get(why, 0) + count
+    if not export.messages:
+        left = ", ".join(f"{count} {why}" for why, count in export.left_out.items())
+        raise UserError(
+            f"{path}: read as {reader.NAME}, no message with text in it{f' (left out: {left})' if left else ''}"
+        )
+    return reader.NAME, export
+
+
+def _found(source: Source) -> ModuleType:
+    if source.data.strip():
+        for reader in READERS.values():
+            if reader.looks_like(source):
+                return reader
+        raise source.error(f"no format that is known here; --from names one of {', '.join(READERS)}")
+    return documents
+
+
+def _sources(path: Path, columns: Columns) -> list[Source]:
+    """The file itself, or what an archive holds of messages."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; name the export's file in it, such as result.json, or the .zip")
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{path}: over {LARGEST // 2**30} GiB; export fewer chats or without media")
+        if not zipfile.is_zipfile(path):
+            return [Source(path, path.name, path.read_bytes(), columns)]
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if _holds_messages(name)]
+            if not names:
+                raise UserError(
+                    f"{path}: no chat in this archive (looked for *.txt of WhatsApp, result.json, tweets.js)"
+                )
+            if sum(archive.getinfo(name).file_size for name in names) > LARGEST:
+                raise UserError(f"{path}: unpacks to over {LARGEST // 2**30} GiB; export fewer chats")
+            return [Source(path, name, archive.read(name), columns) for name in sorted(names)]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path}: a damaged or locked archive ({error}); download it again") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _holds_messages(name: str) -> bool:
+    base = Path(name).name
+    is_chat = base.startswith("WhatsApp") and base.endswith(".txt")
+    return base in IN_ARCHIVES or is_chat or (base.startswith("tweets-part") and base.endswith(".js"))

@@ -1,0 +1,163 @@
+"""Personal data in messages, one's own and others': found by well-kept libraries, and replaced by placeholders."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import phonenumbers
+from linkify_it import LinkifyIt
+from stdnum import iban, luhn
+
+from tonetune.core.errors import UserError
+from tonetune.core.text import CONTACT, excerpt
+from tonetune.imports.messages import ChatMessage
+
+MAIL, LINK, NUMBER, CARD, ACCOUNT, ADDRESS, NAME = (
+    "[mail]",
+    "[link]",
+    "[number]",
+    "[card]",
+    "[account]",
+    "[address]",
+    "[name]",
+)
+
+# Shops and papers that a text may well name; anything else with a dot and no scheme is a host only if a path or www says so.
+BARE_HOST = re.compile(
+    r"^(?:www\.|[\w-]+\.[\w.-]+/)|\.(?:com|org|net|io|de|co\.uk|fr|es|it|nl|at|ch|eu|info|me)$", re.IGNORECASE
+)
+DIGITS = re.compile(r"(?<![\w.,])\d(?:[ -]?\d){12,18}(?!\w)")
+IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b")
+# Dialled within a country: the 0 before the area code, then digits in groups. Without --region no library can tell these.
+LOCAL = re.compile(r"(?<![\w.,:/-])\(?0\d{1,5}\)?[ /-]?\d{3,}(?:[ /-]?\d{2,})*(?![\w:])")
+HANDLE = re.compile(r"(?<![\w@])@\w{2,}")
+FEWEST_DIGITS = 7
+SHORTEST_NAME = 3  # letters: shorter parts of names are words too often
+
+Found = Iterator[tuple[int, int, str]]
+"""Begin, end and placeholder of each thing found in a text."""
+
+
+def regions() -> frozenset[str]:
+    """The countries whose telephone numbers are known, as ISO 3166 codes."""
+    return frozenset(phonenumbers.SUPPORTED_REGIONS)
+
+
+@dataclass
+class Redaction:
+    """Texts without personal data, and what was taken out, to look at."""
+
+    messages: list[ChatMessage]
+    found: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """By placeholder: what it stands for now, and how often."""
+
+
+class Redactor:
+    """Finds personal data; `names` are replaced wherever they stand as words, `region` tells local telephone numbers."""
+
+    def __init__(self, names: Iterable[str] = (), region: str | None = None):
+        if region is not None and region not in regions():
+            raise UserError(f"--region: {region!r} is no ISO 3166 code of a country, such as DE or US")
+        self.region = region
+        self.links = LinkifyIt()
+        parts = sorted({part for name in names for part in _name_parts(name)}, key=lambda part: (-len(part), part))
+        self.names = (
+            re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, parts))})(?!\w)", re.IGNORECASE) if parts else None
+        )
+        self.finders: tuple[Callable[[str], Found], ...] = (
+            self._mails_and_links,
+            _accounts,
+            _cards,
+            self._numbers,
+            self._local_numbers,
+            _contacts,
+            self._names,
+        )
+
+    def redact(self, messages: Iterable[ChatMessage]) -> Redaction:
+        """The messages with placeholders in place of what was found."""
+        result = Redaction([])
+        for message in messages:
+            text = self.replaced(message.text, result.found)
+            plain = None if message.plain is None else self.replaced(message.plain, result.found)
+            result.messages.append(replace(message, text=text, plain=plain))
+        return result
+
+    def replaced(self, text: str, found: dict[str, Counter[str]]) -> str:
+        """The text with placeholders; what they stand for is counted in `found`."""
+        for find in self.finders:
+            pieces, end = [], 0
+            for start, stop, placeholder in find(text):
+                if start >= end:
+                    found[placeholder][text[start:stop].strip()] += 1
+                    pieces += [text[end:start], placeholder]
+                    end = stop
+            text = "".join([*pieces, text[end:]])
+        return text
+
+    def _mails_and_links(self, text: str) -> Found:
+        for match in self.links.match(text) or []:
+            if match.schema == "mailto:":
+                yield match.index, match.last_index, MAIL
+            elif match.schema or BARE_HOST.search(match.raw):
+                yield match.index, match.last_index, LINK
+
+    def _numbers(self, text: str) -> Found:
+        for match in phonenumbers.PhoneNumberMatcher(text, self.region):
+            yield match.start, match.end, NUMBER
+
+    def _local_numbers(self, text: str) -> Found:
+        for match in LOCAL.finditer(text):
+            if sum(map(str.isdigit, match.group())) >= FEWEST_DIGITS:
+                yield match.start(), match.end(), NUMBER
+
+    def _names(self, text: str) -> Found:
+        for pattern in (self.names, HANDLE):
+            for match in pattern.finditer(text) if pattern else ():
+                yield match.start(), match.end(), NAME
+
+
+def _name_parts(name: str) -> Iterator[str]:
+    """A name, and each of its parts that is long enough not to be some word; numbers are found as numbers."""
+    whole = name.strip()
+    if len(whole) >= SHORTEST_NAME and any(letter.isalpha() for letter in whole):
+        yield whole
+    yield from (part for part in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", whole) if len(part) >= SHORTEST_NAME)
+
+
+def _accounts(text: str) -> Found:
+    for match in IBAN.finditer(text):
+        # A word in capitals behind it may have been taken along: drop groups until the rest is a number.
+        groups = match.group().split(" ")
+        for count in range(len(groups), 0, -1):
+            candidate = " ".join(groups[:count])
+            if iban.is_valid(candidate):
+                yield match.start(), match.start() + len(candidate), ACCOUNT
+                break
+
+
+def _cards(text: str) -> Found:
+    for match in DIGITS.finditer(text):
+        if luhn.is_valid(re.sub(r"\D", "", match.group())):
+            yield match.start(), match.end(), CARD
+
+
+def _contacts(text: str) -> Found:
+    """What the gate before training would take for contact data, local numbers and streets among it."""
+    for match in CONTACT.finditer(text):
+        kind = ADDRESS if re.match(r"\d{1,5} [A-Z]", match.group()) else NUMBER if match.group()[-1].isdigit() else LINK
+        yield match.start(), match.end(), kind
+
+
+def findings(redaction: Redaction, most: int) -> list[str]:
+    """What was found, a line a kind, up to `most` of each, the most frequent first."""
+    lines = []
+    for placeholder, counts in redaction.found.items():
+        shown = [
+            f"{excerpt(text, 40)} ({count})" if count > 1 else excerpt(text, 40)
+            for text, count in counts.most_common(most)
+        ]
+        more = f", and {len(counts) - most} more" if len(counts) > most else ""
+        lines.append(f"{placeholder} {counts.total()}: {', '.join(shown)}{more}")
+    return lines

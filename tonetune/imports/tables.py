@@ -1,0 +1,71 @@
+"""Tables of questions and answers: commas, semicolons, tabs or bars, with columns of any name."""
+
+import csv
+from collections.abc import Sequence
+
+from tonetune.imports.chat_data import ANSWERS, PLAIN, QUESTIONS
+from tonetune.imports.messages import ANSWERED, ASKED, ChatMessage, Export, Source
+
+NAME = "table"
+TITLE = "a table of questions and answers, .csv or .tsv"
+
+DELIMITERS = ",;\t|"
+SUFFIXES = (".csv", ".tsv", ".tab")
+
+
+def looks_like(source: Source) -> bool:
+    """Whether its name says so, or its first line is a header with a column for the question."""
+    if source.path.suffix.lower() in SUFFIXES:
+        return True
+    lines = source.head().splitlines()
+    header = [cell.strip().lower() for cell in _cells(lines[0])] if lines else []
+    return len(header) > 1 and any(
+        name in header for name in (*QUESTIONS, (source.columns.question or "").lower()) if name
+    )
+
+
+def _cells(line: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter_of(line)), [])
+
+
+def delimiter_of(header: str) -> str:
+    """What separates the cells: of the usual marks the one that the header has most of."""
+    return max(DELIMITERS, key=header.count)
+
+
+def read(source: Source) -> Export:
+    """A row is a talk of one question and its answer; rows with nothing in them are passed over."""
+    text = source.text().lstrip("\n")
+    header_line = text.partition("\n")[0]
+    reader = csv.reader(text.split("\n"), delimiter=delimiter_of(header_line), strict=True)
+    export = Export()
+    line = 0
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        question = _column(source, header, source.columns.question, QUESTIONS, "question")
+        answer = _column(source, header, source.columns.answer, ANSWERS, "answer")
+        plain = next((header.index(name) for name in (source.columns.plain, *PLAIN) if name in header), None)
+        for row in reader:
+            line = reader.line_num
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            if len(cells) <= max(question, answer) or not cells[question] or not cells[answer]:
+                export.leave_out("rows without a question or an answer")
+                continue
+            thread = f"line {line}"
+            twin = cells[plain] if plain is not None and plain < len(cells) and cells[plain] else None
+            export.messages.append(ChatMessage(ASKED, cells[question], thread=thread))
+            export.messages.append(ChatMessage(ANSWERED, cells[answer], thread=thread, plain=twin))
+    except csv.Error as error:
+        raise source.error(f"not CSV after line {line} ({error}); is a quotation mark left open there?") from None
+    return export
+
+
+def _column(source: Source, header: Sequence[str], named: str | None, usual: Sequence[str], what: str) -> int:
+    lower = [cell.lower() for cell in header]
+    for name in [named] if named else usual:
+        if name.lower() in lower:
+            return lower.index(name.lower())
+    wanted = repr(named) if named else f"called {' or '.join(usual[:3])}"
+    raise source.error(f"no column {wanted} among {', '.join(header)[:80]!r}; name it with --{what}")

@@ -1,0 +1,64 @@
+"""Telegram Desktop's JSON export: one chat, or all of an account."""
+
+from typing import Any
+
+from tonetune.imports.json_files import load, time_of
+from tonetune.imports.messages import ChatMessage, Export, Source
+
+NAME = "telegram"
+TITLE = "Telegram Desktop, JSON export (result.json)"
+
+
+def looks_like(source: Source) -> bool:
+    """Whether it has the keys of an export, which stand at its beginning."""
+    head = source.head(200_000)
+    return head.lstrip().startswith("{") and (
+        ('"messages"' in head and '"date_unixtime"' in head)
+        or ('"type"' in head and '"from_id"' in head and '"text"' in head)
+        or ('"chats"' in head and '"personal_information"' in head)
+    )
+
+
+def read(source: Source) -> Export:
+    """The messages of every chat in it; service lines, forwarded messages and bots are left out."""
+    value = load(source)
+    chats = value.get("chats", {}).get("list") if isinstance(value, dict) and "chats" in value else [value]
+    export = Export()
+    for chat in chats or []:
+        if not isinstance(chat, dict) or not isinstance(chat.get("messages"), list):
+            raise source.error("no `messages` in it; in Telegram Desktop choose Export chat history, format JSON")
+        thread = f"{chat.get('name') or ''} {chat.get('id') or ''}".strip()
+        for item in chat["messages"]:
+            _message(source, export, thread, item)
+    return export
+
+
+def _message(source: Source, export: Export, thread: str, item: Any) -> None:
+    if not isinstance(item, dict) or "type" not in item:
+        raise source.error(f"{str(item)[:40]!r} is no message of a Telegram export")
+    if item["type"] != "message":
+        return export.leave_out("lines of the program")
+    if item.get("forwarded_from") or item.get("via_bot"):
+        return export.leave_out("forwarded messages and bots")
+    text = _text(item.get("text", ""))
+    if not text.strip() or not item.get("from"):
+        return export.leave_out("media, calls and deleted messages")
+    export.messages.append(
+        ChatMessage(
+            author=str(item["from"]),
+            text=text.strip(),
+            time=time_of(source, item.get("date")),
+            thread=thread,
+            id=str(item.get("id", "")),
+            reply_to=str(item.get("reply_to_message_id") or ""),
+            other_names=str(item.get("from_id") or ""),
+        )
+    )
+    return None
+
+
+def _text(value: Any) -> str:
+    """A text is a string, or a list of strings and of objects with a `text` where it has links or is formatted."""
+    if isinstance(value, list):
+        return "".join(part if isinstance(part, str) else str(part.get("text", "")) for part in value)
+    return str(value or "")
