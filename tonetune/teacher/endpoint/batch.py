@@ -13,7 +13,7 @@ from tonetune.core.errors import UserError
 from tonetune.teacher.endpoint.client import LONGEST_PAUSE, Endpoint, Unsupported
 from tonetune.teacher.endpoint.cost import Prices
 from tonetune.teacher.endpoint.protocol import first_error
-from tonetune.teacher.endpoint.reply import LONGEST_MESSAGE, Problem, Reply, failed, problem_in, read_reply
+from tonetune.teacher.endpoint.reply import FILTERED, LONGEST_MESSAGE, Problem, Reply, failed, problem_in, read_reply
 from tonetune.teacher.endpoint.request import Request
 from tonetune.teacher.endpoint.store import Store
 
@@ -226,7 +226,7 @@ class Batches:
     def _line_refused(self, problem: Problem, request: Request) -> Reply | Exception:
         says = problem.says[:LONGEST_MESSAGE]
         if problem.moderated:
-            return failed(request, f"stopped by the endpoint's content filter ({says})", lasting=True)
+            return failed(request, f"{FILTERED} ({says})", lasting=True)
         dialect = self.endpoint.dialect
         lacked = self.sent_without.get(request.key, frozenset())
         if dialect.learn(problem, dialect.body_without(request, lacked)) and dialect.refused - lacked:

@@ -28,7 +28,7 @@ from tonetune.teacher.endpoint.address import (
 from tonetune.teacher.endpoint.cost import prompt_tokens
 from tonetune.teacher.endpoint.dialect import Dialect
 from tonetune.teacher.endpoint.limits import ON_SEND, TOKENS, Limits
-from tonetune.teacher.endpoint.reply import LONGEST_MESSAGE, Problem, Reply, failed, problem_in, read_reply
+from tonetune.teacher.endpoint.reply import FILTERED, LONGEST_MESSAGE, Problem, Reply, failed, problem_in, read_reply
 from tonetune.teacher.endpoint.request import Request
 
 LONGEST_PAUSE = 120  # seconds; where the endpoint asks for more, the client gives up
@@ -98,9 +98,7 @@ class Endpoint:
                 raise self.explained(other, request) from None
             if problem is not None:
                 if problem.moderated:
-                    return failed(
-                        request, f"stopped by the endpoint's content filter ({self.short(problem)})", lasting=True
-                    )
+                    return failed(request, f"{FILTERED} ({self.short(problem)})", lasting=True)
                 if self.dialect.learn(problem, body):
                     continue
                 wait = problem.wait if wait is None else wait

@@ -176,7 +176,8 @@ class LiveTeacher:
                 self.good += 1
                 self._advance(known=False)
                 return _recording(request, about, reply)
-            hopeless = reply.lasting or reply.wordless
+            # Moderation says no sooner than others answer, so it proves nothing about them.
+            hopeless = reply.wordless or (reply.lasting and not reply.moderated)
             if self.good == 0 and hopeless:
                 self.hopeless += 1
                 if self.hopeless >= FEW:
@@ -189,7 +190,8 @@ class LiveTeacher:
 
     def _fault(self, request: Request, reply: Reply, check: ResponseCheck | None, whole: bool) -> str | None:
         """Why a reply is not to be used; None if it is good."""
-        limit = f"{self.knobs.limit if whole else 'questions.max_tokens'}: {request.max_tokens}"
+        name = self.knobs.limit if whole or self.knobs != Knobs() else "questions.max_tokens"
+        limit = f"{name}: {request.max_tokens}"
         if reply.wordless:
             return f"cut off by {limit} before a word was written ({reply.fault}); raise it, or switch thinking off"
         if reply.fault:

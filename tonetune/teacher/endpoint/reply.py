@@ -9,26 +9,10 @@ from typing import Any
 from tonetune.core.text import excerpt
 from tonetune.teacher.endpoint.cost import prompt_tokens
 from tonetune.teacher.endpoint.request import Request
+from tonetune.teacher.endpoint.thoughts import without_thoughts
 
 LONGEST_MESSAGE = 300  # characters of what a server says that are shown
 
-# How a thought that stands before the answer begins and ends.
-THOUGHTS = [
-    (re.compile(opening, re.I | re.S), re.compile(closing, re.I))
-    for opening, closing in (
-        (
-            r"\s*<(?:think|thinking|thought|reasoning|seed:think)>",
-            r"</(?:think|thinking|thought|reasoning|seed:think)>",
-        ),
-        (r"\s*\[THINK\]", r"\[/THINK\]"),
-        (r"\s*◁think▷", r"◁/think▷"),
-        (
-            r"\s*(?:<\|start\|>assistant)?<\|channel\|>\s*(?:analysis|commentary)\b.{0,80}?<\|message\|>",
-            r"<\|end\|>|(?=<\|start\|>assistant<\|channel\|>final)",
-        ),
-    )
-]
-FINAL_CHANNEL = re.compile(r"^\s*(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>|<\|(?:end|return)\|>\s*$")
 MODERATED = re.compile(
     r"content[_ -]?(?:filter|policy|management|moderation)|data_inspection|moderat|flagged|\bunsafe|(?<!case-)(?<!case )sensitive|guardrail"
     r"|responsible ?ai|prohibited_content|inappropriate|invalid_prompt|blocklist|block_?reason|\bsafety\b",
@@ -42,6 +26,7 @@ STATUSES = (
     (503, re.compile(r"unavailable|internal (?:server )?error|timed? ?out|upstream|bad gateway", re.I)),
 )
 WAIT = re.compile(r"(?:try again|retry) (?:in|after) ([\d.]+) ?(ms|s\b|sec)", re.I)
+FILTERED = "stopped by the endpoint's content filter"
 LENGTH = ("length", "max_tokens", "max_length", "model_length", "max_output_tokens")
 
 
@@ -66,6 +51,11 @@ class Reply:
     """Asking again would bring the same fault."""
     dollars: float = 0.0
     """What the server itself says that it cost; 0 where it says nothing."""
+
+    @property
+    def moderated(self) -> bool:
+        """Whether the endpoint does not let this text through."""
+        return self.fault is not None and self.fault.startswith(FILTERED)
 
 
 @dataclass(frozen=True)
@@ -93,7 +83,7 @@ def read_reply(raw: str, request: Request) -> Reply:
     message = choice.get("message")
     if not isinstance(message, dict):
         if (blocked := _blocked(body)) is not None:
-            return failed(request, f"stopped by the endpoint's content filter ({blocked})", raw, lasting=True)
+            return failed(request, f"{FILTERED} ({blocked})", raw, lasting=True)
         if isinstance(choice.get("text"), str):  # of the older interface
             message = {"content": choice["text"]}
         else:
@@ -113,7 +103,7 @@ def read_reply(raw: str, request: Request) -> Reply:
     if refused:
         fault = f"refused ({excerpt(refused, 80)})"
     elif finish == "sensitive" or MODERATED.search(finish):
-        fault, lasting = "stopped by the endpoint's content filter", True
+        fault, lasting = FILTERED, True
     elif not text and cut_off:
         fault = "the model thinks" if thinks or not closed else "a reasoning model?"
     elif not text and (message.get("tool_calls") or message.get("function_call")):
@@ -138,30 +128,6 @@ def read_reply(raw: str, request: Request) -> Reply:
 def failed(request: Request, fault: str, raw: str = "", lasting: bool = False) -> Reply:
     """A reply that holds no text and cost nothing."""
     return Reply("", request.model, None, 0, 0, raw, fault, lasting=lasting)
-
-
-def without_thoughts(text: str) -> tuple[str, bool, bool]:
-    """The text without the thoughts before it; whether there were some; whether the last of them was closed.
-
-    Where one never closes, all of it is thought. A chat template may have opened the first: then only its end is there.
-    """
-    thought = False
-    while True:
-        for opening, closing in THOUGHTS:
-            begun = opening.match(text)
-            ended = closing.search(text, begun.end() if begun else 0)
-            if begun and not ended:
-                return "", True, False
-            if ended and (begun or not opening.search(text, 0, ended.start())) and not _harmony(begun, ended):
-                text, thought = text[ended.end() :], True
-                break
-        else:
-            return FINAL_CHANNEL.sub("", text).strip(), thought, True
-
-
-def _harmony(begun: re.Match[str] | None, ended: re.Match[str]) -> bool:
-    """An end that closes no thought: an answer ends in <|end|> too."""
-    return begun is None and not ended.group().startswith(("</", "[/", "◁/"))
 
 
 def problem_in(raw: str, status: int = 200) -> Problem | None:

@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir
 from tonetune.teacher.endpoint.database import Database
-from tonetune.teacher.endpoint.reply import Reply, without_thoughts
+from tonetune.teacher.endpoint.reply import Reply
 from tonetune.teacher.endpoint.request import Request
+from tonetune.teacher.endpoint.thoughts import without_thoughts
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS responses (
