@@ -8,14 +8,16 @@ from pydantic_core import from_json
 
 _BOLD = r"(?:\*\*)?"
 # A star right before a word is emphasis, and digits after the point are a number of the question's own.
-_MARKER = re.compile(rf"^\s*{_BOLD}(?:[-\u2022]|\*(?=\s)|\(?\d{{1,3}}{_BOLD}[.):](?!\d)){_BOLD}\s*")
+_MARKER = re.compile(rf"^\s*{_BOLD}(?:[-\u2022]|\*(?=\s)|\(?\d{{1,3}}{_BOLD}[.):](?!\d)|\[\d{{1,3}}\]){_BOLD}\s*")
 # "Q1:" or "Question 12." before a question, which may stand behind a marker.
 _LABEL = re.compile(rf"^\s*{_BOLD}(?:q(?:uestion)?\s*#?\s*\d{{1,3}}\s*[.):]|q(?:uestion)?\s*[:])(?!\d){_BOLD}\s*", re.I)
 _HEADING = re.compile(r"^\s*#{1,6}\s|:\W*$|^\s*\|[\s:|-]*\|\s*$")
 _JSON = re.compile(r"[\[{]")
 _ENDS = re.compile(r"[.?!…][\"'”’)*]*$")
 # What is left of JSON or of a program where a text that looked like a list was none.
-_CODE = re.compile(r"""^[\s\[\]{}(),:;"'`*_#|<>\\/=+-]*$|^["']?\w+["']\s*:|[{}\[\]]\s*,?$|["']\s*,$|^[{\[]\s*["'{\[]""")
+_CODE = re.compile(
+    r"""^[\s\[\]{}(),:;"'`*_#|<>\\/=+-]*$|^["']?\w+["']\s*:|[{}\[\]]\s*,?$|["']\s*,$|^\{|^\[\s*["'{\[]|["']\s*:\s*["']"""
+)
 _KEYS = ("question", "text", "q", "prompt", "content", "title", "value")
 _DEEPEST = 8  # levels of JSON that are looked into
 
@@ -27,7 +29,8 @@ def parse_question_list(response: str) -> list[str]:
     """
     questions: dict[str, str] = {}
     for text in _from_json(response) or _from_lines(response.splitlines()):
-        questions.setdefault(" ".join(text.lower().split()), text)
+        if _has_words(text):
+            questions.setdefault(" ".join(text.lower().split()), text)
     return list(questions.values())
 
 
@@ -46,7 +49,7 @@ def _from_lines(lines: list[str]) -> list[str]:
         if line.count("|") > 1 and line.strip().startswith("|"):  # a row of a table
             line = next((f"- {cell}" for cell in line.split("|") if cell.strip().endswith("?")), "")
         text, is_marked = _bare(line)
-        if not text or _CODE.search(text) or _HEADING.search(text) or line.lstrip().startswith(("```", "#")):
+        if not _has_words(text) or _HEADING.search(text) or line.lstrip().startswith(("```", "#")):
             continue
         asks = text.endswith("?")
         whole = number < len(lines) or _ENDS.search(text) is not None
@@ -78,7 +81,7 @@ def _from_json(response: str) -> list[str]:
         if before and not before.endswith((":", "json")):
             continue
         texts = [text for value in _values(response[start.start() :]) for text in _strings(value, 0)]
-        if questions := [text for text, _ in (_bare(" ".join(text.split())) for text in texts) if _asks_or_tells(text)]:
+        if questions := [text for text, _ in (_bare(" ".join(text.split())) for text in texts) if _has_words(text)]:
             return questions
     return []
 
@@ -87,15 +90,20 @@ def _values(text: str) -> Iterator[Any]:
     """The JSON values at the beginning of a text: one, cut off or whole, or one on each line."""
     whole = text.strip().strip("`").strip()
     last = max(whole.rfind("]"), whole.rfind("}")) + 1
+    objects = []
+    for line in whole.splitlines():
+        if line.startswith(("{", "[")):
+            try:
+                objects.append(from_json(line.strip().rstrip(",")))
+            except ValueError:
+                continue
+    if len(objects) > 1:
+        yield from objects
+        return
     for candidate in (whole[:last], whole):  # there may be talk after it; or it is cut off
         try:
             yield from_json(candidate, allow_partial=True)
             return
-        except ValueError:
-            continue
-    for line in text.splitlines():
-        try:
-            yield from_json(line.strip().rstrip(","))
         except ValueError:
             continue
 
@@ -123,8 +131,8 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
             yield from _strings(member, depth + 1)
 
 
-def _asks_or_tells(text: str) -> bool:
-    """Whether a text is a question, or at least words: not what is left of JSON within JSON."""
+def _has_words(text: str) -> bool:
+    """Whether a text can be a question: not what is left of JSON, and not marks alone."""
     return not _CODE.search(text) and any(character.isalpha() for character in text)
 
 
