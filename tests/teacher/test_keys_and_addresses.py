@@ -62,7 +62,7 @@ def test_the_key_is_in_no_file_output_or_command_line_whatever_fails(live):
 
 BAD = {
     "no key": ({"base_url": None}, ["OPENAI_API_KEY is not set", "base_url"]),
-    "http to another machine": ({"base_url": "http://192.0.2.1/v1"}, ["unencrypted", "192.0.2.1 in teacher.allow_http"]),
+    "http to another machine": ({"base_url": "http://192.0.2.1/v1", "api_key_env": {"192.0.2.1": "OPENAI_API_KEY"}}, ["unencrypted", "192.0.2.1 in teacher.allow_http"]),
     "unreachable": ({"base_url": f"http://127.0.0.1:{free_port()}/v1"}, ["no connection to http://127.0.0.1:", "is it running"]),
     "unknown model": ({"model": "gpt-99"}, ["teacher.model: 'gpt-99'", "404"]),
     "no price": ({"max_cost": 1.0}, ["teacher.max_cost", "needs the price of 'test-model'", "teacher.prices"]),

@@ -56,7 +56,7 @@ def test_a_limit_that_is_spent_on_thought_stops_after_a_few_and_is_named():
 
     with Told(thinks) as server, pytest.raises(UserError) as caught:
         asked_each(server, 40, concurrency=1)
-    assert len(server.bodies) == 5  # of forty, none of them asked twice
+    assert 5 <= len(server.bodies) <= 6  # of forty, none of them asked twice; the next may have left by then
     assert "cut off by answers.max_tokens: 220 before a word was written (the model thinks)" in str(caught.value)
 
 

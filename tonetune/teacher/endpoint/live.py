@@ -68,6 +68,7 @@ class LiveTeacher:
         self.tokens, self.dollars = 0, 0.0
         self.good, self.hopeless = 0, 0
         self.grace = GRACE
+        self.ended: UserError | None = None
         try:
             with (
                 Store() as self.store,
@@ -160,8 +161,8 @@ class LiveTeacher:
                     self._advance(known=True)
                     return recording
                 return await self._asked(request, about, check, whole)
-            except UserError:
-                self.grace = GRACE_AFTER_ERROR
+            except UserError as error:
+                self.ended, self.grace = error, GRACE_AFTER_ERROR
                 raise
             finally:
                 self.store.release(request.key)
@@ -203,6 +204,8 @@ class LiveTeacher:
     async def _send(self, request: Request, about: str) -> Reply:
         """Send the request when there is a slot and money for it, and record what it cost."""
         async with nullcontext() if self.settings.batch else self.slots:
+            if self.ended:  # whoever got the slot of the request that ended the run
+                raise self.ended
             await self._reserve(request)
             self.flying += 1
             ON_SEND.set(lambda: self.store.fly(request.key, self.url, request.model, self.prices.most(request)))

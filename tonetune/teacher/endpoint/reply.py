@@ -88,8 +88,8 @@ def read_reply(raw: str, request: Request) -> Reply:
             message = {"content": choice["text"]}
         else:
             prompt, completion = prompt_tokens(request), request.max_tokens  # what it cost cannot be read: the most
-            fault = f"not a chat completion ({excerpt(raw, 80)!r})"
-            return Reply("", request.model, None, prompt, completion, raw, fault)
+            broken = f"not a chat completion ({excerpt(raw, 80)!r})"
+            return Reply("", request.model, None, prompt, completion, raw, broken)
     content, refused = _content(message.get("content"))
     text, thought, closed = without_thoughts(content)
     refused = refused or _string(message.get("refusal"))
@@ -98,7 +98,7 @@ def read_reply(raw: str, request: Request) -> Reply:
     prompt, completion, reasoned, dollars = _usage(body, request, content + reasoning)
     thinks = thought or bool(reasoning) or reasoned > 0
     cut_off = finish in LENGTH or not closed
-    fault = None
+    fault: str | None = None
     lasting = False
     if refused:
         fault = f"refused ({excerpt(refused, 80)})"
