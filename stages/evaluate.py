@@ -23,7 +23,7 @@ from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
-from tonetune.report.judge import judge
+from tonetune.report.judge import check_judge, judge
 from tonetune.report.originality import originality
 from tonetune.report.page import Evaluation, calibration, flat, report_page
 from tonetune.report.samples import SHOWN, samples_page
@@ -41,6 +41,8 @@ def main() -> None:
     baselines = read_rows("data/baseline_generations.jsonl", Generation)
     entered = lineup(read_json("metrics/baselines.json"))
     retention = read_measures("metrics/retention_base.csv")
+    wrote = read_rows("data/answers.jsonl", Answer)
+    check_judge(params, wrote)
 
     tokenizer = load_tokenizer(params.base_model)
     scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
@@ -80,7 +82,6 @@ def main() -> None:
     write_measures("metrics/originality.csv", original)
 
     # Another model's opinion, if params.yaml names one: of the tuned answers against the others'.
-    wrote = read_rows("data/answers.jsonl", Answer)
     verdicts = judge(params, persona, test, every, wrote, TUNED, [*entered.others, CEILING_CONTROL])
     write_measures("metrics/judge.csv", verdicts)
 

@@ -21,6 +21,10 @@ def test_a_verdict_that_turns_with_the_order_is_a_tie():
         (" b\n", "B"),
         ("Both answers fit", None),
         ("It is a tie", None),
+        ("A slight edge to B", "B"),
+        ("A close call, but the better answer is A.", "A"),
+        ("A is nearer to the tone.", "A"),
+        ("A tie", None),
         ("", None),
     ],
 )

@@ -12,6 +12,7 @@ DEFAULTS = load_params(ROOT / "params.yaml").teacher.model_dump()
 
 def make_settings(url, **changes):
     mine = {"mode": "live", "base_url": url, "model": "test-model", "timeout": 60, "batch_poll": 0.1}
+    mine["api_key_env"] = {"127.0.0.1": "OPENAI_API_KEY", "api.openai.com": "OPENAI_API_KEY"}
     return Teacher.model_validate(DEFAULTS | mine | changes)
 
 

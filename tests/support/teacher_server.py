@@ -55,7 +55,8 @@ class TeacherServer:
     def _serve(self, ready):
         asyncio.set_event_loop(self.loop)
         application = web.Application(client_max_size=2**30)
-        application.router.add_post("/v1/chat/completions", self.chat)
+        for path in ("/v1/chat/completions", "/{mixture}/v1/chat/completions"):
+            application.router.add_post(path, self.chat)
         application.router.add_post("/v1/files", self.flaky(self.upload))
         application.router.add_get("/v1/files/{name}/content", self.flaky(self.content))
         application.router.add_post("/v1/batches", self.flaky(self.create_batch))

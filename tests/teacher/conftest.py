@@ -26,6 +26,7 @@ def live(workspace, here, monkeypatch):
             "teacher__base_url": server.url,
             "teacher__model": "test-model",
             "teacher__timeout": 60,
+            "teacher__api_key_env": {"127.0.0.1": "OPENAI_API_KEY"},
             "teacher__batch_poll": 0.1,
             "teacher__extra_body": {"seed": 1},  # by which the server can tell the samples to one question apart
             "questions__per_prompt": 5,

@@ -49,9 +49,9 @@ def test_batches_learn_the_newer_name_of_the_limit_and_that_is_no_try():
 def test_batches_do_not_ask_for_ever_what_is_refused_under_both_names_of_the_limit():
     with TeacherServer() as server:
         server.newer, server.most_tokens = True, 100
-        with pytest.raises(UserError, match=r"refused \(400: max_completion_tokens is too large.*, 2 times"):
+        with pytest.raises(UserError, match=r"refused \(400: max_completion_tokens is too large[^,]*\)$"):
             ask(make_requests(server.url, 3), make_settings(server.url, batch=True, ask_again=1))
-        assert [len(names) for _, names in server.submissions] == [3, 3, 3]
+        assert [len(names) for _, names in server.submissions] == [3, 3]
 
 
 @pytest.mark.parametrize("count", [0, 8])

@@ -1,5 +1,13 @@
 """Questions are read from the lists that models write."""
 
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.server_from_hell import LISTS
+from tests.support.server_from_hell import listed as written
 from tonetune.teacher.question_list import format_question_list, parse_question_list
 
 
@@ -25,3 +33,49 @@ def test_what_a_model_says_around_its_list_is_no_question():
 def test_a_number_may_be_in_bold_type_and_a_question_may_begin_with_one():
     assert parse_question_list("**1. Why?**\n**2.** What?\n**3**) Who?") == ["Why?", "What?", "Who?"]
     assert parse_question_list("**Why?**\n2.5 children, why?") == ["Why?", "2.5 children, why?"]
+
+
+ASKED = ["Why is it so, and since when?", "What now?", "Name a bird that you trust.", "Who, or 2.5 of whom?"]
+
+
+@pytest.mark.parametrize("shape", LISTS)
+def test_a_list_is_read_in_every_shape_that_models_give_it(shape):
+    questions = [text for text in ASKED if text.endswith("?")]
+    assert parse_question_list(written(questions, shape)) == questions
+
+
+@pytest.mark.parametrize(
+    ("response", "questions"),
+    [
+        ('Here they are:\n{\n "questions": [\n  "Why?",\n  "Who is', ["Why?"]),  # talk before it, and cut off
+        ('[{"id": 1, "text": "Why?"}, {"id": 2, "text": "Who?"}]', ["Why?", "Who?"]),
+        ('[{"n": 1, "frage": "Why?", "kind": "funny"}]', ["Why?"]),
+        ('{"data": {"list": [{"q": "1. Why?"}]}}', ["Why?"]),
+        ("Q1: Why?\nQuestion 2. Who?\n**Q3:** What?", ["Why?", "Who?", "What?"]),
+        ("1. Q: Why?\n2. Q: Who?", ["Why?", "Who?"]),
+        ("## Ready to ask?\n1. Why?\n### What else?\n2. Who?", ["Why?", "Who?"]),
+        ("1. Personal life and all\n   - Why?\n2. Work and all that\n   - Who?", ["Why?", "Who?"]),
+        ('{"error": "I cannot"}', []),
+        ('"text": "Why\n"text": "Who', []),
+    ],
+)
+def test_objects_labels_headings_and_cut_off_json_are_read_or_left(response, questions):
+    assert parse_question_list(response) == questions
+
+
+WORDS = st.text(alphabet="ab1 ?.:,\"'`{}[]()|*#-\n\\", max_size=40)
+NESTED = st.recursive(
+    WORDS | st.none() | st.integers(),
+    lambda inner: st.lists(inner) | st.dictionaries(WORDS | st.just("text"), inner),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(WORDS | NESTED.map(json.dumps) | NESTED.map(lambda value: f"Sure:\n{json.dumps(value, indent=1)}"[:-2]))
+def test_nothing_that_is_no_text_of_words_is_taken_for_a_question(response):
+    for text in parse_question_list(response):
+        assert len(text.splitlines()) == 1
+        assert any(character.isalpha() for character in text)
+        assert not text.startswith(("{", '["'))
+        assert '": "' not in text

@@ -1,5 +1,6 @@
 """params.yaml as a typed, validated object. What each knob does is said in params.yaml itself."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,24 @@ from tonetune.core.gate_params import Count, Limit, Positive, Quality, Section, 
 from tonetune.core.validation import Text, explain_param
 
 PATH = Path("params.yaml")
+OPENAI = "https://api.openai.com/v1"  # what base_url: null stands for
+
+
+def address_fault(value: str) -> str | None:
+    """Why no request can go to this address; None if one can."""
+    try:
+        url = urlsplit(value)
+        _ = url.port
+    except ValueError as error:
+        return f"is no address ({error})"
+    if url.scheme not in ("http", "https") or not url.hostname:
+        known = "" if "://" in value else f"; write http://{value.lstrip('/')}"
+        return f"is http://<host>/<path> or https://<host>/<path>{known}"
+    if "@" in url.netloc or url.query:
+        return "holds no user, password or query: what is secret goes into the variable that teacher.api_key_env names"
+    if re.search(r"/(chat/)?completions/?$", url.path):
+        return "ends before /chat/completions, which is added to it"
+    return None
 
 
 class Compute(Section):
@@ -24,6 +43,7 @@ class Teacher(Section):
     mode: Literal["replay", "live"]
     model: Text
     base_url: Text | None
+    api_key_env: dict[Text, Text]
     extra_body: dict[Text, Any]
     ask_again: Limit
     concurrency: Annotated[int, Field(ge=1, le=1000)]
@@ -41,12 +61,8 @@ class Teacher(Section):
     @field_validator("base_url")
     @classmethod
     def _plain_url(cls, value: str | None) -> str | None:
-        if value is not None:
-            url = urlsplit(value)
-            if url.scheme not in ("http", "https") or not url.hostname:
-                raise ValueError("is http://<host>/<path> or https://<host>/<path>")
-            if "@" in url.netloc or url.query:
-                raise ValueError("holds no user, password or query: what is secret goes into OPENAI_API_KEY")
+        if value is not None and (fault := address_fault(value)):
+            raise ValueError(fault)
         return value
 
     @field_validator("extra_body")

@@ -31,7 +31,8 @@ def _asked(model: EndpointModel, params: Params):
     settings = params.evaluate
 
     def answer(chats: Sequence[Sequence[Message]], seeds: Sequence[int], label: str) -> list[str]:
-        extras = [{"top_p": settings.top_p, "seed": seed} for seed in seeds]
+        # Many servers keep a seed in 32 bits with a sign.
+        extras = [{"top_p": settings.top_p, "seed": seed % 2**31} for seed in seeds]
         texts = model.respond(chats, seeds, settings.temperature, settings.max_new_tokens, label, extras)
         return [first_sentences(text, settings.max_sentences) for text in texts]
 

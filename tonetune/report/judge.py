@@ -21,9 +21,31 @@ also answers the question in sound English:
 {tone}
 
 Reply with one letter: A or B."""
-REPLY_TOKENS = 16  # room for an "Answer: B": a reply that is cut off counts as none
+REPLY_TOKENS = 16  # room for an "Answer: B": where no letter is in them, it is a tie
+CHECKED_WITH = (Message(role="user", content="Reply with one letter: A."),)
 UNCLEAR_SHARE = 0.1
-LETTER = re.compile(r"\b[AB]\b")
+# "A" is an answer and an article: before a small word it is the answer only if that word is one that verdicts go on with.
+AFTER = r"(?:is|was|has|does|wins?|sounds?|seems?|fits?|reads?|feels?|comes|matches|captures|answers|because|and|by|over|as|since)\b"
+LETTER = re.compile(rf"(?<![\w'’])(?:A(?![\w'’]|\s+(?!{AFTER})[a-z])|B(?![\w'’]))")
+NAMED = re.compile(
+    r"(?:answer|option|verdict|choice|winner|edge to|nearer|closer|better|prefer|pick|choose)\W+(?:is\W+|to\W+|:\W*)*([AB])(?![\w'’])",
+    re.I,
+)
+
+
+def check_judge(params: Params, answers: Sequence[Answer]) -> None:
+    """Ask the judge one small thing, before anything is generated; a `UserError` if it wrote the data or cannot be asked."""
+    if params.evaluate.judge is not None:
+        model = _model(params, answers)
+        model.respond([CHECKED_WITH], [0], 0.0, REPLY_TOKENS, "judge: is it there?")
+
+
+def _model(params: Params, answers: Sequence[Answer]) -> EndpointModel:
+    """The model that `evaluate.judge` names. `answers` are the teacher's: whoever wrote them cannot judge."""
+    model = EndpointModel(str(params.evaluate.judge), params, "evaluate.judge")
+    if model.settings.model in {params.teacher.model, *(answer.teacher for answer in answers)}:
+        raise UserError(f"evaluate.judge: {model.settings.model!r} wrote the data; choose another model")
+    return model
 
 
 def judge(
@@ -41,9 +63,7 @@ def judge(
     """
     if params.evaluate.judge is None:
         return {}
-    model = EndpointModel(params.evaluate.judge, params, "evaluate.judge")
-    if model.settings.model in {params.teacher.model, *(answer.teacher for answer in answers)}:
-        raise UserError(f"evaluate.judge: {model.settings.model!r} wrote the data; choose another model")
+    model = _model(params, answers)
     first: dict[tuple[str, str], str] = {}
     for row in generations:
         first.setdefault((row.system, row.question_id), row.text)
@@ -54,11 +74,15 @@ def judge(
         pairs = [(first[tuned, e.question_id], first[other, e.question_id]) for e in examples]
         asked = [_chat(persona, e, *pair) for e, pair in zip(examples, pairs, strict=True)]
         asked += [_chat(persona, e, *reversed(pair)) for e, pair in zip(examples, pairs, strict=True)]
-        replies = model.respond(asked, [0] * len(asked), 0.0, REPLY_TOKENS, f"judge: {tuned} or {other}")
+        try:
+            replies = model.respond(asked, [0] * len(asked), 0.0, REPLY_TOKENS, f"judge: {tuned} or {other}")
+        except UserError as error:  # the report does not go without its figures for want of an opinion
+            print(f"warning: {error}; no verdicts on {other}", file=sys.stderr)
+            continue
         half = len(examples)
         verdicts[other] = outcomes(replies[:half], replies[half:])
         every += replies
-    if problem := unclear(every):
+    if every and (problem := unclear(every)):
         print(f"warning: evaluate.judge: {model.settings.model}: {problem}", file=sys.stderr)
     return verdicts
 
@@ -84,9 +108,18 @@ def unclear(replies: Sequence[str]) -> str | None:
 
 
 def _letter(reply: str) -> str | None:
-    """The first A or B that stands by itself; a small letter only if it is all there is, as "a" is a word."""
-    found = LETTER.search(reply if len(reply.strip()) > 1 else reply.upper())
-    return found.group() if found else None
+    """The A or B that a reply names as the answer, or else the first that stands by itself and is no article.
+
+    A small letter counts only if it is all there is, as "a" is a word.
+    """
+    bare = reply.strip().strip("*()[].:\"' ")
+    if len(bare) == 1:
+        return bare.upper() if bare.upper() in "AB" else None
+    named = [found for found in NAMED.finditer(reply) if found[1].isupper()]
+    if named and len({found[1] for found in named}) == 1:
+        return named[0][1]
+    first = LETTER.search(reply)
+    return first.group() if first else None
 
 
 def _chat(persona: Persona, example: Example, a: str, b: str) -> list[Message]:

@@ -1,55 +1,139 @@
 """Reading a list of questions out of a teacher's response, and writing one."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from pydantic_core import from_json
 
 _BOLD = r"(?:\*\*)?"
 # A star right before a word is emphasis, and digits after the point are a number of the question's own.
-_MARKER = re.compile(rf"^\s*{_BOLD}(?:[-\u2022]|\*(?=\s)|\(?\d{{1,3}}{_BOLD}[.):](?!\d)){_BOLD}\s*")
+_MARKER = re.compile(rf"^\s*{_BOLD}(?:[-\u2022]|\*(?=\s)|\(?\d{{1,3}}{_BOLD}[.):](?!\d)|\[\d{{1,3}}\]){_BOLD}\s*")
+# "Q1:" or "Question 12." before a question, which may stand behind a marker.
+_LABEL = re.compile(rf"^\s*{_BOLD}(?:q(?:uestion)?\s*#?\s*\d{{1,3}}\s*[.):]|q(?:uestion)?\s*[:])(?!\d){_BOLD}\s*", re.I)
+_HEADING = re.compile(r"^\s*#{1,6}\s|:\W*$|^\s*\|[\s:|-]*\|\s*$")
 _JSON = re.compile(r"[\[{]")
 _ENDS = re.compile(r"[.?!…][\"'”’)*]*$")
+# What is left of JSON or of a program where a text that looked like a list was none.
+_CODE = re.compile(
+    r"""^[\s\[\]{}(),:;"'`*_#|<>\\/=+-]*$|^["']?\w+["']\s*:|[{}\[\]]\s*,?$|["']\s*,$|^\{|^\[\s*["'{\[]|["']\s*:\s*["']"""
+)
+_KEYS = ("question", "text", "q", "prompt", "content", "title", "value")
+_DEEPEST = 8  # levels of JSON that are looked into
 
 
 def parse_question_list(response: str) -> list[str]:
-    """The questions of a JSON object or of a numbered or bulleted list, without numbers, quotes, headings and repeats.
+    """The questions of JSON or of a numbered or bulleted list, without numbers, labels, quotes, headings and repeats.
 
     Where lines are marked, the others are talk around the list. A last line or string that was cut off is left out.
     """
     questions: dict[str, str] = {}
     for text in _from_json(response) or _from_lines(response.splitlines()):
-        questions.setdefault(" ".join(text.lower().split()), text)
+        if _has_words(text):
+            questions.setdefault(" ".join(text.lower().split()), text)
     return list(questions.values())
+
+
+def _bare(line: str) -> tuple[str, bool]:
+    """A line without marker, label, quotes and emphasis, and whether it was marked."""
+    text, marked = line, False
+    for pattern in (_MARKER, _LABEL, _MARKER):
+        if found := pattern.match(text):
+            text, marked = text[found.end() :], True
+    return text.strip().strip('"*').strip(), marked
 
 
 def _from_lines(lines: list[str]) -> list[str]:
     marked, unmarked = [], []
     for number, line in enumerate(lines, 1):
-        text = _MARKER.sub("", line).strip().strip('"*').strip()
+        if line.count("|") > 1 and line.strip().startswith("|"):  # a row of a table
+            line = next((f"- {cell}" for cell in line.split("|") if cell.strip().endswith("?")), "")
+        text, is_marked = _bare(line)
+        if not _has_words(text) or _HEADING.search(text) or line.lstrip().startswith(("```", "#")):
+            continue
         asks = text.endswith("?")
         whole = number < len(lines) or _ENDS.search(text) is not None
-        if _MARKER.match(line):
-            if text and (asks or (whole and len(text.split()) > 2)):
+        if is_marked:
+            if asks or (whole and len(text.split()) > 2 and not _heads(lines, number)):
                 marked.append(text)
         elif asks:  # an introduction ("Here are 50 questions:") does not
             unmarked.append(text)
     return marked or unmarked
 
 
+def _heads(lines: list[str], number: int) -> bool:
+    """Whether the line with this number, which asks nothing, is a heading: the next one is marked, indented and asks."""
+    line = lines[number - 1]
+    following = next((other for other in lines[number:] if other.strip()), "")
+    text, is_marked = _bare(following)
+    return is_marked and text.endswith("?") and _indent(following) > _indent(line)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 def _from_json(response: str) -> list[str]:
-    """The strings of the first list in a JSON response, fenced or bare, whole or cut off; none if it is not JSON."""
-    start = _JSON.search(response)
-    if start is None or response[: start.start()].strip().removesuffix("json").strip("` \n"):
-        return []
-    try:
-        value = from_json(response[start.start() :].strip().strip("`").strip(), allow_partial=True)
-    except ValueError:
-        return []
-    if isinstance(value, dict):
-        value = next((member for member in value.values() if isinstance(member, list)), [])
-    texts = [item.get("question") if isinstance(item, dict) else item for item in value]
-    return [" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip()]
+    """The questions in a response's JSON, wherever it begins, whole or cut off; none if there is no JSON."""
+    for start in _JSON.finditer(response):
+        # An opening bracket in a line of talk begins no list: JSON begins a line, or all before it is a word and a fence.
+        before = response[: start.start()].rpartition("\n")[2].strip("` \t")
+        if before and not before.endswith((":", "json")):
+            continue
+        texts = [text for value in _values(response[start.start() :]) for text in _strings(value, 0)]
+        if questions := [text for text, _ in (_bare(" ".join(text.split())) for text in texts) if _has_words(text)]:
+            return questions
+    return []
+
+
+def _values(text: str) -> Iterator[Any]:
+    """The JSON values at the beginning of a text: one, cut off or whole, or one on each line."""
+    whole = text.strip().strip("`").strip()
+    last = max(whole.rfind("]"), whole.rfind("}")) + 1
+    objects = []
+    for line in whole.splitlines():
+        if line.startswith(("{", "[")):
+            try:
+                objects.append(from_json(line.strip().rstrip(",")))
+            except ValueError:
+                continue
+    if len(objects) > 1:
+        yield from objects
+        return
+    for candidate in (whole[:last], whole):  # there may be talk after it; or it is cut off
+        try:
+            yield from_json(candidate, allow_partial=True)
+            return
+        except ValueError:
+            continue
+
+
+def _strings(value: Any, depth: int) -> Iterator[str]:
+    """The texts of a JSON value: of each object the one that is its question."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for member in value:
+            yield from _strings(member, depth + 1)
+    elif isinstance(value, dict):
+        known = {str(key).lower(): member for key, member in value.items()}
+        for key in _KEYS:
+            if isinstance(known.get(key), str) and not any(
+                isinstance(member, list | dict) for member in value.values()
+            ):
+                yield known[key]
+                return
+        nested = [member for member in value.values() if isinstance(member, list | dict)]
+        asking = [member for member in value.values() if isinstance(member, str) and member.strip().endswith("?")]
+        for member in nested or asking:
+            yield from _strings(member, depth + 1)
+
+
+def _has_words(text: str) -> bool:
+    """Whether a text can be a question: not what is left of JSON, and not marks alone."""
+    return not _CODE.search(text) and any(character.isalpha() for character in text)
 
 
 def format_question_list(questions: Iterable[str]) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 import openai
 
 from tonetune.core.errors import UserError
-from tonetune.teacher.endpoint.client import LONGEST_MESSAGE, LONGEST_PAUSE, NEWER, Endpoint, Unsupported, read_reply
+from tonetune.teacher.endpoint.client import LONGEST_PAUSE, Endpoint, Unsupported
 from tonetune.teacher.endpoint.cost import Prices
 from tonetune.teacher.endpoint.protocol import first_error
+from tonetune.teacher.endpoint.reply import FILTERED, LONGEST_MESSAGE, Problem, Reply, failed, problem_in, read_reply
 from tonetune.teacher.endpoint.request import Request
-from tonetune.teacher.endpoint.store import Reply, Store
+from tonetune.teacher.endpoint.store import Store
 
 GATHER = 0.3  # seconds without a new request before those that wait are submitted
 MOST_LINES = 50_000  # the API's limits
@@ -24,7 +25,7 @@ FINAL = ("completed", "expired", "failed", "cancelled")
 
 
 class OtherDialect(Exception):
-    """The line was refused for the name of its limit; under the other name it may work."""
+    """The line was refused for a setting that can be put otherwise or left away; so it may work."""
 
 
 class Batches:
@@ -42,7 +43,7 @@ class Batches:
         self.waiting: dict[str, asyncio.Future[Reply | None]] = {}
         self.fresh: dict[str, tuple[Request, str]] = {}
         self.lines: dict[str, dict[str, tuple[Request, str]]] = {}
-        self.newer: set[str] = set()  # keys of requests that this run has submitted with the limit's newer name
+        self.sent_without: dict[str, frozenset[str]] = {}  # what each line lacked that the endpoint refuses
         self.arrived = asyncio.Event()
 
     async def send(self, request: Request, about: str) -> Reply:
@@ -124,13 +125,12 @@ class Batches:
                 key = next(iter(self.fresh))
                 request, about = self.fresh.pop(key)
                 line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions"}
-                content += json.dumps(line | {"body": self.endpoint.body(request)}).encode() + b"\n"
-                if self.endpoint.limit_name == NEWER:
-                    self.newer.add(key)
+                content += json.dumps(line | {"body": self.endpoint.dialect.body(request)}).encode() + b"\n"
+                self.sent_without[key] = self.endpoint.dialect.refused
                 lines.append((request, about))
             token = uuid.uuid4().hex
             self.store.claim(token)
-            self.store.open_batch(token, self.endpoint.url, lines)
+            self.store.open_batch(token, self.endpoint.url, lines, self.prices.most)
             file = await self.endpoint.client.files.create(file=("requests.jsonl", content), purpose="batch")
             await self._create(token, file.id)
             self.lines[token] = {request.key: (request, about) for request, about in lines}
@@ -211,26 +211,31 @@ class Batches:
                 result: dict[str, Any] = json.loads(line)
                 request, _ = lines[result["custom_id"]]
                 response = result.get("response") or {}
-                status, body = response.get("status_code"), response.get("body") or {}
-            except (ValueError, KeyError, AttributeError):
+                status, body = int(response.get("status_code") or 500), response.get("body") or {}
+            except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
                 continue
-            if status == 200:
-                replies[request.key] = read_reply(json.dumps(body, ensure_ascii=False), request)
-            elif status is not None and 400 <= status < 500 and status not in (408, 409, 429):
-                says = str((body.get("error") or {}).get("message", body))
-                if status == 400 and request.key not in self.newer and self.endpoint.learn(says):
-                    replies[request.key] = OtherDialect()
-                    continue
-                says = says[:LONGEST_MESSAGE]
-                if request.json_schema:
-                    replies[request.key] = Unsupported(says)
-                elif status == 400:
-                    replies[request.key] = Reply("", request.model, None, 0, 0, "", fault=f"refused (400: {says})")
-                else:
-                    replies[request.key] = UserError(
-                        f"{self.endpoint.url}: refuses a line of a batch ({status}: {says})"
-                    )
+            raw = json.dumps(body)
+            if status == 200 and (problem := problem_in(raw)) is None:
+                replies[request.key] = read_reply(raw, request)
+                continue
+            problem = problem_in(raw, status) or Problem(status, "", raw)
+            if 400 <= problem.status < 500 and problem.status not in (408, 409, 425, 429):
+                replies[request.key] = self._line_refused(problem, request)
         return replies
+
+    def _line_refused(self, problem: Problem, request: Request) -> Reply | Exception:
+        says = problem.says[:LONGEST_MESSAGE]
+        if problem.moderated:
+            return failed(request, f"{FILTERED} ({says})", lasting=True)
+        dialect = self.endpoint.dialect
+        lacked = self.sent_without.get(request.key, frozenset())
+        if dialect.learn(problem, dialect.body_without(request, lacked)) and dialect.refused - lacked:
+            return OtherDialect()
+        if request.json_schema and problem.status in (400, 415, 422):
+            return Unsupported(says)
+        if problem.status in (400, 413, 422):
+            return failed(request, f"refused ({problem.status}: {says})", lasting=True)
+        return UserError(f"{self.endpoint.url}: refuses a line of a batch ({problem.status}: {says})")
 
 
 @asynccontextmanager

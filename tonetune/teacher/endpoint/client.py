@@ -1,106 +1,144 @@
-"""The endpoint: one request sent through the `openai` package, and what comes back, errors included, in plain words."""
+"""The endpoint: one request sent through the `openai` package, tried again where that may help, errors in plain words."""
 
-import ipaddress
-import json
-import os
+import asyncio
+import random
+import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import openai
-from httpx2 import Response
+from httpx2 import ConnectError, ConnectTimeout, PoolTimeout, ProxyError, Response
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from tonetune.core.errors import UserError
 from tonetune.core.params import Teacher
+from tonetune.teacher.endpoint.address import (
+    Knobs,
+    check_key,
+    endpoint_url,
+    host_of,
+    is_this_machine,
+    key_name,
+    proxy_of,
+    with_version,
+)
 from tonetune.teacher.endpoint.cost import prompt_tokens
-from tonetune.teacher.endpoint.limits import TOKENS, Limits
+from tonetune.teacher.endpoint.dialect import Dialect
+from tonetune.teacher.endpoint.limits import ON_SEND, TOKENS, Limits
+from tonetune.teacher.endpoint.reply import FILTERED, LONGEST_MESSAGE, Problem, Reply, failed, problem_in, read_reply
 from tonetune.teacher.endpoint.request import Request
-from tonetune.teacher.endpoint.store import Reply
 
-OPENAI = "https://api.openai.com/v1"
-KEY = "OPENAI_API_KEY"
-OLDER, NEWER = "max_tokens", "max_completion_tokens"  # names of the limit: each model knows one of them
-LONGEST_MESSAGE = 300  # characters
 LONGEST_PAUSE = 120  # seconds; where the endpoint asks for more, the client gives up
+LONGEST_BACKOFF = 8.0  # seconds between tries where the endpoint names no pause
+NOT_SENT = (ConnectError, ConnectTimeout, PoolTimeout, ProxyError)
 
 
 class Unsupported(Exception):
     """The endpoint does not know a part of the request."""
 
 
-def endpoint_url(settings: Teacher) -> str:
-    """Where requests go."""
-    return settings.base_url or OPENAI
-
-
-def check_key(settings: Teacher) -> str:
-    """The API key from the environment; a `UserError` if there is none, or none that may be sent to this address."""
-    key = os.environ.get(KEY, "").strip()
-    if not key and settings.base_url is None:
-        raise UserError(f"{KEY} is not set; teacher.mode: live needs it, or a teacher.base_url that wants no key")
-    url = urlsplit(endpoint_url(settings))
-    host = url.hostname or ""
-    if key and url.scheme == "http" and not _is_this_machine(host) and host not in settings.allow_http:
-        raise UserError(
-            f"teacher.base_url: {settings.base_url} would get {KEY} unencrypted; use https, unset the key, or list "
-            f"{host} in teacher.allow_http"
-        )
-    if not key.isascii() or not key.isprintable():
-        raise UserError(f"{KEY} holds characters that no key has; set it again")
-    return key
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Endpoint:
     """Sends requests; use `open_endpoint`."""
 
-    def __init__(self, settings: Teacher, client: AsyncOpenAI, redact: Callable[[str], str]):
+    def __init__(
+        self, settings: Teacher, client: AsyncOpenAI, limits: Limits, redact: Callable[[str], str], knobs: Knobs
+    ):
         self.settings = settings
         self.client = client
+        self.once = client.with_options(max_retries=0)
+        self.limits = limits
+        self.slots = limits.slots
         self.redact = redact
+        self.knobs = knobs
         self.url = endpoint_url(settings)
-        self.limit_name = OLDER
+        self.dialect = Dialect(f"{knobs.model}: {settings.model}")
+        self.answered = 0
+        self.lost: Callable[[Request], None] = lambda request: None  # told of what was sent, without an answer to it
+        self.closing = False
 
     async def send(self, request: Request, about: str) -> Reply:
-        """The endpoint's answer, usable or not; a `UserError` if it gives none, after the retries."""
-        TOKENS.set(prompt_tokens(request) + request.max_tokens)
+        """The endpoint's answer, usable or not; a `UserError` if it gives none, after the retries.
+
+        A time-out is no try as long as other requests are answered: then the server is slow and not dead.
+        """
+        tries, answered = 0, self.answered
         while True:
-            body = self.body(request)
+            TOKENS.set(prompt_tokens(request) + request.max_tokens)
+            body = self.dialect.body(request)
+            era = self.slots.era()
+            wait = None
             try:
                 # The body as the key says it, and the response as it came: so not through the client's typed methods.
-                response = await self.client.post("/chat/completions", body=body, cast_to=Response)
-                return read_reply(self.redact(response.text), request)
-            except openai.OpenAIError as error:
-                if self.adapt(error, body):
+                response = await self.once.post("/chat/completions", body=body, cast_to=Response)
+                raw = self.redact(response.text)
+                if (problem := problem_in(raw)) is None:
+                    self._check_address(raw)
+                    self.answered += 1
+                    self.slots.replied()
+                    return read_reply(raw, request)
+                error: Exception | None = None
+            except openai.APITimeoutError as timeout:
+                error, problem = timeout, None
+                if not isinstance(timeout.__cause__, NOT_SENT):
+                    self.lost(request)
+                    self.slots.timed_out(era)
+                if self.answered > answered:
+                    tries, answered = 0, self.answered
+            except openai.APIConnectionError as broken:
+                error, problem = broken, None
+                if not isinstance(broken.__cause__, NOT_SENT):
+                    self.lost(request)
+            except openai.APIStatusError as refused:
+                error, problem = refused, self.problem(refused)
+                wait = _retry_after(refused.response.headers)
+            except openai.OpenAIError as other:
+                raise self.explained(other, request) from None
+            if problem is not None:
+                if problem.moderated:
+                    return failed(request, f"{FILTERED} ({self.short(problem)})", lasting=True)
+                if self.dialect.learn(problem, body):
                     continue
-                if getattr(error, "code", None) == "content_filter":
-                    return Reply("", request.model, None, 0, 0, "", fault="stopped by the endpoint's content filter")
-                raise self.explained(error, request) from None
+                wait = problem.wait if wait is None else wait
+                if not _passes(problem) or (wait or 0) > LONGEST_PAUSE:
+                    return self._refused(problem, request)
+            tries += 1
+            if tries > self.settings.retries or self.closing:
+                raise self._explained(problem, request) if problem else self.explained(error or Exception(), request)
+            pause = wait or min(LONGEST_BACKOFF, 0.5 * 2 ** (tries - 1)) * random.uniform(0.75, 1)
+            if problem is not None and problem.status == 429:
+                self.limits.pause(pause)
+            await asyncio.sleep(pause)
+            await self.slots.again()
 
-    def body(self, request: Request) -> dict[str, Any]:
-        """The request's body in the endpoint's dialect."""
-        body = request.body()
-        body[self.limit_name] = body.pop(OLDER)
-        return body
+    def _refused(self, problem: Problem, request: Request) -> Reply:
+        """A reply without text where the fault is this request's own; else raises."""
+        error = self._explained(problem, request)
+        if problem.status in (400, 413, 422) and not isinstance(error, Unsupported):
+            return failed(request, f"refused ({problem.status}: {self.short(problem)})", lasting=True)
+        raise error
 
-    def adapt(self, error: Exception, body: dict[str, Any]) -> bool:
-        """Whether the same request may work in another dialect."""
-        return getattr(error, "status_code", None) == 400 and OLDER in body and self.learn(str(error))
+    def _check_address(self, raw: str) -> None:
+        """Refuse a web page: whoever answers so has no chat completions at this address."""
+        if raw.lstrip()[:1] == "<" and re.match(r"\s*<(?:!doctype|html|head|body|\?xml)", raw, re.I):
+            raise UserError(f"{self.knobs.address}: {self.url} answers with a web page{self._try_version()}")
 
-    def learn(self, says: str) -> bool:
-        """Whether a refusal is of the limit's older name; from then on requests have the newer."""
-        if NEWER not in says:
-            return False
-        self.limit_name = NEWER
-        return True
+    def _try_version(self) -> str:
+        better = with_version(self.url)
+        return (
+            f"; most servers' address ends in /v1: try {better}" if better else "; is it the address of the interface?"
+        )
+
+    def problem(self, error: openai.APIStatusError) -> Problem:
+        """What an error status says, without the key."""
+        problem = problem_in(self.redact(error.response.text), error.status_code)
+        return problem or Problem(error.status_code, "", self.says(error))
+
+    def short(self, problem: Problem) -> str:
+        """A server's words, on one line and not too long."""
+        return problem.says[:LONGEST_MESSAGE]
 
     def says(self, error: Exception) -> str:
         """The error's message, in short and without the key."""
@@ -108,83 +146,112 @@ class Endpoint:
 
     def explained(self, error: Exception, request: Request | None = None) -> Exception:
         """The error to raise instead: what happened, without the key, and the way out."""
-        says = self.says(error)
-        status = getattr(error, "status_code", None)
-        code = getattr(error, "code", None) or ""
+        knob = self.knobs.address
+        if isinstance(error, openai.APIStatusError):
+            return self._explained(self.problem(error), request)
         if isinstance(error, openai.APITimeoutError):
             return UserError(
-                f"teacher.base_url: {self.url} does not answer within teacher.timeout: {self.settings.timeout} seconds"
+                f"{knob}: {self.url} does not answer within teacher.timeout: {self.settings.timeout:g} seconds; for a "
+                "slow server raise it, and set teacher.concurrency to what it works on at once (often 1)"
             )
         if isinstance(error, openai.APIConnectionError):
             cause = self.redact(str(error.__cause__ or error))
-            return UserError(f"teacher.base_url: no connection to {self.url} ({cause}); is it running?")
-        if status in (401, 403):
-            return UserError(f"{KEY}: {self.url} refuses it ({status}: {says}); set another key")
-        if status == 404:
-            return UserError(f"teacher.model: {self.settings.model!r} is not at {self.url} (404: {says})")
-        if "quota" in code:
-            return UserError(f"{KEY}: its quota at {self.url} is used up ({status}: {says})")
+            through = proxy_of(self.settings)
+            way = (
+                f"through the proxy of {through}; unset it or list the host in NO_PROXY"
+                if through
+                else "is it running?"
+            )
+            return UserError(f"{knob}: no connection to {self.url} ({cause}); {way}")
+        return UserError(f"{knob}: {self.url}: {type(error).__name__}: {self.says(error)}")
+
+    def _explained(self, problem: Problem, request: Request | None) -> Exception:
+        status, says, knobs = problem.status, self.short(problem), self.knobs
+        name = key_name(self.settings)
+        if status in (401, 403) and not problem.moderated:
+            return UserError(f"{name}: {self.url} refuses it ({status}: {says}); set another key")
+        if status in (404, 405):
+            named = re.search(r"model", f"{problem.code} {says}", re.I)
+            if (named and self.settings.model.lower() in says.lower()) or "model_not_found" in problem.code:
+                return UserError(f"{knobs.model}: {self.settings.model!r} is not at {self.url} ({status}: {says})")
+            way = self._try_version()
+            return UserError(f"{knobs.address}: no chat completions at {self.url} ({status}: {says}){way}")
+        if "quota" in problem.code or status == 402:
+            return UserError(f"{name}: its quota at {self.url} is used up ({status}: {says})")
         if status == 429:
             return UserError(
-                f"{self.url}: too many requests, still after teacher.retries: {self.settings.retries}; lower teacher.concurrency or set teacher.requests_per_minute ({says})"
+                f"{self.url}: too many requests, still after teacher.retries: {self.settings.retries}; lower "
+                f"teacher.concurrency or set teacher.requests_per_minute ({says})"
             )
         if request is not None and request.json_schema and status in (400, 415, 422, 501):
             return Unsupported(says)
-        if status is not None and status >= 500:
+        if status >= 500:
             return UserError(
                 f"{self.url}: fails with {status}, still after teacher.retries: {self.settings.retries} ({says})"
             )
-        return UserError(f"{self.url}: refuses the request ({status or type(error).__name__}: {says})")
+        return UserError(f"{self.url}: refuses the request ({status}: {says})")
+
+
+def _passes(problem: Problem) -> bool:
+    """Whether the same request may work in a moment."""
+    if "quota" in problem.code:
+        return False
+    return problem.status in (408, 409, 425, 429) or (problem.status >= 500 and problem.status != 501)
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Seconds that a response's headers ask to wait; None if they do not say."""
+    milliseconds, seconds = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
+    try:
+        if milliseconds:
+            return max(0.0, float(milliseconds) / 1000)
+        return max(0.0, float(seconds)) if seconds else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(seconds).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
 
 
 @asynccontextmanager
-async def open_endpoint(settings: Teacher, limits: Limits) -> AsyncIterator[Endpoint]:
+async def open_endpoint(settings: Teacher, limits: Limits, knobs: Knobs) -> AsyncIterator[Endpoint]:
     """The endpoint of `settings`, every request of which, retries included, waits for its turn in `limits`."""
-    key = check_key(settings)
+    key = check_key(settings, knobs)
 
     async def before(_: Any) -> None:
         await limits.turn()
+        ON_SEND.get()()
 
     async def after(response: Any) -> None:
         if response.status_code == 429:
             # The client waits before it tries this one again; here all others do.
-            seconds = response.headers.get("retry-after", "")
-            if seconds.replace(".", "", 1).isdigit() and float(seconds) <= LONGEST_PAUSE:
-                limits.pause(float(seconds))
+            seconds = _retry_after(response.headers)
+            if seconds is not None and seconds <= LONGEST_PAUSE:
+                limits.pause(seconds)
             if b"insufficient_quota" in await response.aread():
                 response.headers["x-should-retry"] = "false"
 
     hooks: dict[str, list[Callable[..., Any]]] = {"request": [before], "response": [after]}
+    host = host_of(settings)
+    try:
+        # No proxy is asked for this machine's own addresses.
+        http = DefaultAsyncHttpxClient(event_hooks=hooks, timeout=settings.timeout, trust_env=not is_this_machine(host))
+    except (ValueError, ImportError) as error:
+        reason = str(error).splitlines()[0].partition("://")[0]
+        raise UserError(
+            f"{proxy_of(settings) or 'ALL_PROXY'}: a proxy of a kind that cannot be used here ({reason}); unset it, or name an "
+            "http:// proxy"
+        ) from None
+    # OpenAI's own headers of account and project go to nobody else.
+    other = {} if settings.base_url is None else {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
     async with AsyncOpenAI(
         api_key=key or "none",
+        admin_api_key="",
         base_url=endpoint_url(settings),
         timeout=settings.timeout,
         max_retries=settings.retries,
-        http_client=DefaultAsyncHttpxClient(event_hooks=hooks, timeout=settings.timeout),
+        http_client=http,
+        default_headers=other,  # type: ignore[arg-type]  # Omit is what the client itself takes for "without"
     ) as client:
-        yield Endpoint(settings, client, lambda text: text.replace(key, "***") if key else text)
-
-
-def read_reply(raw: str, request: Request) -> Reply:
-    """What the body of a chat completion says; a broken one is a reply with a fault."""
-    try:
-        body = json.loads(raw)
-        choice = body["choices"][0]
-        message = choice["message"]
-        usage = body.get("usage") or {}
-        model, fingerprint = body.get("model") or request.model, body.get("system_fingerprint")
-        prompt, completion = (int(usage.get(f"{name}_tokens") or 0) for name in ("prompt", "completion"))
-        text = (message.get("content") or "").strip()
-        finish = choice.get("finish_reason")
-        refused = message.get("refusal")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return Reply("", request.model, None, 0, 0, raw, fault="not a chat completion")
-    if refused:
-        fault = "refused"
-    elif finish == "content_filter":
-        fault = "stopped by the endpoint's content filter"
-    elif not text:
-        fault = "empty"
-    else:
-        fault = None
-    return Reply(text, model, fingerprint, prompt, completion, raw, fault, cut_off=finish == "length")
+        yield Endpoint(settings, client, limits, lambda text: text.replace(key, "***") if key else text, knobs)

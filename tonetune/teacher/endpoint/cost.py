@@ -1,11 +1,14 @@
 """What asking costs: tokens before they are counted by the endpoint, and dollars."""
 
+from functools import cache
+
 from tonetune.core.errors import UserError
-from tonetune.core.params import Teacher
+from tonetune.core.params import OPENAI, Teacher
 from tonetune.teacher.endpoint.request import Request
 
 MILLION = 1_000_000
 BATCH_SHARE = 0.5  # of the price, through the Batch API
+TYPICAL = 10_000  # tokens: some models' long prompts are dearer, and none here is as long
 FRAME = 8  # tokens that a chat template may add to each message
 
 
@@ -20,12 +23,30 @@ def most_prompt_tokens(request: Request) -> int:
     return schema + sum(len(message.content.encode()) + FRAME for message in request.messages)
 
 
+@cache
+def listed_prices(model: str, base_url: str | None) -> tuple[float, float] | None:
+    """Dollars per million tokens of prompt and response, by the table of `genai-prices`, which asks no network.
+
+    None if the table does not know the address or its model.
+    """
+    from genai_prices import Usage, calc_price  # here, because replay needs none of it
+
+    try:
+        price = calc_price(
+            Usage(input_tokens=TYPICAL, output_tokens=TYPICAL), model_ref=model, provider_api_url=base_url or OPENAI
+        )
+    except LookupError:
+        return None
+    return float(price.input_price) * MILLION / TYPICAL, float(price.output_price) * MILLION / TYPICAL
+
+
 class Prices:
-    """The prices of `settings.model`; None where `teacher.prices` has none."""
+    """The prices of `settings.model`: those of `teacher.prices`, else the table's; None where neither has them."""
 
     def __init__(self, settings: Teacher):
         self.model = settings.model
-        self.prices = settings.prices.get(settings.model)
+        own = settings.prices.get(settings.model)
+        self.prices = (own[0], own[1]) if own else listed_prices(settings.model, settings.base_url)
         self.share = BATCH_SHARE if settings.batch else 1.0
         if settings.max_cost is not None and self.prices is None:
             raise UserError(

@@ -2,14 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 
 from tonetune.core.errors import UserError
 from tonetune.core.params import Teacher
+from tonetune.teacher.endpoint.slots import Slots
 from tonetune.teacher.endpoint.store import Store
 
 TOKENS: ContextVar[int] = ContextVar("TOKENS", default=0)
 """Tokens of the request that the current task is about to send, prompt and response."""
+ON_SEND: ContextVar[Callable[[], None]] = ContextVar("ON_SEND", default=lambda: None)
+"""Told that the current task's request leaves now."""
 
 
 class Limits:
@@ -22,6 +26,7 @@ class Limits:
         self.settings = settings
         self.endpoint = endpoint
         self.store = store
+        self.slots = Slots(settings.concurrency)
         self.paused_until = 0.0
         self._queue = asyncio.Lock()
         self._limited = settings.requests_per_minute is not None or settings.tokens_per_minute is not None

@@ -14,20 +14,29 @@ from tqdm import tqdm
 from tonetune.core.errors import UserError
 from tonetune.core.params import Teacher
 from tonetune.core.rows import Recording
+from tonetune.teacher.endpoint.address import Knobs, check_key, endpoint_url
 from tonetune.teacher.endpoint.batch import Batches, open_batches
-from tonetune.teacher.endpoint.client import Endpoint, Unsupported, check_key, endpoint_url, open_endpoint
+from tonetune.teacher.endpoint.client import Endpoint, Unsupported, open_endpoint
 from tonetune.teacher.endpoint.cost import Prices
-from tonetune.teacher.endpoint.limits import Limits
+from tonetune.teacher.endpoint.limits import ON_SEND, Limits
 from tonetune.teacher.endpoint.protocol import ResponseCheck, Result, Unusable, together
+from tonetune.teacher.endpoint.reply import Reply
 from tonetune.teacher.endpoint.request import Request
-from tonetune.teacher.endpoint.store import Reply, Store
+from tonetune.teacher.endpoint.store import Store
 
 POLL = 0.2  # seconds between looks at what another run has in flight or set aside
 EXIT = 1.0  # seconds that an interrupted run has to put things in order
+GRACE, GRACE_AFTER_ERROR = 0.8, 4.0  # seconds in which a run that ends keeps what still arrives
+FEW = 5  # requests of one fault, and not one good reply, that end a run: all others would go the same way
 
 
 def ask(
-    requests: Sequence[Request], settings: Teacher, *, title: str = "asking", check: ResponseCheck | None = None
+    requests: Sequence[Request],
+    settings: Teacher,
+    *,
+    title: str = "asking",
+    check: ResponseCheck | None = None,
+    knobs: Knobs | None = None,
 ) -> list[str]:
     """The texts of the responses to `requests`, in order: from the store, or else from the endpoint of `settings`.
 
@@ -35,7 +44,7 @@ def ask(
     requests are for the endpoint of `settings` (`base_url`). A response that `check` finds fault with is asked for
     again; a `UserError` says so if none is usable.
     """
-    teacher = LiveTeacher(settings)
+    teacher = LiveTeacher(settings, knobs=knobs)
     work = together(teacher.respond(request, about=title, check=check) for request in requests)
     return [recording.text for recording in teacher.run(work, len(requests), title)]
 
@@ -43,8 +52,11 @@ def ask(
 class LiveTeacher:
     """Answers from `recordings` (by request key), then from the store, then from the endpoint of `settings`."""
 
-    def __init__(self, settings: Teacher, recordings: Mapping[str, Recording] | None = None):
-        check_key(settings)
+    def __init__(
+        self, settings: Teacher, recordings: Mapping[str, Recording] | None = None, knobs: Knobs | None = None
+    ):
+        self.knobs = knobs or Knobs()
+        check_key(settings, self.knobs)
         self.settings = settings
         self.prices = Prices(settings)
         self.url = endpoint_url(settings)
@@ -54,6 +66,9 @@ class LiveTeacher:
     def run(self, work: Coroutine[Any, Any, Result], expected: int, title: str) -> Result:
         """Run `work`; what arrived is kept, whatever ends it."""
         self.tokens, self.dollars = 0, 0.0
+        self.good, self.hopeless = 0, 0
+        self.grace = GRACE
+        self.ended: UserError | None = None
         try:
             with (
                 Store() as self.store,
@@ -61,7 +76,9 @@ class LiveTeacher:
             ):
                 return asyncio.run(self._session(work))
         except Unusable as reason:
-            raise UserError(f"teacher.model: {self.settings.model}: {title}: no usable response: {reason}") from None
+            raise UserError(
+                f"{self.knobs.model}: {self.settings.model}: {title}: no usable response: {reason}"
+            ) from None
         finally:
             work.close()
 
@@ -90,13 +107,16 @@ class LiveTeacher:
     async def _opened(self) -> AsyncIterator[None]:
         """What asking needs while an event loop runs."""
         self.endpoint: Endpoint | Batches
-        self.slots = asyncio.Semaphore(self.settings.concurrency)
         self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.purse = asyncio.Lock()
         self.flying = 0
         self.broke = ""
         self.landed = asyncio.Event()
-        async with open_endpoint(self.settings, Limits(self.settings, self.url, self.store)) as endpoint:
+        limits = Limits(self.settings, self.url, self.store)
+        self.slots = limits.slots
+        async with open_endpoint(self.settings, limits, self.knobs) as endpoint:
+            endpoint.lost = self._lost
+            self.client = endpoint
             if not self.settings.batch:
                 self.endpoint = endpoint
                 yield
@@ -140,33 +160,98 @@ class LiveTeacher:
                 if recording := self._known(request, about, check):
                     self._advance(known=True)
                     return recording
-                for _ in range(1 + self.settings.ask_again):
-                    reply = await self._send(request, about)
-                    fault = reply.fault or (whole and reply.cut_off and "cut off by max_tokens") or None
-                    fault = fault or (check(reply.text) if check else None)
-                    if fault is None:
-                        self.store.put(request, about, reply)
-                        self._advance(known=False)
-                        return _recording(request, about, reply)
-                raise Unusable(f"{fault}, {1 + self.settings.ask_again} times")
+                return await self._asked(request, about, check, whole)
+            except UserError as error:
+                self.ended, self.grace = error, GRACE_AFTER_ERROR
+                raise
             finally:
                 self.store.release(request.key)
+
+    async def _asked(self, request: Request, about: str, check: ResponseCheck | None, whole: bool) -> Recording:
+        """Ask until the reply is good, as often as `ask_again` says, or once where that would not help."""
+        for times in range(1, 2 + self.settings.ask_again):  # noqa: B007
+            reply = await self._send(request, about)
+            fault = self._fault(request, reply, check, whole)
+            if fault is None:
+                self.store.put(request, about, reply)
+                self.good += 1
+                self._advance(known=False)
+                return _recording(request, about, reply)
+            # Moderation says no sooner than others answer, so it proves nothing about them.
+            hopeless = reply.wordless or (reply.lasting and not reply.moderated)
+            if self.good == 0 and hopeless:
+                self.hopeless += 1
+                if self.hopeless >= FEW:
+                    raise UserError(
+                        f"{self.knobs.model}: {self.settings.model}: none of the first {FEW} responses is usable: {fault}"
+                    )
+            if reply.lasting or (reply.wordless and self.good == 0):
+                break
+        raise Unusable(fault if times == 1 else f"{fault}, {times} times")
+
+    def _fault(self, request: Request, reply: Reply, check: ResponseCheck | None, whole: bool) -> str | None:
+        """Why a reply is not to be used; None if it is good."""
+        name = self.knobs.limit if whole or self.knobs != Knobs() else "questions.max_tokens"
+        limit = f"{name}: {request.max_tokens}"
+        if reply.wordless:
+            return f"cut off by {limit} before a word was written ({reply.fault}); raise it, or switch thinking off"
+        if reply.fault:
+            return reply.fault
+        if whole and reply.cut_off:
+            return f"cut off by {limit}"
+        return check(reply.text) if check else None
 
     async def _send(self, request: Request, about: str) -> Reply:
         """Send the request when there is a slot and money for it, and record what it cost."""
         async with nullcontext() if self.settings.batch else self.slots:
+            if self.ended:  # whoever got the slot of the request that ended the run
+                raise self.ended
             await self._reserve(request)
             self.flying += 1
+            ON_SEND.set(lambda: self.store.fly(request.key, self.url, request.model, self.prices.most(request)))
+            task = asyncio.ensure_future(self.endpoint.send(request, about))
             try:
-                reply = await self.endpoint.send(request, about)
-                dollars = self.prices.dollars(reply.prompt_tokens, reply.completion_tokens)
-                self.store.spend(self.url, request.key, reply, dollars)
+                return self._landed(request, await asyncio.shield(task))
+            except asyncio.CancelledError:
+                await self._catch(task, request, about)
+                raise
+            except Exception:
+                self.store.land(request.key)
+                raise
             finally:
                 self.flying -= 1
                 self.landed.set()
-            self.tokens += reply.prompt_tokens + reply.completion_tokens
-            self.dollars += dollars
-            return reply
+
+    def _landed(self, request: Request, reply: Reply) -> Reply:
+        """Book what a reply cost."""
+        dollars = max(reply.dollars, self.prices.dollars(reply.prompt_tokens, reply.completion_tokens))
+        self.store.spend(self.url, request.key, reply, dollars)
+        self.tokens += reply.prompt_tokens + reply.completion_tokens
+        self.dollars += dollars
+        return reply
+
+    async def _catch(self, task: "asyncio.Task[Reply]", request: Request, about: str) -> None:
+        """The run ends: what arrives within a moment is booked and kept, the rest stays in flight and counts at its most."""
+        self.client.closing = True
+        if self.settings.batch:
+            task.cancel()
+            return
+        await asyncio.wait([task], timeout=self.grace)
+        if not task.done():
+            task.cancel()
+        elif not task.cancelled() and task.exception() is None:
+            reply = self._landed(request, task.result())
+            if not reply.fault and not reply.cut_off:
+                self.store.put(request, about, reply)
+                self._advance(known=False)
+        else:
+            self.store.land(request.key)
+
+    def _lost(self, request: Request) -> None:
+        """Book what may have been billed for a response that never came, at its most."""
+        dollars = self.prices.most(request)
+        self.store.book(self.url, request.model, 0, 0, dollars)
+        self.dollars += dollars
 
     async def _reserve(self, request: Request) -> None:
         """Set the money for a request aside; if there is not enough even after what is in flight has landed, stop.
@@ -181,7 +266,11 @@ class LiveTeacher:
                 if self.store.reserve(request.key, most, self.settings.max_cost):
                     return
                 self.store.forget_the_dead()
-                left = self.settings.max_cost - self.store.spent()
+                left = (
+                    self.settings.max_cost
+                    - self.store.spent()
+                    - (0 if self.settings.batch else self.store.in_batches())
+                )
                 if most > left and self.flying == 0:
                     self.broke = (
                         f"teacher.max_cost: {self.settings.max_cost} dollars: {max(0.0, left):.4f} are left, and the "

@@ -1,11 +1,15 @@
 """Models behind OpenAI-compatible endpoints, named `endpoint:<model>` (OpenAI) or `endpoint:<model>@<base URL>`."""
 
+import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params
 from tonetune.core.rows import Message
+from tonetune.teacher.endpoint.address import Knobs, split_name
+from tonetune.teacher.endpoint.protocol import Unusable, together
 from tonetune.teacher.endpoint.request import Request
 
 PREFIX = "endpoint:"
@@ -15,11 +19,10 @@ class EndpointModel:
     """A model behind an endpoint, asked with the teacher's limits, budget and store: nothing is paid for twice."""
 
     def __init__(self, name: str, params: Params, key: str):
-        model, _, url = name.removeprefix(PREFIX).partition("@")
-        if not name.startswith(PREFIX) or not model:
-            raise UserError(f"{key}: {name!r} must be endpoint:<model> or endpoint:<model>@<base URL>")
-        self.settings = params.teacher.model_copy(update={"model": model, "base_url": url or None, "batch": False})
-        self.is_teacher = (model, url or None) == (params.teacher.model, params.teacher.base_url)
+        model, url = split_name(name, PREFIX, key)
+        self.knobs = Knobs(address=key, model=key, limit="evaluate.max_new_tokens")
+        self.settings = params.teacher.model_copy(update={"model": model, "base_url": url, "batch": False})
+        self.is_teacher = (model, url) == (params.teacher.model, params.teacher.base_url)
         self.extra_body = params.teacher.extra_body if self.is_teacher else {}
         """Fields for the teacher's endpoint, which another model's may not know."""
 
@@ -32,7 +35,11 @@ class EndpointModel:
         label: str,
         extras: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[str]:
-        """One response to each chat; `samples` tells apart several to one, `extras` are its further fields."""
+        """One response to each chat, as a local model would give it: one that is cut off stays as it is.
+
+        `samples` tells apart several to one, `extras` are its further fields. What is refused or empty is "", and that is
+        counted and said; only if all of them are, it is a `UserError`.
+        """
         requests = [
             Request(
                 base_url=self.settings.base_url,
@@ -45,6 +52,25 @@ class EndpointModel:
             )
             for chat, sample, extra in zip(chats, samples, extras or [{}] * len(chats), strict=True)
         ]
-        from tonetune.teacher.endpoint.live import ask  # here, because importing openai takes a second
+        from tonetune.teacher.endpoint.live import LiveTeacher  # here, because importing openai takes a second
 
-        return ask(requests, self.settings, title=label)
+        teacher = LiveTeacher(self.settings, knobs=self.knobs)
+
+        async def one(request: Request) -> str | Unusable:
+            try:
+                return (await teacher.respond(request, about=label, whole=False)).text
+            except Unusable as reason:
+                return reason
+
+        replies = teacher.run(together(one(request) for request in requests), len(requests), label)
+        faults = Counter(str(reply) for reply in replies if not isinstance(reply, str))
+        if faults:
+            fault, _ = faults.most_common(1)[0]
+            if faults.total() == len(replies):
+                raise UserError(f"{self.knobs.model}: {self.settings.model}: {label}: no usable response: {fault}")
+            print(
+                f"warning: {self.knobs.model}: {self.settings.model}: {label}: {faults.total()} of {len(replies)} responses "
+                f"are missing, and count as empty: {fault}",
+                file=sys.stderr,
+            )
+        return [reply if isinstance(reply, str) else "" for reply in replies]

@@ -9,17 +9,18 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir
+from tonetune.teacher.endpoint.database import Database
+from tonetune.teacher.endpoint.reply import Reply
 from tonetune.teacher.endpoint.request import Request
+from tonetune.teacher.endpoint.thoughts import without_thoughts
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS responses (
@@ -28,6 +29,10 @@ CREATE TABLE IF NOT EXISTS responses (
     request TEXT NOT NULL, response TEXT NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, dollars REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS flights (
+    key TEXT NOT NULL, owner TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL, dollars REAL NOT NULL,
+    PRIMARY KEY (key, owner)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spending (
     endpoint TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL,
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, dollars REAL NOT NULL,
@@ -40,33 +45,10 @@ CREATE TABLE IF NOT EXISTS batch_lines (
     token TEXT NOT NULL, key TEXT NOT NULL, about TEXT NOT NULL, request TEXT NOT NULL, PRIMARY KEY (token, key)
 );
 """
-DAMAGED = "it is damaged: move it away (what it holds is lost and asked for again)"
-WAYS_OUT = {
-    sqlite3.SQLITE_CORRUPT: DAMAGED,
-    sqlite3.SQLITE_NOTADB: DAMAGED,
-    sqlite3.SQLITE_BUSY: "wait until the run that holds it has ended",
-}
 MINUTE = 60.5  # seconds; a little more, as a request may reach the endpoint faster than the one before it
 
 
-@dataclass(frozen=True)
-class Reply:
-    """What an endpoint answered to one request."""
-
-    text: str
-    model: str
-    fingerprint: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    raw: str
-    """The body of the response as it came."""
-    fault: str | None = None
-    """Why it cannot be used."""
-    cut_off: bool = False
-    """It ran into `max_tokens`."""
-
-
-class Store:
+class Store(Database):
     """One process's hold on the store; close it, or use it as a context manager."""
 
     def __init__(self, folder: Path | None = None):
@@ -74,10 +56,7 @@ class Store:
         self.path = self.folder / "responses.sqlite"
         # Two runs that make the store at the same moment would meet a locked database.
         with self._told(), FileLock(self.folder / "making.lock"):
-            self.database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            self.database.execute("PRAGMA journal_mode = WAL")
-            self.database.execute("PRAGMA synchronous = NORMAL")
-            self.database.executescript(SCHEMA)
+            self._open(SCHEMA)
         # The owner of claims is alive as long as its lock is held, and the system lets go of it even on kill -9.
         self.owner = uuid.uuid4().hex
         self._alive = FileLock(self._lock_path(self.owner))
@@ -91,9 +70,9 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Give back what is claimed."""
-        with suppress(sqlite3.Error):  # where the file cannot be used, the claims end with the lock
-            self.database.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
+        """Give back what is claimed; what is still in flight counts as if it had cost the most that it can."""
+        with suppress(UserError, sqlite3.Error):  # where the file cannot be used, the claims end with the lock
+            self._bury(self.owner)
         with suppress(sqlite3.Error):
             self.database.close()
         self._alive.release()
@@ -105,7 +84,10 @@ class Store:
             "SELECT text, model, fingerprint, prompt_tokens, completion_tokens, response FROM responses WHERE key = ?",
             key,
         )
-        return Reply(*rows[0]) if rows else None
+        if not rows:
+            return None
+        text, *rest = rows[0]  # older stores hold the thought too
+        return Reply(without_thoughts(text)[0], *rest)
 
     def put(self, request: Request, about: str, reply: Reply) -> None:
         """Keep a good response; it is safe from a kill when this returns."""
@@ -153,15 +135,26 @@ class Store:
             lock.acquire(blocking=False)
         except Timeout:
             return True
-        self._rows("DELETE FROM claims WHERE owner = ?", owner)
+        self._bury(owner)
         path.unlink(missing_ok=True)
         lock.release()
         return False
 
+    def _bury(self, owner: str) -> None:
+        """Drop what a run has claimed, and book what it had in flight: the endpoint may have answered and billed it."""
+        with self._transaction():
+            self._rows("DELETE FROM claims WHERE owner = ?", owner)
+            for endpoint, model, dollars in self._rows(
+                "SELECT endpoint, model, dollars FROM flights WHERE owner = ?", owner
+            ):
+                self.book(endpoint, model, 0, 0, dollars)
+            self._rows("DELETE FROM flights WHERE owner = ?", owner)
+
     def forget_the_dead(self) -> None:
-        """Drop what runs that are no more have claimed, and the money they had set aside."""
-        for (owner,) in self._rows("SELECT DISTINCT owner FROM claims"):
-            if owner != self.owner:
+        """Drop what runs that are no more have claimed; the money they had set aside is free, but for what was in flight."""
+        batches = {token for (token,) in self._rows("SELECT token FROM batches")}
+        for (owner,) in self._rows("SELECT owner FROM claims UNION SELECT owner FROM flights"):
+            if owner != self.owner and owner not in batches:
                 self._is_alive(owner)
 
     def _lock_path(self, owner: str) -> Path:
@@ -172,11 +165,32 @@ class Store:
     def reserve(self, key: str, dollars: float, limit: float) -> bool:
         """Set `dollars` aside for a claimed request; False if less than that is neither spent nor set aside."""
         with self._transaction():
-            left = limit - self.spent() - self._scalar("SELECT sum(dollars) FROM claims WHERE key != ?", key)
-            if dollars > left:
+            if dollars > limit - self.spent() - self.set_aside(key):
                 return False
             self._rows("UPDATE claims SET dollars = ? WHERE key = ?", dollars, key)
         return True
+
+    def set_aside(self, but_for: str = "") -> float:
+        """Dollars that requests which are claimed, in flight or in an open batch may still cost, each at its most."""
+        return self._scalar(
+            "SELECT sum(most) FROM (SELECT key, max(dollars) AS most FROM (SELECT key, dollars FROM claims UNION ALL "
+            "SELECT key, dollars FROM flights) WHERE key != ? GROUP BY key)",
+            but_for,
+        )
+
+    def in_batches(self) -> float:
+        """Dollars that the lines of open batches may still cost."""
+        return self._scalar("SELECT sum(dollars) FROM flights WHERE owner IN (SELECT token FROM batches)")
+
+    def fly(self, key: str, endpoint: str, model: str, dollars: float, owner: str = "") -> None:
+        """Note that a request leaves: from now on it may be billed, whatever becomes of this run."""
+        self._rows(
+            "INSERT OR REPLACE INTO flights VALUES (?, ?, ?, ?, ?)", key, owner or self.owner, endpoint, model, dollars
+        )
+
+    def land(self, key: str) -> None:
+        """Note that nothing more comes of this run's request."""
+        self._rows("DELETE FROM flights WHERE key = ? AND owner = ?", key, self.owner)
 
     def spent(self) -> float:
         """Dollars that all asking has cost, as far as prices were known."""
@@ -186,16 +200,21 @@ class Store:
         """Record what the response to a request cost, usable or not, in place of what was set aside for it."""
         with self._transaction():
             self._rows("UPDATE claims SET dollars = 0 WHERE key = ?", key)
-            self._rows(
-                "INSERT INTO spending VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET requests = requests + 1, "
-                "prompt_tokens = prompt_tokens + excluded.prompt_tokens, dollars = dollars + excluded.dollars, "
-                "completion_tokens = completion_tokens + excluded.completion_tokens",
-                endpoint,
-                reply.model,
-                reply.prompt_tokens,
-                reply.completion_tokens,
-                dollars,
-            )
+            self._rows("DELETE FROM flights WHERE key = ?", key)
+            self.book(endpoint, reply.model, reply.prompt_tokens, reply.completion_tokens, dollars)
+
+    def book(self, endpoint: str, model: str, prompt: int, completion: int, dollars: float) -> None:
+        """Add a request to what was spent."""
+        self._rows(
+            "INSERT INTO spending VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET requests = requests + 1, "
+            "prompt_tokens = prompt_tokens + excluded.prompt_tokens, dollars = dollars + excluded.dollars, "
+            "completion_tokens = completion_tokens + excluded.completion_tokens",
+            endpoint,
+            model,
+            prompt,
+            completion,
+            dollars,
+        )
 
     def take_turn(self, endpoint: str, tokens: int, requests_limit: float, tokens_limit: float) -> float:
         """Count a request of `tokens` that is sent now; or else the seconds until one might be.
@@ -219,13 +238,19 @@ class Store:
 
     # Batches
 
-    def open_batch(self, token: str, endpoint: str, lines: list[tuple[Request, str]]) -> None:
-        """Note a batch before it is submitted, so that a kill between the two does not submit it twice."""
+    def open_batch(
+        self, token: str, endpoint: str, lines: list[tuple[Request, str]], most: Callable[[Request], float]
+    ) -> None:
+        """Note a batch before it is submitted, so that a kill between the two does not submit it twice.
+
+        Each line counts as in flight at its `most`, in dollars, until the batch is closed.
+        """
         with self._transaction():
             self._rows("INSERT INTO batches VALUES (?, ?, NULL, ?)", token, endpoint, time.time())
             for request, about in lines:
                 written = request.model_dump_json(exclude_none=True)
                 self._rows("INSERT INTO batch_lines VALUES (?, ?, ?, ?)", token, request.key, about, written)
+                self.fly(request.key, endpoint, request.model, most(request), token)
 
     def name_batch(self, token: str, identifier: str) -> None:
         """Note the id that the endpoint gave the batch."""
@@ -236,6 +261,7 @@ class Store:
         with self._transaction():
             self._rows("DELETE FROM batches WHERE token = ?", token)
             self._rows("DELETE FROM batch_lines WHERE token = ?", token)
+            self._rows("DELETE FROM flights WHERE owner = ?", token)
 
     def open_batches(self, endpoint: str) -> list[tuple[str, str | None]]:
         """(token, id) of the batches whose results are not in; the id is None if submitting it may not have worked."""
@@ -245,35 +271,3 @@ class Store:
         """(request, about) of the batch's lines by key."""
         rows = self._rows("SELECT key, request, about FROM batch_lines WHERE token = ?", token)
         return {key: (Request.model_validate(json.loads(request)), about) for key, request, about in rows}
-
-    def _scalar(self, query: str, *values: object) -> float:
-        return float(self._rows(query, *values)[0][0] or 0)
-
-    def _rows(self, query: str, *values: object) -> list[Any]:
-        """Run one statement; all rows that it gives."""
-        with self._told():
-            return self.database.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._rows("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._rows("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self.database.rollback()  # does nothing where SQLite has done so itself
-            raise
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What SQLite cannot do with the file is a `UserError`."""
-        try:
-            yield
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # what is there already; a mistake in this file
-            raise
-        except sqlite3.Error as error:
-            # Without a code: text that is not UTF-8.
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the rest is its finer kind
-            way = WAYS_OUT.get(code, "make room, or make it writable")
-            raise UserError(f"{self.path}: cannot be used ({error}); {way}, and run this again") from None
