@@ -41,7 +41,7 @@ def main() -> None:
     entered = lineup(read_json("metrics/baselines.json"))
     retention = read_measures("metrics/retention_base.csv")
 
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
     tuned = load_tuned(params.base_model, params.compute, "models/adapter")
     test_set = TestSet(test, scorer, params)

@@ -51,6 +51,7 @@ def main() -> None:
         settings.model_dump(),
         params.seed,
         params.base_model,
+        params.chat_template_kwargs,
         str(compute_dtype(params.compute.dtype)),
         params.compute.attention,
         params.compute.threads,
@@ -60,7 +61,7 @@ def main() -> None:
     prune_checkpoints(cache_dir("checkpoints"))
     checkpoints = {phase: cache_dir("checkpoints") / f"{key}-{phase}" for phase in (*settings.phases, "untrained")}
 
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     model = model_for_training(params)
     initial = None
     if isinstance(model, PeftModel) and settings.lora.init == "pissa":

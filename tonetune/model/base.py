@@ -1,7 +1,9 @@
 """The base model that `base_model` names: found, dequantised once per machine, loaded."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -13,9 +15,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from tonetune.core.errors import UserError
 from tonetune.core.params import Compute
 from tonetune.core.startup import progress_bars_off
+from tonetune.model.chat_template import adapt_template
 from tonetune.model.gguf import dequantised
 from tonetune.model.locate import locate
 
@@ -39,11 +41,16 @@ def compute_dtype(name: str) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def load_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
-    """The base model's tokenizer; it pads on the left for generation."""
+def load_tokenizer(
+    base_model: str, chat_template_kwargs: Mapping[str, object] = MappingProxyType({})
+) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer, its chat template adapted; it pads on the left for generation.
+
+    `chat_template_kwargs` are the variables of the template that params.yaml sets. A `UserError` if the template cannot
+    be used.
+    """
     tokenizer = AutoTokenizer.from_pretrained(base_folder(base_model))
-    if tokenizer.chat_template is None:
-        raise UserError(f"base_model: {base_model!r} has no chat template; choose an instruction-tuned model")
+    adapt_template(tokenizer, base_model, chat_template_kwargs)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
