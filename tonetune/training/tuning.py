@@ -29,7 +29,7 @@ def model_for_training(params: Params) -> PreTrainedModel | PeftModel:
         settings.tuning,
         # Dequantised once, the weights are those of the 4-bit base, speed and memory those of an unquantised one.
         dequantize=dequantize_once and settings.tuning == "qlora",
-        attention=GROUPED if cpu else "sdpa",
+        attention=GROUPED if cpu else None,
     )
     if settings.tuning == "last_layers":
         unfreeze_last_layers(base, settings.last_layers)
