@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from tests.model.families import FAMILIES, make_family
 from tests.support.examples import example
@@ -92,7 +92,7 @@ def test_likelihoods_are_the_librarys(base, plain):
 def test_greedy_answers_are_the_librarys(family, base, plain):
     _, model, tokenizer = base
     prompts = [prompt_ids(tokenizer, chat) for chat in (ROW.prompt, FOLLOW_UP)]
-    plain.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(family[0].end)
+    plain.generation_config = GenerationConfig(eos_token_id=tokenizer.convert_tokens_to_ids(family[0].end))
     expected = one_at_a_time(plain, prompts, GREEDY.max_new_tokens)
     assert generate_ids(model, tokenizer, prompts, GREEDY, [0, 0]) == expected
 
