@@ -12,7 +12,8 @@ from tonetune.core.params import Evaluate
 ROWS_PER_CHUNK = 16  # rows whose probabilities are computed at a time: a few megabytes stay in the processor's cache
 
 
-# The nucleus is looked for among the top k tokens: the smaller k takes half the time and is nearly always enough.
+# The nucleus is looked for among the top k tokens: the smaller k takes half the time and is nearly always enough. Where
+# the larger does not hold it either, all tokens are sorted.
 NUCLEUS_TOP_K = (64, 256)
 
 
@@ -42,7 +43,11 @@ def sample(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.
     if sampling.temperature == 0:
         return logits.argmax(-1).cpu()
     top = [_top_k(chunk, sampling) for chunk in logits.split(ROWS_PER_CHUNK)]
-    probabilities, ids = (torch.cat(chunks).cpu() for chunks in zip(*top, strict=True))
+    width = max(probabilities.shape[-1] for probabilities, _ in top)
+    probabilities, ids = (
+        torch.cat([pad(chunk, (0, width - chunk.shape[-1])) for chunk in chunks]).cpu()
+        for chunks in zip(*top, strict=True)
+    )
     preceding = probabilities.cumsum(-1) - probabilities
     probabilities = probabilities.masked_fill(preceding > sampling.top_p, 0)
     cumulative = probabilities.cumsum(-1)
@@ -54,12 +59,19 @@ def sample(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.
 def _top_k(logits: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
     """Probabilities and ids of each row's most likely tokens, (rows, the larger k) in falling order, padded with 0.
 
-    256 of 49,152 hold the nucleus of all but near-uniform rows.
+    256 of 49,152 hold the nucleus of all but near-uniform rows; with one of these, or with `top_p` 1, the columns are as
+    many as the vocabulary.
     """
     probabilities = (logits.float() / sampling.temperature).softmax(-1)
     small_k, large_k = (min(k, probabilities.shape[-1]) for k in NUCLEUS_TOP_K)
     values, ids = probabilities.topk(small_k, dim=-1)
     if (values.cumsum(-1)[:, -1] <= sampling.top_p).any():
-        top = probabilities.topk(large_k, dim=-1)
-        return top.values, top.indices
+        values, ids = probabilities.topk(large_k, dim=-1)
+        wide = (values.cumsum(-1)[:, -1] <= sampling.top_p) | (sampling.top_p == 1)
+        if large_k == probabilities.shape[-1] or not wide.any():
+            return values, ids
+        values, ids = (pad(part, (0, probabilities.shape[-1] - large_k)) for part in (values, ids))
+        # Only these rows: what another row draws does not depend on them.
+        values[wide], ids[wide] = probabilities[wide].sort(dim=-1, descending=True, stable=True)
+        return values, ids
     return pad(values, (0, large_k - small_k)), pad(ids, (0, large_k - small_k))

@@ -37,12 +37,13 @@ def base_folder(base_model: str) -> Path:
 def compute_dtype(name: str) -> torch.dtype:
     """The dtype `compute.dtype` names; `auto`: bfloat16 if the device has it, else float16 on a GPU, float32 on a CPU.
 
-    A CPU without bfloat16 instructions (AVX512-BF16 or AMX) emulates them, at an eighth of float32's speed.
+    What has no instructions for it emulates bfloat16: a CPU without AVX512-BF16 or AMX at an eighth of float32's speed, a
+    GPU below compute capability 8 (T4, V100) at a fraction of float16's.
     """
     if name != "auto":
         return getattr(torch, name)
     if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32
 

@@ -86,7 +86,7 @@ def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
 
 
 def target_modules(model: PreTrainedModel, settings: LoRA) -> str | list[str]:
-    """peft's `target_modules`; a `UserError` names a layer that the model does not have."""
+    """peft's `target_modules`; a `UserError` names a layer that the model does not have or that shares its weights."""
     targets = settings.target_modules
     if targets == "all-linear":
         return targets
@@ -98,4 +98,16 @@ def target_modules(model: PreTrainedModel, settings: LoRA) -> str | list[str]:
         raise UserError(
             f"train.lora.target_modules: {unknown[0]!r} is no layer of this model; its linear layers: {linear}"
         )
+    tied = {name.rpartition(".")[2] for name, module in model.named_modules() if _is_tied(model, module)}
+    if shared := [target for target in targets if target in tied]:
+        raise UserError(
+            f"train.lora.target_modules: {shared[0]!r} has its weights in common with {sorted(tied - {shared[0]})[0]!r} in "
+            "this model, and an adapter of one cannot be merged without changing the other; leave it out, or train.tuning: full"
+        )
     return targets
+
+
+def _is_tied(model: PreTrainedModel, module: torch.nn.Module) -> bool:
+    """Whether the module is the embeddings or the head of a model that has one matrix for both."""
+    ends = model.get_input_embeddings(), model.get_output_embeddings()
+    return module in ends and all(end is not None for end in ends) and ends[0].weight is ends[1].weight
