@@ -86,7 +86,7 @@ def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
 
 
 def target_modules(model: PreTrainedModel, settings: LoRA) -> str | list[str]:
-    """peft's `target_modules`; a `UserError` names a layer that the model does not have or that shares its weights."""
+    """peft's `target_modules`; a `UserError` names a layer that cannot have an adapter here."""
     targets = settings.target_modules
     if targets == "all-linear":
         return targets
@@ -97,6 +97,11 @@ def target_modules(model: PreTrainedModel, settings: LoRA) -> str | list[str]:
         linear = sorted(name for name in names if re.search(r"proj|fc|dense|linear|query|key|value", name))
         raise UserError(
             f"train.lora.target_modules: {unknown[0]!r} is no layer of this model; its linear layers: {linear}"
+        )
+    if "lm_head" in targets:
+        raise UserError(
+            "train.lora.target_modules: 'lm_head': the trainer takes the head's own weights, and an adapter on it would not "
+            "train; leave it out, or train it with train.tuning: last_layers and train.last_layers.head"
         )
     tied = {name.rpartition(".")[2] for name, module in model.named_modules() if _is_tied(model, module)}
     if shared := [target for target in targets if target in tied]:
