@@ -11,6 +11,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from tonetune.core.errors import UserError
+from tonetune.core.params import load_params
 from tonetune.core.persona import FOLDER
 from tonetune.core.pipeline import sources
 from tonetune.core.rows import Generation, parse_lines
@@ -46,7 +47,7 @@ def check_tracked() -> None:
     """A `UserError` if the persona, or other input, is no file that git knows: an experiment beside the workspace lacks it."""
     command = ["git", "ls-files", "--others", "--exclude-standard", "--", *sources()]
     untracked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    own = str(FOLDER / f"{dvc.api.params_show()['persona']}.yaml")
+    own = str(FOLDER / f"{load_params().persona}.yaml")
     missing = [path for path in untracked if Path(path).parent != FOLDER or path == own]
     if missing:
         raise UserError(
