@@ -34,7 +34,7 @@ def measure() -> dict[str, float]:
             f"{ADAPTER}: no adapter in peft's format; `dvc repro` trains one, with train.tuning: lora or qlora"
         )
     params = load_params()
-    tokenizer, test = load_tokenizer(params.base_model), read_examples("test")
+    tokenizer, test = load_tokenizer(params.base_model, params.chat_template_kwargs), read_examples("test")
     prompts = [prompt_ids(tokenizer, example.prompt) for example in test]
     texts = [example.answer for example in test]
     answers = [answer_ids(tokenizer, text) for text in texts]

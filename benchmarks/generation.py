@@ -53,7 +53,10 @@ def single(model: PreTrainedModel, prompts: list[list[int]], sampling: Sampling)
 def measure() -> dict[str, float]:
     """Tokens a second by name, `generate_ratio_to_single`, and peak memory in MB."""
     params = load_params()
-    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
+    base, tokenizer = (
+        load_base(params.base_model, params.compute),
+        load_tokenizer(params.base_model, params.chat_template_kwargs),
+    )
     train, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "test"))
     shots = [example for example in train if example.category != BASICS][: params.evaluate.fewshot]
     system = load_persona(params.persona).system

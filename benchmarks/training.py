@@ -136,7 +136,7 @@ def measure(
 
     With `answers` over 1 the examples are longer: so many answers in one. `in_turns` is for `side_by_side`.
     """
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     examples = joined(examples, answers)
     with tempfile.TemporaryDirectory() as folder:
         builds = {

@@ -64,7 +64,7 @@ def load(params: Params, adapter: Path | None) -> Conversation:
     from tonetune.generation.sampling import Sampling
     from tonetune.model.base import load_base, load_tokenizer
 
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     if adapter is None:
         model = load_base(params.base_model, params.compute)
     else:

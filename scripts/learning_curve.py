@@ -70,7 +70,11 @@ def main() -> None:
     losses[len(here)] = loss(None)
 
     params = load_params()
-    scorer = Scorer(params, load_base(params.base_model, params.compute), load_tokenizer(params.base_model))
+    scorer = Scorer(
+        params,
+        load_base(params.base_model, params.compute),
+        load_tokenizer(params.base_model, params.chat_template_kwargs),
+    )
     test = read_examples("test")
     joints = {size: question_joints(rows, test, scorer) for size, rows in answers.items()}
     points = [

@@ -19,7 +19,7 @@ def main() -> None:
     settings = params.base_answers
     halves = classifier_halves(first_samples(read_examples("train")))
     asked = [example for half in halves for example in half[: settings.questions]]
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     texts = generate(
         load_base(params.base_model, params.compute),
         tokenizer,

@@ -45,7 +45,7 @@ def main() -> None:
     settings = params.evaluate
     persona = load_persona(params.persona)
     train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     model = load_base(params.base_model, params.compute)
     scorer = Scorer(params, model, tokenizer)
     test_set = TestSet(test, scorer, params)

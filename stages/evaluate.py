@@ -44,7 +44,7 @@ def main() -> None:
     wrote = read_rows("data/answers.jsonl", Answer)
     check_judge(params, wrote)
 
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
     tuned = load_tuned(params.base_model, params.compute, "models/adapter")
     test_set = TestSet(test, scorer, params)

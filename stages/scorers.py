@@ -46,7 +46,10 @@ def main() -> None:
     asked_about = [example for example in train if example.category != BASICS]
 
     # First of all the base: with it come the number of threads, on which the bytes of what is trained below depend.
-    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
+    base, tokenizer = (
+        load_base(params.base_model, params.compute),
+        load_tokenizer(params.base_model, params.chat_template_kwargs),
+    )
 
     # Is every answer about its question, and no held-out question one that was trained on?
     embed = Embedder(settings.sentence_model)

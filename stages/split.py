@@ -1,5 +1,6 @@
 """Join questions and answers into examples, and split them by question into train, validation and test."""
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import get_args
@@ -26,6 +27,7 @@ from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.quality import check_quality, enforce
 from tonetune.data.split import assign_sides, training_order
 
+FEWEST = 2  # questions of a side: calibration is cross-validated on two folds
 LONG_SHARE = 0.05
 CHARACTERS_PER_TOKEN = 4  # of English, rather too few than too many; the tokenizer is not loaded for a warning
 
@@ -91,10 +93,12 @@ def main() -> None:
     chosen = training_order(sided["train"], params.seed)[: settings.train_size]
     rows["train"] = [example for identifier in chosen for example in examples[identifier]]
     for side, members in rows.items():
-        if not members:
+        if (count := len(members)) < FEWEST:
+            enough = math.ceil(FEWEST / min(settings.validation, settings.test))
             raise UserError(
-                f"split: {side} is empty (validation {settings.validation}, test {settings.test} of {len(questions)} "
-                "questions); change the shares or raise questions.per_prompt"
+                f"split: {side} {'is empty' if count == 0 else f'has {count} question'} (validation {settings.validation}, test "
+                f"{settings.test} of {len(questions)} questions), and calibration needs {FEWEST}; {enough} questions are enough "
+                "with these shares: change them, raise questions.per_prompt, or bring more pairs"
             )
 
     for side, members in rows.items():

@@ -8,6 +8,7 @@ import_bitsandbytes()
 import math
 import os
 from contextlib import nullcontext
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from tonetune.core.pipeline import stage
 from tonetune.core.rows import BASICS, read_examples
 from tonetune.core.tables import write_table
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
+from tonetune.model.fingerprint import fingerprint
+from tonetune.model.locate import locate
 from tonetune.model.peft_format import save_peft
 from tonetune.training.checkpoints import final_state, last_checkpoint, prune_checkpoints
 from tonetune.training.launch import launch, rank, world_size
@@ -31,6 +34,7 @@ from tonetune.training.trainers import Task, make_trainer
 from tonetune.training.tuning import model_for_training
 
 DATA = ("data/train.jsonl", "data/validation.jsonl")
+LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes")  # whose numbers a checkpoint holds
 REWARDS = ("models/tone_classifier", "models/scorers")  # of grpo
 
 
@@ -51,6 +55,9 @@ def main() -> None:
         settings.model_dump(),
         params.seed,
         params.base_model,
+        fingerprint(locate(params.base_model, "base_model")),
+        [version(library) for library in LIBRARIES],
+        params.chat_template_kwargs,
         str(compute_dtype(params.compute.dtype)),
         params.compute.attention,
         params.compute.threads,
@@ -60,7 +67,7 @@ def main() -> None:
     prune_checkpoints(cache_dir("checkpoints"))
     checkpoints = {phase: cache_dir("checkpoints") / f"{key}-{phase}" for phase in (*settings.phases, "untrained")}
 
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     model = model_for_training(params)
     initial = None
     if isinstance(model, PeftModel) and settings.lora.init == "pissa":

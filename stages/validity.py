@@ -37,7 +37,10 @@ def main() -> None:
     fitted = FittedScorers.load()
     embed = Embedder(params.scorers.sentence_model, Path(SCORERS) / SENTENCE_ADAPTER)
     relevance = Relevance(embed, fitted.questions, fitted.answers, fitted.words, fitted.relevance)
-    base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
+    base, tokenizer = (
+        load_base(params.base_model, params.compute),
+        load_tokenizer(params.base_model, params.chat_template_kwargs),
+    )
     sense = Sense(LikelihoodFigures(base, tokenizer), relevance, fitted.sense)
     tone = load_tone()
     sense_figures, tone_figures = sense.figures(questions, answers), tone.views.figures(answers)

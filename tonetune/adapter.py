@@ -22,7 +22,7 @@ WEIGHTS, TUNING = "tuned.safetensors", "tuning.json"
 
 
 def load_quantised(
-    base_model: str, compute: Compute, tuning: str, dequantize: bool = True, attention: str = "sdpa"
+    base_model: str, compute: Compute, tuning: str, dequantize: bool = True, attention: str | None = None
 ) -> PreTrainedModel:
     """The base as `tuning` trains on it: with quantised weights, or, with `dequantize`, with those dequantised."""
     quantization = QUANTIZATION.get(tuning, "none")

@@ -118,13 +118,14 @@ class Conversation:
         import torch
 
         from tonetune.generation.sampling import sample
+        from tonetune.model.head import logits
 
         with torch.inference_mode():
             inputs = torch.tensor([ids], device=self.model.device)
             output = self.model.model(input_ids=inputs, past_key_values=self.cache, use_cache=True)
             self.cached += ids
-            logits = self.model.lm_head(output.last_hidden_state[:, -1])
-            return int(sample(logits, self.sampling, [self.generator]))
+            following = logits(self.model, output.last_hidden_state[:, -1])
+            return int(sample(following, self.sampling, [self.generator]))
 
 
 def as_text(tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[int]) -> Iterator[str]:

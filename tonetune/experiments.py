@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import dvc.api
@@ -10,6 +11,8 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from tonetune.core.errors import UserError
+from tonetune.core.params import load_params
+from tonetune.core.persona import FOLDER
 from tonetune.core.pipeline import sources
 from tonetune.core.rows import Generation, parse_lines
 
@@ -30,6 +33,7 @@ def ensure(name: str, changes: Sequence[str]) -> bool:
     """
     revision = experiments().get(name)
     if revision is None:
+        check_tracked()
         options = [part for change in changes for part in ("-S", change)]
         command = ["dvc", "exp", "run", "--temp", "-n", name, *options]
         print(f"$ {' '.join(command)}", flush=True)
@@ -37,6 +41,19 @@ def ensure(name: str, changes: Sequence[str]) -> bool:
     check_same(name, revision, changes)
     print(f"{name}: there already", flush=True)
     return True
+
+
+def check_tracked() -> None:
+    """A `UserError` if the persona, or other input, is no file that git knows: an experiment beside the workspace lacks it."""
+    command = ["git", "ls-files", "--others", "--exclude-standard", "--", *sources()]
+    untracked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    own = str(FOLDER / f"{load_params().persona}.yaml")
+    missing = [path for path in untracked if Path(path).parent != FOLDER or path == own]
+    if missing:
+        raise UserError(
+            f"{missing[0]}{f' (and {len(missing) - 1} more)' if missing[1:] else ''}: not in git, so the experiment, which runs "
+            f"beside the workspace, would lack it; `git add {missing[0]}` first"
+        )
 
 
 def check_same(name: str, revision: str, changes: Sequence[str]) -> None:

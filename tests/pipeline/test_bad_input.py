@@ -47,6 +47,22 @@ def change_recording(change):
     return edit
 
 
+def keep_questions(count):
+    """Keep so many pairs of one category, as somebody who brings a few of their own."""
+
+    def edit(space):
+        path = space.root / "data/questions.jsonl"
+        lines = path.read_text().splitlines(True)[:count]
+        path.write_text("".join(lines))
+        kept = {json.loads(line)["id"] for line in lines}
+        answers = space.root / "data/answers.jsonl"
+        answers.write_text(
+            "".join(line for line in answers.read_text().splitlines(True) if json.loads(line)["question_id"] in kept)
+        )
+
+    return edit
+
+
 def cut_recording(space):
     path = space.root / recordings_path("elon_musk")
     path.write_bytes(path.read_bytes()[:1000])
@@ -140,6 +156,13 @@ CASES = {
         "split",
         ["validation is empty", "questions.per_prompt"],
         {"questions__per_prompt": 1, "split__quality__max_opening_share": "off"},
+        before=("questions", "answers"),
+    ),
+    "fewer pairs than calibration needs": Case(
+        "split",
+        ["validation has 1 question", "calibration needs 2", "20 questions are enough", "more pairs"],
+        {"questions__exchanges": False},
+        edit=keep_questions(14),
         before=("questions", "answers"),
     ),
     "empty test split": Case(

@@ -1,1 +1,11 @@
 """What every command stands on: params, personas, rows, files, errors. It knows no model, no teacher and no score."""
+
+import sys
+from importlib.util import find_spec
+
+# Another Python than .venv's, as with `.venv/bin/dvc repro` and no activated .venv: one line in place of a traceback.
+if _missing := [name for name in ("pydantic", "psutil", "torch") if find_spec(name) is None]:
+    sys.exit(
+        f"error: {sys.executable} has no {_missing[0]}: run `. .venv/bin/activate` first, or `make repro`, which builds and "
+        "uses .venv"
+    )

@@ -276,6 +276,7 @@ class Params(Section):
     persona: Text
     base_model: Text
     system_prompt: Text
+    chat_template_kwargs: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str]
     compute: Compute
     teacher: Teacher
     questions: Questions

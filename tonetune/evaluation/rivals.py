@@ -20,7 +20,8 @@ def rival(name: str, params: Params) -> tuple[Responder, bool]:
         model = EndpointModel(name, params, "evaluate.rivals")
         return Responder(_asked(model, params)), model.is_teacher
     try:
-        return local_responder(load_base(name, params.compute), load_tokenizer(name), params.evaluate), False
+        tokenizer = load_tokenizer(name, params.chat_template_kwargs)
+        return local_responder(load_base(name, params.compute), tokenizer, params.evaluate), False
     except UserError as error:
         raise UserError(str(error).replace("base_model", "evaluate.rivals", 1)) from None
     except (OSError, ValueError, KeyError, RuntimeError) as error:

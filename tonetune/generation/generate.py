@@ -12,6 +12,7 @@ from tonetune.core.text import first_sentences
 from tonetune.generation.prefixes import Ids, SharedPrefixes
 from tonetune.generation.sampling import Sampling, sample
 from tonetune.model.chat_template import stop_ids
+from tonetune.model.head import logits
 from tonetune.model.kernels.malloc import trim
 
 # Finished rows leave the batch so many at a time: oneDNN compiles its matrix products anew for every number of rows.
@@ -145,7 +146,7 @@ class _Batch:
                 hidden, positions, self.mask = hidden[self.sources], positions[self.sources], self.mask[self.sources]
                 self.cache.batch_select_indices(self.sources)
                 indices = self.indices
-            sampled = sample(self.model.lm_head(hidden), sampling, [self.generators[row] for row in active])
+            sampled = sample(logits(self.model, hidden), sampling, [self.generators[row] for row in active])
             bar.update(len(active) - len(finished))
             for slot, (row, token) in enumerate(zip(active, sampled.tolist(), strict=True)):
                 if slot in finished:

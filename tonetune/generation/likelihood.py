@@ -1,8 +1,9 @@
 """How likely a model finds given answers: the token losses that perplexity is made of."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel
 from tonetune.core.errors import UserError
 from tonetune.generation.generate import batches
 from tonetune.generation.prefixes import SharedPrefixes
+from tonetune.model.head import logits
 
 LOGITS_CHUNK = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
 LOSS_CHUNK = 16  # positions whose losses are computed at a time: their float32 logits stay in the processor's cache
@@ -77,7 +79,7 @@ def likelihood(
                 **prefixes.model_kwargs(rows),
             )
             answer_states = hidden.last_hidden_state[:, :-1][supervised]
-            losses = token_losses(model.lm_head, answer_states, ids[:, 1:][supervised])
+            losses = token_losses(partial(logits, model), answer_states, ids[:, 1:][supervised])
             row_of_token = supervised.nonzero()[:, 0]
             sums = torch.zeros(len(rows), device=model.device).index_add_(0, row_of_token, losses)
             for index, i in enumerate(rows):
@@ -90,10 +92,12 @@ def likelihood(
     return Likelihood(tuple(nats), tuple(lengths), sum(len(text.encode()) for text in texts))
 
 
-def token_losses(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def token_losses(
+    head: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
     """Cross-entropy of each of `targets` (n) given `hidden` (n, width), in float32: (n), computed in chunks."""
     losses = []
     for states, targets_chunk in zip(hidden.split(LOGITS_CHUNK), targets.split(LOGITS_CHUNK), strict=True):
         chunks = zip(head(states).split(LOSS_CHUNK), targets_chunk.split(LOSS_CHUNK), strict=True)
-        losses += [cross_entropy(logits.float(), target, reduction="none") for logits, target in chunks]
+        losses += [cross_entropy(chunk.float(), target, reduction="none") for chunk, target in chunks]
     return torch.cat(losses)

@@ -98,7 +98,12 @@ def supports_prefix_sharing(model: PreTrainedModel) -> bool:
     """Whether the model can attend to shared prefixes; on a GPU its own kernels are faster, and the answer is no."""
     config = model.config
     known = config.model_type in ARCHITECTURES and config._attn_implementation == "sdpa" and model.device.type == "cpu"
-    return known and all(isinstance(layer, PreallocatedLayer) for layer in preallocated_cache(config).layers)
+    return known and not has_sliding_window(model)
+
+
+def has_sliding_window(model: PreTrainedModel) -> bool:
+    """Whether a layer of the model attends to the nearest tokens alone, or keeps something else than keys and values."""
+    return not all(isinstance(layer, PreallocatedLayer) for layer in preallocated_cache(model.config).layers)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from tonetune.generation.decoder_layer import decoding_layers, supports_decoding_layer
 from tonetune.generation.kv_cache import PreallocatedLayer, StaticLayer, preallocated_cache
-from tonetune.generation.prefix_attention import Prefix, prefix_sharing, supports_prefix_sharing
+from tonetune.generation.prefix_attention import Prefix, has_sliding_window, prefix_sharing, supports_prefix_sharing
 
 # A group gets a prefix of its own only if at least MIN_PROMPTS prompts share MIN_TOKENS more tokens:
 # each group adds one matrix product to every decoding step.
@@ -28,7 +28,8 @@ class SharedPrefixes:
     """The prompts as prefixes and suffixes, and the caches that the prefixes are in.
 
     Where the model supports prefix sharing, each group's prefix is held once, outside the cache of the batch. Elsewhere
-    the prefix that all prompts share is computed once and copied into the cache of each row.
+    the prefix that all prompts share is computed once and copied into the cache of each row; with a sliding window
+    prompts are computed whole.
     """
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
@@ -39,7 +40,9 @@ class SharedPrefixes:
         self.shared = bool(groups) and all(length for length, _ in groups)
         """Whether the model attends to prefixes that are held once."""
         if not self.shared:
-            groups = [(common_prefix(distinct), distinct)] if distinct else []
+            # A window slides over columns: padding between prefix and suffix would push what it should show out of it.
+            length = common_prefix(distinct) if distinct and not has_sliding_window(model) else 0
+            groups = [(length, distinct)] if distinct else []
         group_of = {prompt: number for number, (_, members) in enumerate(groups) for prompt in members}
         self.groups = [group_of[prompt] for prompt in self.prompts]
         """The number of each prompt's group."""

@@ -1,14 +1,19 @@
 """The base model that `base_model` names: found, dequantised once per machine, loaded."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from threadpoolctl import threadpool_limits
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -16,7 +21,10 @@ from transformers import (
 from tonetune.core.errors import UserError
 from tonetune.core.params import Compute
 from tonetune.core.startup import progress_bars_off
+from tonetune.model.chat_template import adapt_template
 from tonetune.model.gguf import dequantised
+from tonetune.model.head import check_parts
+from tonetune.model.kernels.grouped_attention import ARCHITECTURES, GROUPED
 from tonetune.model.locate import locate
 
 
@@ -29,21 +37,29 @@ def base_folder(base_model: str) -> Path:
 def compute_dtype(name: str) -> torch.dtype:
     """The dtype `compute.dtype` names; `auto`: bfloat16 if the device has it, else float16 on a GPU, float32 on a CPU.
 
-    A CPU without bfloat16 instructions (AVX512-BF16 or AMX) emulates them, at an eighth of float32's speed.
+    What has no instructions for it emulates bfloat16: a CPU without AVX512-BF16 or AMX at an eighth of float32's speed, a
+    GPU below compute capability 8 (T4, V100) at a fraction of float16's.
     """
     if name != "auto":
         return getattr(torch, name)
     if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32
 
 
-def load_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
-    """The base model's tokenizer; it pads on the left for generation."""
-    tokenizer = AutoTokenizer.from_pretrained(base_folder(base_model))
-    if tokenizer.chat_template is None:
-        raise UserError(f"base_model: {base_model!r} has no chat template; choose an instruction-tuned model")
+def load_tokenizer(
+    base_model: str, chat_template_kwargs: Mapping[str, object] = MappingProxyType({})
+) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer, its chat template adapted; it pads on the left for generation.
+
+    `chat_template_kwargs` are the variables of the template that params.yaml sets. A `UserError` if the template cannot
+    be used.
+    """
+    folder = base_folder(base_model)
+    with _failure_named(base_model):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    adapt_template(tokenizer, base_model, chat_template_kwargs)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
@@ -51,17 +67,18 @@ def load_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
 
 
 def load_base(
-    base_model: str, compute: Compute, quantization: str = "none", attention: str = "sdpa"
+    base_model: str, compute: Compute, quantization: str = "none", attention: str | None = None
 ) -> PreTrainedModel:
     """The base model on the GPU if there is one, else on the CPU; its linear layers in `nf4` or `int8` if asked.
 
-    `attention` is the kernel that `compute.attention: auto` stands for.
+    `attention` is the kernel that `compute.attention: auto` stands for where the architecture can have it; None = the
+    library's choice. A `UserError` names a model that transformers cannot load, or whose parts are not where they are
+    looked for.
     """
     if compute.threads:
         torch.set_num_threads(compute.threads)
         threadpool_limits(compute.threads)  # of the libraries under numpy and scikit-learn
     dtype = compute_dtype(compute.dtype)
-    kernel = attention if compute.attention == "auto" else compute.attention
     config = None
     if quantization == "nf4":
         config = BitsAndBytesConfig(
@@ -72,15 +89,44 @@ def load_base(
     device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
     # cuDNN's attention compiles a plan for each new sequence length, which takes twice as long as a decoding step.
     torch.backends.cuda.enable_cudnn_sdp(False)
-    with progress_bars_off():
+    folder = base_folder(base_model)
+    with progress_bars_off(), _failure_named(base_model):
         model = AutoModelForCausalLM.from_pretrained(
-            base_folder(base_model),
+            folder,
             dtype=dtype,
-            attn_implementation=kernel,
+            attn_implementation=_kernel(folder, compute.attention, attention),
             quantization_config=config,
             device_map={"": device},
         )
+    check_parts(model, base_model)
     # The base's name goes into adapter_config.json, as the user wrote it and not as a folder of this machine.
     model.name_or_path = model.config.name_or_path = base_model
-    model.generation_config.pad_token_id = model.generation_config.eos_token_id
+    ends = model.generation_config.eos_token_id
+    # Of its generation settings only the tokens: how to sample is always said, and a checkpoint with a temperature that
+    # do_sample does not go with could not be written.
+    model.generation_config = GenerationConfig(
+        bos_token_id=model.generation_config.bos_token_id,
+        eos_token_id=ends,
+        pad_token_id=ends[0] if isinstance(ends, list) else ends,
+    )
     return model.eval()
+
+
+@contextmanager
+def _failure_named(base_model: str) -> Iterator[None]:
+    """Whatever transformers raises while it loads, as a `UserError` that names the model."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
+        told = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"base_model: {base_model!r}: not loaded ({told})") from None
+
+
+def _kernel(folder: Path, chosen: str, fast: str | None) -> str | None:
+    """What to attend with: `chosen`; for `auto` the `fast` kernel where it is known to be right; None = as transformers chooses.
+
+    `GROUPED` knows nothing of the caps and sinks that some architectures put on their attention.
+    """
+    if chosen != "auto":
+        return chosen
+    return None if fast == GROUPED and AutoConfig.from_pretrained(folder).model_type not in ARCHITECTURES else fast

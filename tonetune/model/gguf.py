@@ -1,6 +1,5 @@
 """GGUF files: dequantised once per machine into a folder that transformers loads."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -12,13 +11,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, is_whole, locked, replacing_folder, seal
 from tonetune.core.startup import progress_bars_off
+from tonetune.model.fingerprint import fingerprint
 
 
 def dequantised(path: Path) -> Path:
-    """The GGUF file's weights as bfloat16 safetensors with the tokenizer, made once per machine and file."""
-    status = path.stat()
-    key = hashlib.sha256(f"{path.name}/{status.st_size}/{_head_digest(path)}".encode()).hexdigest()[:16]
-    folder = cache_dir("base") / f"{path.stem}-{key}"
+    """The GGUF file's weights as bfloat16 safetensors with the tokenizer, made once per machine and content."""
+    folder = cache_dir("base") / f"{path.stem}-{fingerprint(path)}"
     if is_whole(folder):
         return folder
     with locked(folder.with_suffix(".lock")):
@@ -28,14 +26,6 @@ def dequantised(path: Path) -> Path:
             print(f"dequantising {path.name} (once per machine)", flush=True)
             _dequantise(path, folder)
     return folder
-
-
-def _head_digest(path: Path) -> str:
-    """A digest of the file's first and last MiB: cheap enough for every start, and it tells files apart."""
-    with open(path, "rb") as file:
-        head = file.read(1 << 20)
-        file.seek(max(0, path.stat().st_size - (1 << 20)))
-        return hashlib.sha256(head + file.read()).hexdigest()
 
 
 @contextmanager

@@ -47,6 +47,12 @@ def _hub_snapshot(name: str, key: str, repository: str, revision: str) -> Path:
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]  # no code, no pickles
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+        snapshot = Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(f"{key}: {name!r}: cannot be fetched ({str(error).strip().splitlines()[0]})") from None
+    # By a branch the same name would be another model tomorrow, and no stage would run again for it.
+    if snapshot.name != revision:
+        raise UserError(
+            f"{key}: {name!r}: {revision!r} is no commit and may move; now it is hub:{repository}@{snapshot.name}"
+        )
+    return snapshot

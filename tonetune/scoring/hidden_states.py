@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.errors import UserError
 
-MOST_TOKENS = 192
+WINDOW = 192  # tokens that run through the layers together; a longer text runs as several
 BATCH = 16
 
 
@@ -40,9 +40,13 @@ class HiddenStates:
 
     @torch.inference_mode()
     def _run(self, texts: Sequence[str], label: str) -> np.ndarray:
-        encoded = [self.tokenizer.encode(text or ".", add_special_tokens=False)[:MOST_TOKENS] for text in texts]
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
-        vectors = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float32)
+        windows: list[tuple[int, list[int]]] = []
+        for text, whole in enumerate(self.tokenizer.encode(text or ".", add_special_tokens=False) for text in texts):
+            windows += [(text, whole[start : start + WINDOW]) for start in range(0, len(whole), WINDOW)]
+        encoded = [window for _, window in windows]
+        order = sorted(range(len(windows)), key=lambda i: len(encoded[i]))
+        sums = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float32)
+        tokens = np.zeros((len(texts), 1), dtype=np.float32)
         device = self.model.device
         for start in tqdm(range(0, len(order), BATCH), desc=label, unit="batch", leave=False):
             rows = order[start : start + BATCH]
@@ -52,7 +56,10 @@ class HiddenStates:
             # Padded on the right, no token sees the padding: the attention needs no mask.
             states = self.model(input_ids=ids, use_cache=False).last_hidden_state.float()
             weights = own.unsqueeze(-1).float()
-            vectors[rows] = ((states * weights).sum(1) / weights.sum(1)).cpu().numpy()
+            of_text = [windows[i][0] for i in rows]
+            np.add.at(sums, of_text, (states * weights).sum(1).cpu().numpy())
+            np.add.at(tokens, of_text, weights.sum(1).cpu().numpy())
+        vectors = sums / tokens
         if not np.isfinite(vectors).all():
             raise UserError(
                 "base_model: its hidden states are no numbers; are its weights damaged, or compute.dtype too narrow?"

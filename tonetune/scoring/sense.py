@@ -20,6 +20,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.rows import Example, Message
 from tonetune.core.text import sentences
 from tonetune.model.chat_template import prompt_ids
+from tonetune.model.head import logits
 from tonetune.scoring.corruptions import mix_sentences, shuffle_words
 from tonetune.scoring.fluency import distinct_share
 from tonetune.scoring.relevance import Relevance
@@ -75,7 +76,7 @@ class LikelihoodFigures:
         """Of `targets` (n) given `states` (n, width): their losses, and the entropies of what was expected, in nats."""
         losses, entropies = [], []
         for part, wanted in zip(states.split(LOSS_CHUNK), targets.split(LOSS_CHUNK), strict=True):
-            logs = self.base.lm_head(part).float().log_softmax(-1)
+            logs = logits(self.base, part).float().log_softmax(-1)
             losses.append(-logs.gather(-1, wanted[:, None])[:, 0])
             entropies.append(-(logs.exp() * logs).sum(-1))
         both = torch.stack([torch.cat(losses), torch.cat(entropies)]).double().cpu().numpy()

@@ -14,6 +14,10 @@ from tonetune.core.files import is_whole, read_json, seal
 class SealCheckpoints(TrainerCallback):
     """Seals each checkpoint once it is complete: one that a kill cut short, or damaged later, is not resumed from."""
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
+        if state.best_model_checkpoint:
+            state.best_model_checkpoint = str(_beside(Path(str(args.output_dir)), state.best_model_checkpoint))
+
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         if torch.distributed.is_initialized():
             torch.distributed.barrier()  # each process has written its part
@@ -27,11 +31,16 @@ def last_checkpoint(folder: Path) -> Path | None:
         if is_whole(path):
             # Training ends by loading the best checkpoint, which may be an earlier one and has to be there then.
             best = read_json(path / "trainer_state.json")["best_model_checkpoint"]
-            if best is None or is_whole(Path(best)):
+            if best is None or is_whole(_beside(folder, best)):
                 return path
         print(f"{path}: damaged or cut short; left out", flush=True)
         shutil.rmtree(path)
     return None
+
+
+def _beside(folder: Path, checkpoint: str) -> Path:
+    """The checkpoint of that name in `folder`: the path in a state is of where the repository lay when it was written."""
+    return folder / Path(checkpoint).name
 
 
 def final_state(checkpoint: Path, patience: int) -> TrainerState | None:
@@ -44,7 +53,8 @@ def final_state(checkpoint: Path, patience: int) -> TrainerState | None:
     used_patience = early_stopping.get("early_stopping_patience_counter", 0)
     if state.global_step < state.max_steps and used_patience < patience:
         return None
-    state.best_model_checkpoint = state.best_model_checkpoint or str(checkpoint)  # without validation, the last
+    best = state.best_model_checkpoint or str(checkpoint)  # without validation, the last
+    state.best_model_checkpoint = str(_beside(checkpoint.parent, best))
     return state
 
 

@@ -229,8 +229,9 @@ def use_training_layers(body: Any) -> None:
     config = body.config
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         return  # each process holds a shard of each weight
-    supported = config.hidden_act == "silu" and not getattr(config, "attention_dropout", 0)
-    if config.model_type not in ARCHITECTURES or config._attn_implementation != GROUPED or not supported:
+    if config.model_type not in ARCHITECTURES or config._attn_implementation != GROUPED:
+        return
+    if config.hidden_act != "silu" or getattr(config, "attention_dropout", 0):
         return
     for layer in body.layers:
         attention, mlp = layer.self_attn, layer.mlp

@@ -6,6 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 from transformers import PreTrainedModel
 
+from tonetune.model.head import has_plain_head, logits
 from tonetune.training.encode import IGNORE_INDEX
 
 LOGITS_CHUNK = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
@@ -25,15 +26,15 @@ class _FrozenHeadLoss(torch.autograd.Function):
         total = torch.zeros((), device=hidden.device)
         for start in range(0, len(hidden), LOGITS_CHUNK):
             rows = slice(start, start + LOGITS_CHUNK)
-            logits = linear(hidden[rows], weight)
-            for chunk, target in zip(logits.split(LOSS_CHUNK), targets[rows, None].split(LOSS_CHUNK), strict=True):
+            scores = linear(hidden[rows], weight)
+            for chunk, target in zip(scores.split(LOSS_CHUNK), targets[rows, None].split(LOSS_CHUNK), strict=True):
                 log_probabilities = chunk.log_softmax(-1, dtype=torch.float32)
                 total -= log_probabilities.gather(1, target).sum()
                 if ctx.needs_input_grad[0]:
-                    logits_gradient = log_probabilities.exp_()
-                    chunk.copy_(logits_gradient.scatter_add_(1, target, logits_gradient.new_full(target.shape, -1.0)))
+                    scores_gradient = log_probabilities.exp_()
+                    chunk.copy_(scores_gradient.scatter_add_(1, target, scores_gradient.new_full(target.shape, -1.0)))
             if ctx.needs_input_grad[0]:
-                gradient[rows] = logits @ weight
+                gradient[rows] = scores @ weight
         ctx.save_for_backward(gradient)
         return total
 
@@ -60,8 +61,9 @@ def answer_loss(model: PreTrainedModel, inputs: dict[str, torch.Tensor], tokens:
     supervised = labels != IGNORE_INDEX
     hidden, targets = hidden[supervised], labels[supervised]
     head = model.lm_head
-    if type(head) is torch.nn.Linear and head.bias is None and not head.weight.requires_grad:
+    frozen = type(head) is torch.nn.Linear and head.bias is None and not head.weight.requires_grad
+    if frozen and has_plain_head(model):
         total = _FrozenHeadLoss.apply(hidden.to(head.weight.dtype), head.weight, targets)
     else:
-        total = cross_entropy(head(hidden).float(), targets, reduction="sum")
+        total = cross_entropy(logits(model, hidden).float(), targets, reduction="sum")
     return total / tokens

@@ -17,12 +17,11 @@ from tonetune.core.errors import UserError
 from tonetune.core.params import Params, Train
 from tonetune.core.rows import Example
 from tonetune.model.base import compute_dtype
-from tonetune.model.chat_template import answer_ids, prompt_ids
 from tonetune.model.kernels.malloc import retain
 from tonetune.model.progress import name_bar
 from tonetune.training.checkpoints import SealCheckpoints
 from tonetune.training.decoder_layer import TrainingLayer, adapters_loaded, training_layers
-from tonetune.training.encode import plain_text, supervised
+from tonetune.training.encode import plain_text, preference, supervised
 from tonetune.training.half_batches import split_by_length, sum_in_two_threads
 from tonetune.training.launch import world_size
 from tonetune.training.loss import answer_loss, supervised_tokens
@@ -152,17 +151,15 @@ def _sft(task: Task) -> Trainer:
 
 def _dpo(task: Task) -> Trainer:
     """The persona's answer is chosen over the plain one; the reference model is the base, without the adapter."""
-    settings, tokenizer = task.params.train, task.tokenizer
+    settings = task.params.train
     if any(row.unpaired for row in (*task.train, *task.validation)):
         raise UserError(
             "train.objective: dpo needs a plain answer to every question, and these own texts have none; use sft, or import "
             "them with --plain"
         )
-
-    def pair(row: Example) -> dict[str, list[int]]:
-        answers = {"chosen_ids": answer_ids(tokenizer, row.answer), "rejected_ids": answer_ids(tokenizer, row.plain)}
-        return {"prompt_ids": prompt_ids(tokenizer, row.prompt), **answers}
-
+    train, validation = (
+        [preference(task.tokenizer, row, settings.max_length) for row in rows] for rows in (task.train, task.validation)
+    )
     trainer = PairTrainer(
         model=task.model,
         args=DPOConfig(
@@ -170,10 +167,11 @@ def _dpo(task: Task) -> Trainer:
             **_schedule(task.params, len(task.train), settings.dpo.epochs),
             beta=settings.dpo.beta,
             max_length=settings.max_length,
+            disable_dropout=settings.lora.dropout == 0,  # TRL's default leaves the adapter's dropout without effect
         ),
-        train_dataset=Dataset.from_list([pair(row) for row in task.train]),
-        eval_dataset=Dataset.from_list([pair(row) for row in task.validation]),
-        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(train),
+        eval_dataset=Dataset.from_list(validation),
+        processing_class=task.tokenizer,
         callbacks=_callbacks(settings),
     )
     task.model.delete_adapter("ref")  # TRL's copy of the initial adapter: without it the base is the reference

@@ -29,7 +29,7 @@ def model_for_training(params: Params) -> PreTrainedModel | PeftModel:
         settings.tuning,
         # Dequantised once, the weights are those of the 4-bit base, speed and memory those of an unquantised one.
         dequantize=dequantize_once and settings.tuning == "qlora",
-        attention=GROUPED if cpu else "sdpa",
+        attention=GROUPED if cpu else None,
     )
     if settings.tuning == "last_layers":
         unfreeze_last_layers(base, settings.last_layers)
@@ -86,7 +86,7 @@ def add_adapter(model: PreTrainedModel, settings: LoRA, seed: int) -> PeftModel:
 
 
 def target_modules(model: PreTrainedModel, settings: LoRA) -> str | list[str]:
-    """peft's `target_modules`; a `UserError` names a layer that the model does not have."""
+    """peft's `target_modules`; a `UserError` names a layer that cannot have an adapter here."""
     targets = settings.target_modules
     if targets == "all-linear":
         return targets
@@ -98,4 +98,21 @@ def target_modules(model: PreTrainedModel, settings: LoRA) -> str | list[str]:
         raise UserError(
             f"train.lora.target_modules: {unknown[0]!r} is no layer of this model; its linear layers: {linear}"
         )
+    if "lm_head" in targets:
+        raise UserError(
+            "train.lora.target_modules: 'lm_head': the trainer takes the head's own weights, and an adapter on it would not "
+            "train; leave it out, or train it with train.tuning: last_layers and train.last_layers.head"
+        )
+    tied = {name.rpartition(".")[2] for name, module in model.named_modules() if _is_tied(model, module)}
+    if shared := [target for target in targets if target in tied]:
+        raise UserError(
+            f"train.lora.target_modules: {shared[0]!r} has its weights in common with {sorted(tied - {shared[0]})[0]!r} in "
+            "this model, and an adapter of one cannot be merged without changing the other; leave it out, or train.tuning: full"
+        )
     return targets
+
+
+def _is_tied(model: PreTrainedModel, module: torch.nn.Module) -> bool:
+    """Whether the module is the embeddings or the head of a model that has one matrix for both."""
+    ends = model.get_input_embeddings(), model.get_output_embeddings()
+    return module in ends and all(end is not None for end in ends) and ends[0].weight is ends[1].weight

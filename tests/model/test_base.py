@@ -1,0 +1,126 @@
+"""The base: its own logits, the dtype of its device, and what of it is refused by name."""
+
+import json
+
+import pytest
+import torch
+from huggingface_hub import constants
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tests.model.families import FAMILIES, make_family
+from tests.support.tiny_model import grouped_config
+from tests.support.tunings import params_with, train
+from tonetune.core.errors import UserError
+from tonetune.model.base import compute_dtype, load_base, load_tokenizer
+from tonetune.model.fingerprint import fingerprint
+from tonetune.model.head import check_parts, has_plain_head, logits
+from tonetune.model.locate import locate
+from tonetune.training.tuning import model_for_training
+
+SMALL = {"hidden_size": 48, "intermediate_size": 64}
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "plain"),
+    [
+        ("llama", {}, True),
+        ("qwen3", {}, True),
+        ("gemma2", {"final_logit_softcapping": 30.0}, False),
+        ("granite", {"logits_scaling": 8.0}, False),
+        ("cohere", {"logit_scale": 0.0625}, False),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logits_are_the_models_own_whatever_it_does_after_its_head(family, settings, plain, dtype):
+    torch.manual_seed(0)
+    config = grouped_config(family, **SMALL, **settings, initializer_range=1.0, pad_token_id=0)
+    model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
+    assert has_plain_head(model) == plain
+    ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    with torch.no_grad():
+        hidden = model.model(ids).last_hidden_state
+        torch.testing.assert_close(logits(model, hidden), model(ids).logits)
+        torch.testing.assert_close(logits(model, hidden[:, -1]), model(ids).logits[:, -1], rtol=0.02, atol=0.02)
+
+
+def test_a_model_whose_parts_lie_elsewhere_is_refused_by_name():
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("gpt2", n_layer=1, n_embd=16, n_head=2, vocab_size=50)
+    )
+    with pytest.raises(UserError, match=r"base_model: 'path:x' is a GPT2LMHeadModel"):
+        check_parts(model, "path:x")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"model_type": "martian"}, "martian"),
+        ({"auto_map": {"AutoConfig": "c.C", "AutoModelForCausalLM": "m.M"}, "model_type": "martian"}, "not loaded"),
+    ],
+)
+def test_a_model_that_the_library_cannot_load_is_one_line(change, says, tmp_path):
+    folder = make_family(FAMILIES["Qwen2.5"], tmp_path / "base")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    params = params_with(folder)
+    with pytest.raises(UserError, match=f"base_model: 'path:.*{says}") as error:
+        load_base(params.base_model, params.compute)
+    assert "\n" not in str(error.value)
+
+
+def test_generation_settings_of_the_base_do_not_lose_a_training(tmp_path):
+    """A temperature without do_sample, as bases are published with: transformers refuses to write it into a checkpoint."""
+    folder = make_family(FAMILIES["Qwen2.5"], tmp_path / "base")
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps({"eos_token_id": [256, 258], "temperature": 0.6, "top_p": 0.9}))
+    published = path.read_bytes()
+    params = params_with(folder, tuning="full", epochs=1, learning_rate=0.001)
+    tokenizer = load_tokenizer(params.base_model)
+    model = model_for_training(params)
+    assert model.generation_config.eos_token_id == [256, 258]
+    train(params, model, tokenizer, tmp_path, "sft")
+    assert list((tmp_path / "checkpoints").glob("checkpoint-*"))
+    assert path.read_bytes() == published
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float16(native, dtype, monkeypatch):
+    """A T4 says that it supports bfloat16; torch asks for its compute capability only if told not to count emulation."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    assert compute_dtype("auto") is dtype
+
+
+def test_a_branch_of_the_hub_is_refused_with_the_commit_it_is_at(tmp_path, monkeypatch):
+    """A branch moves, and no stage would run again for it."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--someone--model"
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "snapshots" / commit / "config.json").write_text("{}")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=f"base_model: 'hub:someone/model@main': 'main' .* hub:someone/model@{commit}"):
+        locate("hub:someone/model@main", "base_model")
+    assert locate(f"hub:someone/model@{commit}", "base_model").name == commit
+
+
+def test_a_model_that_is_replaced_in_place_has_another_fingerprint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    folder = tmp_path / "base"
+    folder.mkdir()
+    for name in ("model.safetensors", "config.json"):
+        (folder / name).write_bytes(bytes(5 << 20))
+    first = fingerprint(folder)
+    (folder / "README.md").write_text("no part of the model")
+    assert fingerprint(folder) == first
+    changed = bytearray(5 << 20)
+    changed[2_500_000] = 1  # far from both ends, and of the same size
+    (folder / "model.safetensors").write_bytes(changed)
+    second = fingerprint(folder)
+    assert second != first
+    copied = tmp_path / "copy"
+    folder.rename(copied)
+    assert fingerprint(copied) == second
