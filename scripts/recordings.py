@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scripts.export import export_splits
+from scripts.splits import export_splits
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
