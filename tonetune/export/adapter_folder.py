@@ -16,7 +16,9 @@ def write_adapter(adapter: Path, folder: Path, source: Provenance) -> None:
     A `UserError` if there is no adapter but whole weights, or the hub's name of the base is not known.
     """
     if not (adapter / CONFIG).is_file():
-        raise UserError(f"{adapter}: holds weights and no adapter (train.tuning: {source.tuning}); `export merged` or `export gguf`")
+        raise UserError(
+            f"{adapter}: holds weights and no adapter (train.tuning: {source.tuning}); `export merged` or `export gguf`"
+        )
     if source.base.hub is None:
         raise UserError(
             f"base_model: {source.base.base_model!r}: which model of the hub this is cannot be told; say it with "

@@ -12,7 +12,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.params import Params
 from tonetune.core.rows import Example, Message
-from tonetune.evaluation.systems import as_told
 from tonetune.generation.generate import generate_ids
 from tonetune.generation.sampling import Sampling
 from tonetune.model.chat_template import end_of_turn, prompt_ids, stop_ids
@@ -93,8 +92,8 @@ class Measure:
 
 def hard_chats(examples: Sequence[Example]) -> list[list[Message]]:
     """Chats that tell tokenizers and templates apart: odd texts, and a talk of several turns."""
-    first, system = examples[0], examples[0].prompt[0]
-    told = [as_told(first, system.content)[:1] + [Message(role="user", content=text)] for text in HARD]
+    first = examples[0]
+    told = [[first.prompt[0], Message(role="user", content=text)] for text in HARD]
     talk = [*first.prompt, *first.completion, Message(role="user", content=HARD[0])]
     return [*told, talk]
 
@@ -181,7 +180,9 @@ def verdict(
         differences.append(f"stop tokens: {ending} ends an answer in training and none here, so answers run on")
     agreed, gaps = agreement(ours, theirs)
     measures = [
-        Measure("prompts equal, token by token", f"{len(expected) - len(unequal)} of {len(expected)}", "all", not unequal),
+        Measure(
+            "prompts equal, token by token", f"{len(expected) - len(unequal)} of {len(expected)}", "all", not unequal
+        ),
         Measure("ends answers where training does", "yes" if stops else "no", "yes", stops),
         Measure("greedy tokens as ours", f"{agreed:.2%}", f">= {bounds.greedy:.0%}", agreed >= bounds.greedy),
         Measure("log-probabilities, mean difference", f"{gaps:.4f}", f"<= {bounds.noise}", gaps <= bounds.noise),

@@ -23,8 +23,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerBase, v
     """
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     pre = pre_tokenizer(parts)
-    ids = {token: number for token, number in tokenizer.get_vocab().items()}
-    tokens = {number: token for token, number in ids.items()}
+    tokens = {number: token for token, number in tokenizer.get_vocab().items()}
     added = tokenizer.added_tokens_decoder
     texts, types = [], []
     for number in range(vocabulary):

@@ -18,9 +18,7 @@ def write_merged(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, par
     tokenizer.save_pretrained(folder)
 
 
-def generation_config(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Params
-) -> GenerationConfig:
+def generation_config(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Params) -> GenerationConfig:
     """The sampling of params.yaml and every token that ends an answer: other tools stop at no token that it leaves out."""
     settings = params.evaluate
     sampling = {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}

@@ -63,7 +63,7 @@ def is_name_of(repository: str, file: str) -> bool:
 def package_readme(module: str) -> str:
     """The description of the installed package that brings a module; empty where there is none."""
     names = importlib.metadata.packages_distributions().get(module, [])
-    return str(importlib.metadata.metadata(names[0]).get_payload() or "") if names else ""
+    return importlib.metadata.distribution(names[0]).read_text("METADATA") or "" if names else ""
 
 
 def gguf_header(path: Path) -> dict[str, Any]:

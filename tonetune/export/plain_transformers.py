@@ -8,17 +8,18 @@ the tokens at which the folder's own settings end an answer.
 
 import json
 import sys
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
-QUANTIZATION = {
+QUANTIZATION: dict[str, dict[str, Any]] = {
     "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
     "int8": {"load_in_8bit": True},
 }
 
 
-def load(request: dict) -> torch.nn.Module:
+def load(request: dict[str, Any]) -> torch.nn.Module:
     if "base" not in request:
         return AutoModelForCausalLM.from_pretrained(request["folder"], dtype=torch.float32)
     from peft import PeftModel
@@ -51,7 +52,8 @@ def main() -> None:
         greedy.append(tokens)
         logprobs.append(values)
         print(done, flush=True)
-    stops = model.generation_config.eos_token_id
+    settings = model.generation_config
+    stops = settings.eos_token_id if isinstance(settings, GenerationConfig) else None
     stops = stops if isinstance(stops, list) else [stops]
     print(json.dumps({"prompts": prompts, "greedy": greedy, "logprobs": logprobs, "stops": stops}))
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ class LlamaCpp:
     def greedy(self, prompt: Sequence[int], answer: Sequence[int]) -> tuple[list[int | None], list[float | None]]:
         """The likeliest token at each place of `answer`, each after the answer's own tokens; None where it stops.
 
-        Also that token's log-probability (None where it stops, as llama.cpp then tells none). Where the server's choice
+        Also the log-probability of the answer's token, where that is the likeliest: llama.cpp tells that of its choice. Where the server's choice
         differs from the answer it is asked again from there, after the answer's token.
         """
         tokens: list[int | None] = []
@@ -58,7 +59,7 @@ class LlamaCpp:
             for choice in said["completion_probabilities"][: len(answer) - len(tokens)]:
                 differs = choice["id"] != answer[len(tokens)]
                 tokens.append(choice["id"])
-                logprobs.append(choice["logprob"])
+                logprobs.append(None if differs else choice["logprob"])
                 if differs:
                     break
             if not differs and len(tokens) < len(answer):
@@ -96,7 +97,9 @@ def transformers_serve(folder: Path, port: int, threads: int) -> Iterator[tuple[
     """
     missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"{missing[0]} is not installed; `.venv/bin/pip install '.[serving]'` brings `transformers serve`")
+        raise UserError(
+            f"{missing[0]} is not installed; `.venv/bin/pip install '.[serving]'` brings `transformers serve`"
+        )
     name = str(folder.resolve())
     command = ["-m", "transformers.cli.transformers", "serve", name, "--host", "127.0.0.1", "--port", port]
     with _process([*command, "--device", "cpu", "--dtype", "float32"], "transformers serve", threads) as (process, log):
@@ -168,3 +171,10 @@ def responds(url: str) -> bool:
             return True
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
