@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tonetune.adapter import TUNING
 from tonetune.core.errors import UserError
 from tonetune.core.files import content_key, read_json
 from tonetune.core.params import Params
@@ -45,6 +44,8 @@ def provenance(params: Params, adapter: Path, hub_base: str | None = None) -> Pr
     files = sorted(adapter.glob("*.safetensors"))
     if not files:
         raise UserError(f"{adapter}: no tuned model there; `dvc repro` trains one")
+    from tonetune.adapter import TUNING  # here, as torch takes seconds to import and publishing needs none
+
     persona = load_persona(params.persona)
     saved = adapter / TUNING
     return Provenance(
