@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     checking.add_argument("--check-only", action="store_true", help="the same of what is there, without writing it")
     parser.add_argument("--questions", type=int, metavar="N", help="check on so many test questions; default: all")
     options = parser.parse_args(arguments)
+    if options.questions is not None and options.questions < 1:
+        raise UserError(f"--questions: {options.questions} is less than 1")
     params = load_params()
     out = options.out or Path("exports") / f"{params.persona}-{options.format}"
     if not options.check_only:

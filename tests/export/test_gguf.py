@@ -10,9 +10,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from scripts import export
 from tests.support.exports import HUB_BASE, elsewhere, other_base
 from tonetune.core.errors import UserError
-from tonetune.export.gguf_file import unsupported, write_gguf
+from tonetune.export.check import BOUNDS
+from tonetune.export.gguf_file import TYPES, unsupported, write_gguf
 from tonetune.export.gguf_tokenizer import QWEN2, pre_tokenizer
 from tonetune.export.serving import llama_cpp
 from tonetune.model.base import load_tokenizer
@@ -139,6 +141,10 @@ def test_a_qwen2_with_biases_and_its_own_head_says_the_same(place, tmp_path):
     with llama_cpp(tmp_path / "qwen.gguf", "qwen", 128, 1) as server:
         tokens, _ = server.greedy(prompt, ids)
     assert tokens == ids
+
+
+def test_every_kind_of_weights_has_its_bounds():
+    assert set(TYPES) == set(export.TYPES) == set(BOUNDS) - {"merged", "adapter"}
 
 
 def split_by(pattern):

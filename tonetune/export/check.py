@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tonetune.core.errors import UserError
 from tonetune.core.params import Params
 from tonetune.core.rows import Example, Message
 from tonetune.generation.generate import generate_ids
@@ -110,6 +111,8 @@ def ask_ours(
     answers = generate_ids(model, tokenizer, prompts, sampling, [0] * len(prompts), "ours")
     texts = [str(tokenizer.decode(answer, skip_special_tokens=True)).strip() for answer in answers]
     kept = [i for i, text in enumerate(texts) if text]
+    if not kept:
+        raise UserError("the tuned model answers every test question with nothing; there is nothing to compare")
     ends, whole, logprobs = stop_ids(tokenizer, model), [], []
     for i in tqdm(kept, desc="ours: log-probabilities", unit="answer"):
         logits = model(input_ids=torch.tensor([prompts[i] + answers[i]], device=model.device)).logits[0].float()

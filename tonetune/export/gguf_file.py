@@ -19,6 +19,7 @@ ARCHITECTURES = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
 TYPES = {
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
     "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
+    "q4_1": (gguf.GGMLQuantizationType.Q4_1, gguf.LlamaFileType.MOSTLY_Q4_1),
 }
 
 
@@ -42,17 +43,23 @@ def write_gguf(merged: Path, file: Path, kind: str, source: Provenance) -> None:
             f"base_model: {source.base.base_model!r}: {problem}; `export merged` and then llama.cpp's "
             f"`python convert_hf_to_gguf.py <the merged folder> --outtype {kind}`"
         )
-    quantised = TYPES[kind][0]
     for name, values in named_tensors(merged, config):
-        fits = values.shape[-1] % gguf.GGML_QUANT_SIZES[quantised][0] == 0
-        dtype = gguf.GGMLQuantizationType.F32 if values.ndim == 1 else quantised
-        if values.ndim > 1 and not fits:
-            dtype = gguf.GGMLQuantizationType.F16
+        dtype = stored_as(name, values, TYPES[kind][0])
         writer.add_tensor(name, gguf.quants.quantize(values, dtype), raw_dtype=dtype)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def stored_as(name: str, values: np.ndarray, kind: gguf.GGMLQuantizationType) -> gguf.GGMLQuantizationType:
+    """How one tensor is stored in a file of this kind: the embeddings and the head never in less than 8 bits."""
+    if values.ndim == 1:
+        return gguf.GGMLQuantizationType.F32
+    if kind == gguf.GGMLQuantizationType.Q4_1 and name in ("token_embd.weight", "output.weight"):
+        kind = gguf.GGMLQuantizationType.Q8_0
+    fits = values.shape[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
+    return kind if fits else gguf.GGMLQuantizationType.F16
 
 
 def unsupported(config: Any) -> str | None:

@@ -52,8 +52,11 @@ def read_export(folder: Path) -> Export:
 
 def consents(path: Path = CONSENT) -> dict[str, Consent]:
     """consent.yaml by persona; a `UserError` names what is wrong in it."""
+    listed = load_yaml(path) or {}
+    if not isinstance(listed, dict):
+        raise UserError(f"{path}: must be a line for each persona: <name>: {{real: true, consent: null}}")
     found = {}
-    for persona, said in (load_yaml(path) or {}).items():
+    for persona, said in listed.items():
         try:
             found[persona] = Consent.model_validate(said)
         except ValidationError as error:
@@ -67,7 +70,10 @@ def check_allowed(export: Export, repository: str, imitation: bool, known: Mappi
     A real person's tone needs their consent in consent.yaml, or `imitation`: then the repository's name says so, and
     the card's title has the disclosure. The disclosure is in the card of all.
     """
-    card = ModelCard.load(export.folder / "README.md")
+    path = export.folder / "README.md"
+    if not path.is_file():
+        raise UserError(f"{path}: no card there, and with it no disclosure; export it anew")
+    card = ModelCard(path.read_text(encoding="utf-8"))
     heading = next((line for line in card.text.splitlines() if line.startswith("# ")), "")
     if export.disclosure not in card.text:
         raise UserError(f"{export.folder}/README.md: the disclosure is gone ({export.disclosure!r}); export it anew")
