@@ -17,7 +17,7 @@ class Origin:
     """What is known of the base beyond this machine."""
 
     base_model: str
-    """As params.yaml names it."""
+    """As params.yaml names it; of a folder of this machine the last part alone."""
     hub: str | None = None
     """owner/name on the hub, of the weights as they were before any quantisation."""
     revision: str | None = None
@@ -37,6 +37,7 @@ def origin(base_model: str, hub_base: str | None = None) -> Origin:
     path = locate(base_model, "base_model")
     header = gguf_header(path) if path.suffix == ".gguf" else {}
     hub = revision = None
+    base_model = f"path:{path.name}" if kind == "path" else base_model
     quantised = f"{path.name} ({base_model})" if header else None
     if kind == "hub":
         hub, _, revision = rest.partition("@")
