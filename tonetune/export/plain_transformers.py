@@ -1,7 +1,7 @@
 """What plain transformers (and peft) make of an exported folder: a script of its own that imports nothing of tonetune.
 
-It reads a JSON request on stdin: `folder`; for an adapter also `base`, the folder of its base, and `quantization` (nf4, int8 or
-null); `chats`, lists of messages; `prompts` and `answers`, token ids. It writes JSON on its last line: `prompts`, the chats as token
+It reads a JSON request on stdin: `folder`; for an adapter also `base`, the folder of its base, `dtype`, and `quantization` (nf4,
+int8 or null: what the base is put into and back before the adapter is merged); `chats`, lists of messages; `prompts` and `answers`, token ids. It writes JSON on its last line: `prompts`, the chats as token
 ids; `greedy` and `logprobs`, for every token of every answer the likeliest token at its place and its own log-probability; `stops`,
 the tokens at which the folder's own settings end an answer.
 """
@@ -24,10 +24,13 @@ def load(request: dict[str, Any]) -> torch.nn.Module:
         return AutoModelForCausalLM.from_pretrained(request["folder"], dtype=torch.float32)
     from peft import PeftModel
 
-    kind = request["quantization"]
-    settings = BitsAndBytesConfig(**QUANTIZATION[kind], bnb_4bit_compute_dtype=torch.float32) if kind else None
-    base = AutoModelForCausalLM.from_pretrained(request["base"], dtype=torch.float32, quantization_config=settings)
-    return PeftModel.from_pretrained(base, request["folder"])
+    kind, dtype = request["quantization"], getattr(torch, request["dtype"])
+    settings = BitsAndBytesConfig(**QUANTIZATION[kind], bnb_4bit_compute_dtype=dtype) if kind else None
+    base = AutoModelForCausalLM.from_pretrained(request["base"], dtype=dtype, quantization_config=settings)
+    if kind:
+        base = base.dequantize()
+        base.is_loaded_in_4bit = base.is_loaded_in_8bit = False  # or peft looks for quantised layers
+    return PeftModel.from_pretrained(base, request["folder"]).merge_and_unload().float()
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from tonetune.export.check import Ours, Theirs, answers_of, hard_chats
 from tonetune.export.ollama import MODELFILE, instructions, modelfile, stop_texts, turns
 from tonetune.export.provenance import Provenance
 from tonetune.export.serving import free_port, llama_cpp, plain_transformers, transformers_serve
-from tonetune.model.base import base_folder
+from tonetune.model.base import base_folder, compute_dtype
 
 
 def chats_of(ours: Ours) -> list[list[Message]]:
@@ -35,6 +35,7 @@ def ask_transformers(folder: Path, ours: Ours, params: Params, adapter: bool, qu
     }
     if adapter:
         request |= {"base": str(base_folder(params.base_model).resolve()), "quantization": quantization}
+        request["dtype"] = str(compute_dtype(params.compute.dtype)).removeprefix("torch.")
     threads = params.compute.threads
     said = plain_transformers(request, threads, "plain transformers")
     found = Theirs(said["prompts"], said["greedy"], said["logprobs"], stops=frozenset(said["stops"]) - {None})
