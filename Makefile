@@ -4,14 +4,16 @@
 # make learning-curve SIZES="50 100 200 400": an experiment for each number of training questions, a table and a picture.
 # make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
 # make data: a page to look at questions and answers, and to edit or drop them.
+# make export FORMAT=merged|gguf|ollama|adapter: the tuned model for other tools, checked there (docs/export.md).
 # make readers: a blind sheet of the run's answers, for people to read.  make clean: remove .venv and what can be made again in .cache; what a live teacher was paid for stays.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: data repro test test-gpu bench sweep learning-curve compare readers remote verify clean
+.PHONY: repro test test-gpu bench sweep learning-curve compare data readers export remote verify clean
 RANKS ?= 2 4 8 16
 SIZES ?= 50 100 200 400
+FORMAT ?= gguf
 
 repro: .venv/ready
 	@dvc repro
@@ -39,6 +41,9 @@ data: .venv/ready
 
 readers: .venv/ready
 	@python -m scripts.readers sheet
+
+export: .venv/ready
+	@python -m scripts.export $(FORMAT) --check
 
 remote: .venv/ready
 	@python -m scripts.remote "$(URL)" $(if $(ENDPOINT),--endpoint "$(ENDPOINT)")

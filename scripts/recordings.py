@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts import import_texts
-from scripts.export import export_splits
 from scripts.review import apply_decisions
+from scripts.splits import export_splits
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params

@@ -1,6 +1,7 @@
 """The plan of the house. A room imports only from rooms below its own line; rooms on one line do not import each other.
 
     stages/  scripts/  benchmarks/        recipes that DVC runs, what a person types, what measures speed: import anything
+    export                                the tuned model as files for other tools, the proof that they say the same, its card
     report                                what the scored answers show: intervals, comparisons, a judge, samples, one page
     evaluation                            systems asked the same questions: tuned, baselines, rivals, controls, probes
     scoring  generation  training         from answers to numbers; from prompts to answers; from rows to an adapter
