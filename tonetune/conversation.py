@@ -144,9 +144,7 @@ def typed_prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Me
     return ids
 
 
-def _rendered(
-    tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]
-) -> tuple[str, list[tuple[int, int]]]:
+def _rendered(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
     """The chat as the template writes it, and start and end of what each message typed in it.
 
     What the template itself writes is found by giving it marks in place of the messages.

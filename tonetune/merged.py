@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 KEPT = 3  # merged models on this machine, the latest used
 STRONGEST = 2.0
+QUANTISED = ("qlora", "lora_8bit")
 
 
 def load_merged(base_model: str, compute: Compute, folder: str | Path) -> PreTrainedModel:
@@ -37,6 +39,8 @@ def load_merged(base_model: str, compute: Compute, folder: str | Path) -> PreTra
             kept.touch()
             model = load_base(f"path:{kept}", compute)
         else:
+            if tuning_of(folder) in QUANTISED:
+                print(f"merging {folder} into its quantised base (once)", flush=True)
             model = _load_tuned(base_model, compute, folder)
             _keep(model, kept)
     model.name_or_path = model.config.name_or_path = base_model
@@ -82,8 +86,20 @@ def _files(folder: Path) -> "Iterable[Path]":
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
+def disclosure_of(folder: Path) -> str | None:
+    """What an adapter's own card says of whose voice it is: the first paragraph under its title; None without one."""
+    try:
+        card = (folder / "README.md").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    _, title, body = re.sub(r"\A---\n.*?^---$", "", card, flags=re.M | re.S).partition("\n# ")
+    paragraphs = [part.strip() for part in body.split("\n\n")[1:]] if title else []
+    text = next((part for part in paragraphs if part and part[0] not in "#|<!-"), "")
+    return " ".join(line.lstrip("> ").strip("*") for line in text.splitlines()) or None
+
+
 class Strength:
-    """How far a tuned model's weights are from the base's: base + strength × (tuned - base), in place.
+    """How far a tuned model's weights are from the base's: base + strength x (tuned - base), in place.
 
     0 is the base that training began with (for qlora the quantised one), 1 the tuned model, exactly. For an adapter it
     is scaling its update, to the rounding of the weights; for changed weights it is interpolation.
@@ -114,10 +130,15 @@ class Strength:
         self.value = strength
 
 
+def tuning_of(folder: Path) -> str:
+    """How `folder` was trained; an adapter from elsewhere counts as `lora`."""
+    return str(read_json(folder / "tuning.json")["tuning"]) if (folder / "tuning.json").is_file() else "lora"
+
+
 def load_untrained(base_model: str, compute: Compute, folder: Path) -> PreTrainedModel:
     """The base as the training that wrote `folder` began with it."""
-    tuning = read_json(folder / "tuning.json")["tuning"] if (folder / "tuning.json").is_file() else "lora"
-    if tuning not in ("qlora", "lora_8bit"):
+    tuning = tuning_of(folder)
+    if tuning not in QUANTISED:
         return load_base(base_model, compute)
     import_bitsandbytes()
     from tonetune.adapter import load_quantised

@@ -17,6 +17,7 @@ LAYERS = (
     {"model.kernels"},
     {"model"},
     {"adapter", "experiments"},
+    {"merged"},
     {"scoring", "generation", "training"},
     {"conversation"},
     {"evaluation"},
