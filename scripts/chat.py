@@ -6,7 +6,7 @@ import argparse
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout, suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -119,7 +119,7 @@ class Talk:
         strength = self.strength.value if self.strength else 1
         return f"{self.adapter}" + ("" if strength == 1 else f" at strength {strength:g}")
 
-    def ask(self, question: str) -> Iterator[str]:
+    def ask(self, question: str) -> Generator[str, None, None]:
         """The answer's pieces, as they come."""
         answer = ""
         with closing(self.conversation.ask(question)) as pieces:
