@@ -37,8 +37,9 @@ def main() -> None:
     # Bound before the model is loaded, so that a taken port is told at once.
     found = listener(arguments.host, arguments.port)
     speakers = Speakers(params, arguments.adapter)
-    # Never the test questions, on which the run is reported.
-    questions = [example.question for example in read_examples("validation")] if VALIDATION.exists() else []
+    # Never the test questions, on which the run is reported; a follow-up means nothing alone.
+    examples = read_examples("validation") if VALIDATION.exists() else []
+    questions = [example.question for example in examples if len(example.prompt) == 2]
     app = application(page(speakers, questions, arguments.choices), arguments.host)
     if arguments.host not in LOOPBACK:
         print(f"--host {arguments.host}: whoever reaches this machine can use the page; it asks for no password.")

@@ -2,6 +2,7 @@
 
     python -m scripts.readers sheet                # or make readers: reports/readers.html, which works offline
     python -m scripts.readers take FILE ...        # saved sheets -> data/readers/readings.jsonl and metrics/readers.csv
+    python -m scripts.readers take reports/choices.jsonl   # likewise what was chosen blind on the page (make page)
 
 The sheet names no system; which answer is whose is kept in data/readers/items.jsonl, which readers must not see.
 """
@@ -24,10 +25,12 @@ from tonetune.core.tables import write_rows_of
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.lineup import lineup
 from tonetune.evaluation.systems import TUNED
+from tonetune.page.choices import Choice, choice_figures, merged
 from tonetune.report.readers import Item, ReadersFigure, Reading, agreement, blind_items, readers_figures
 
 FOLDER = Path("data/readers")
 ITEMS, READINGS = FOLDER / "items.jsonl", FOLDER / "readings.jsonl"
+CHOICES = FOLDER / "choices.jsonl"
 SHEET = Path("reports/readers.html")
 KNOWN = (CEILING_CONTROL, "mixed_sentences")  # of known quality: a reader who gets them wrong is left out
 
@@ -79,23 +82,44 @@ def write_sheet(count: int) -> None:
 
 
 def take_readings(files: list[Path]) -> None:
-    """Add the readings to those that are there, a reader's newer one in place of the older, and write the figures."""
+    """Add what is in the files to what is there, a reader's newer word in place of the older, and write the figures.
+
+    A file holds ratings of the sheet, or the page's choices between two answers.
+    """
     items = read_rows(ITEMS, Item)
     known = {item.id for item in items}
     readings = {(r.reader, r.id): r for r in (read_rows(READINGS, Reading) if READINGS.exists() else [])}
+    choices = read_rows(CHOICES, Choice) if CHOICES.exists() else []
     for path in files:
+        if holds_choices(path):
+            choices = merged(choices, read_rows(path, Choice))
+            continue
         for reading in read_rows(path, Reading):
             if reading.id not in known:
                 raise UserError(f"{path}: item {reading.id} is not of the sheet in {ITEMS}; nothing was taken")
             readings[reading.reader, reading.id] = reading
     taken = list(readings.values())
     write_rows(READINGS, taken)
-    write_rows_of("metrics/readers.csv", ReadersFigure, readers_figures(items, taken, load_params().seed))
+    if choices:
+        write_rows(CHOICES, choices)
+    figures = [*readers_figures(items, taken, load_params().seed), *choice_figures(choices)]
+    write_rows_of("metrics/readers.csv", ReadersFigure, figures)
     told = ", ".join(f"{scale} {agreement(taken, scale)[0]:.2f}" for scale in ("sense", "tone"))
     several = agreement(taken, "sense")[1]
     print(
-        f"wrote metrics/readers.csv: {len(taken)} readings; rank correlation between readers: {told} ({several} items)"
+        f"wrote metrics/readers.csv: {len(taken)} readings, {len(choices)} choices; "
+        f"rank correlation between readers: {told} ({several} items)"
     )
+
+
+def holds_choices(path: Path) -> bool:
+    """Whether a file's first line is a choice between two answers; what else is wrong with it is told on reading."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            first = json.loads(file.readline())
+    except (OSError, ValueError):
+        return False
+    return isinstance(first, dict) and "tuned_answer" in first
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ LAYERS = (
     {"conversation"},
     {"evaluation"},
     {"report"},
+    {"page"},
 )
 INNER = ("teacher.endpoint", "model.kernels")
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
