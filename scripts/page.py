@@ -21,9 +21,13 @@ VALIDATION = Path("data/validation.jsonl")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.page", description="Talk to the tuned model on a page.")
     parser.add_argument("--adapter", type=Path, default=Path("models/adapter"), metavar="DIR")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets others on the network in (default: %(default)s)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0 lets others on the network in (default: %(default)s)"
+    )
     parser.add_argument("--port", type=int, default=7860, help="0 = any that is free (default: %(default)s)")
-    parser.add_argument("--choices", type=Path, default=CHOICES, help="where the blind mode saves (default: %(default)s)")
+    parser.add_argument(
+        "--choices", type=Path, default=CHOICES, help="where the blind mode saves (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     params = load_params()
     silence_libraries()

@@ -161,7 +161,9 @@ def _blind(speakers: Speakers, questions: Sequence[str], choices: Path) -> None:
 
 def table(choices: Sequence[Choice]) -> str:
     """What all choices so far come to, as Markdown."""
-    rows = [f"| {f.figure} | {f.mean:.0%} | {f.low:.0%} to {f.high:.0%} | {f.answers} |" for f in choice_figures(choices)]
+    rows = [
+        f"| {f.figure} | {f.mean:.0%} | {f.low:.0%} to {f.high:.0%} | {f.answers} |" for f in choice_figures(choices)
+    ]
     if not rows:
         return "Nobody has chosen one of the two yet."
     return "\n".join(["| the tuned answer was | share | 95 % interval | choices |", "|---|---|---|---|", *rows])

@@ -57,9 +57,7 @@ def pair(question: str, seed: int, other: str, tuned_answer: str, other_answer: 
 
 def merged(*choices: Sequence[Choice]) -> list[Choice]:
     """All of them; a reader's newer choice between the same two answers takes the place of the older."""
-    found = {
-        (c.reader, c.question, c.other, c.tuned_answer, c.other_answer): c for several in choices for c in several
-    }
+    found = {(c.reader, c.question, c.other, c.tuned_answer, c.other_answer): c for several in choices for c in several}
     return list(found.values())
 
 

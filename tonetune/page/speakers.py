@@ -25,7 +25,10 @@ class Speakers:
     def __init__(self, params: Params, adapter: Path):
         """A `UserError` if `adapter` is missing, damaged or another base's."""
         persona = load_persona(params.persona)
-        tuned, base = load_merged(params.base_model, params.compute, adapter), load_base(params.base_model, params.compute)
+        tuned, base = (
+            load_merged(params.base_model, params.compute, adapter),
+            load_base(params.base_model, params.compute),
+        )
         self.models = {TUNED: tuned, BASE: base, TOLD: base}
         self.systems = {TUNED: params.system_prompt, BASE: params.system_prompt, TOLD: wording(params, persona)}
         self.tokenizer = load_tokenizer(params.base_model)
