@@ -14,7 +14,7 @@ import gradio as gr
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Message
 from tonetune.evaluation.systems import BASE, TUNED
-from tonetune.page.choices import Choice, Pair, Side, choice_figures, pair, save
+from tonetune.page.choices import Choice, Pair, Side, pair, save, shares
 from tonetune.page.speakers import LABELS, REWRITE, TOLD, Speakers
 
 STYLE = Path(__file__).with_name("style.css")
@@ -162,8 +162,10 @@ def _blind(speakers: Speakers, questions: Sequence[str], choices: Path) -> None:
 def table(choices: Sequence[Choice]) -> str:
     """What all choices so far come to, as Markdown."""
     rows = [
-        f"| {f.figure} | {f.mean:.0%} | {f.low:.0%} to {f.high:.0%} | {f.answers} |" for f in choice_figures(choices)
+        f"| {s.figure}, beside {LABELS[s.other]} | {s.share:.0%} | {s.low:.0%} to {s.high:.0%} | {s.decided} | {s.undecided} |"
+        for s in shares(choices)
     ]
     if not rows:
         return "Nobody has chosen one of the two yet."
-    return "\n".join(["| the tuned answer was | share | 95 % interval | choices |", "|---|---|---|---|", *rows])
+    head = ["| the tuned answer was | share | 95 % interval | choices | could not tell |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
