@@ -21,7 +21,7 @@ STYLE = Path(__file__).with_name("style.css")
 LINKS = {"/report": "report", "/samples": "sample answers", "/experiments": "experiments"}
 SIDES: dict[str, Side] = {"Left": "left", "Right": "right", "I can't tell": "neither"}
 LARGEST_SEED = 2**31 - 1
-# One model: a second answer at the same time would only make both slow.
+# A second answer at the same time would only make both slow.
 ALONE: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
 
 
@@ -67,7 +67,8 @@ def _talk(speakers: Speakers) -> None:
         respond,
         chatbot=gr.Chatbot(label=LABELS[TUNED], render_markdown=False, height="55vh", feedback_options=None),
         textbox=gr.Textbox(placeholder="Ask something; Enter sends", label="Question", show_label=True, autofocus=True),
-        **ALONE,
+        concurrency_limit=1,
+        api_visibility="private",
     )
 
 
