@@ -128,10 +128,11 @@ class Talk:
                     answer += piece
                     yield piece
             finally:
-                self.said += [
-                    {"role": "user", "content": question},
-                    {"role": "assistant", "content": answer, "speaker": self.speaker},
-                ]
+                if answer:
+                    self.said += [
+                        {"role": "user", "content": question},
+                        {"role": "assistant", "content": answer, "speaker": self.speaker},
+                    ]
 
     def command(self, name: str, argument: str) -> str:
         """Do what a line such as `/strength 0.6` says, and what there is to say of it; a `UserError` if it cannot be."""

@@ -163,7 +163,7 @@ def _blind(speakers: Speakers, questions: Sequence[str], choices: Path) -> None:
 def table(choices: Sequence[Choice]) -> str:
     """What all choices so far come to, as Markdown."""
     rows = [
-        f"| {s.figure}, beside {LABELS[s.other]} | {s.share:.0%} | {s.low:.0%} to {s.high:.0%} | {s.decided} | {s.undecided} |"
+        f"| {s.figure}, beside {LABELS.get(s.other, s.other)} | {s.share:.0%} | {s.low:.0%} to {s.high:.0%} | {s.decided} | {s.undecided} |"
         for s in shares(choices)
     ]
     if not rows:
