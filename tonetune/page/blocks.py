@@ -65,9 +65,13 @@ def _talk(speakers: Speakers) -> None:
 
     gr.ChatInterface(
         respond,
-        chatbot=gr.Chatbot(label=LABELS[TUNED], render_markdown=False, height="55vh", feedback_options=None),
+        chatbot=gr.Chatbot(
+            label=LABELS[TUNED], render_markdown=False, height="55vh", feedback_options=None, buttons=["copy_all"]
+        ),
         textbox=gr.Textbox(placeholder="Ask something; Enter sends", label="Question", show_label=True, autofocus=True),
+        analytics_enabled=False,
         concurrency_limit=1,
+        show_progress="hidden",
         api_visibility="private",
     )
 
