@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.scripts.conftest import DISCLOSED
+from tests.support.greedy import WINDOW
 from tests.support.workspace import ROOT
 from tonetune.core.rows import read_rows
 from tonetune.evaluation.systems import BASE, TUNED
@@ -26,15 +27,27 @@ PATIENCE = 120_000  # milliseconds, on a machine that does other things
 
 
 @pytest.fixture(scope="module")
-def address(workplace: Path) -> Iterator[str]:
-    """The page's address, served by the command itself."""
-    reports = workplace / "reports"
+def place(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of chat's place in which the persona's own prompt fits the model's window, with what a run shows."""
+    copy = tmp_path_factory.mktemp("page") / "place"
+    shutil.copytree(workplace, copy, symlinks=True)
+    config = copy / "tiny/config.json"
+    config.write_text(
+        config.read_text().replace(f'"max_position_embeddings": {WINDOW}', '"max_position_embeddings": 1024')
+    )
+    reports = copy / "reports"
     reports.mkdir(exist_ok=True)
     (reports / "evaluation.html").write_text("<title>Report</title><p>The report of this run</p>")
     (reports / "samples.md").write_text("Answers of four systems")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def address(place: Path) -> Iterator[str]:
+    """The page's address, served by the command itself."""
     command = [sys.executable, "-m", "scripts.page", "--port", "0"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=workplace, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
             yield re.match(r"http://127\.0\.0\.1:\d+", line)[0]
@@ -120,7 +133,7 @@ def test_a_text_of_ones_own_is_rewritten(visit) -> None:
     page.picture("rewrite")
 
 
-def test_blind_tells_whose_is_whose_only_after_the_choice_which_is_saved(visit, workplace: Path) -> None:
+def test_blind_tells_whose_is_whose_only_after_the_choice_which_is_saved(visit, place: Path) -> None:
     page = visit()
     page.get_by_role("tab", name="Blind").click()
     page.get_by_label("Your name or initials").fill("ab")
@@ -137,7 +150,7 @@ def test_blind_tells_whose_is_whose_only_after_the_choice_which_is_saved(visit, 
     page.get_by_role("button", name="Save my choice").click()
     page.get_by_text("Left was").wait_for()
     page.picture("blind-after")
-    (choice,) = read_rows(workplace / "reports/choices.jsonl", Choice)
+    (choice,) = read_rows(place / "reports/choices.jsonl", Choice)
     assert (choice.reader, choice.persona, choice.sense, choice.other) == ("ab", "left", "neither", BASE)
     assert choice.shown == (left, right)
     said = page.locator("#told").inner_text()
