@@ -177,8 +177,10 @@ def test_a_small_dark_screen_shows_everything_within_its_width(visit) -> None:
         found.click()
         page.wait_for_timeout(500)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, tab
+        page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
         playwright.expect(page.get_by_text(DISCLOSED)).to_be_in_viewport()
         page.picture(f"small-dark-{tab.lower().replace(' ', '-')}")
+    assert page.evaluate("window.scrollY") > 200  # there was something to scroll
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(map(int, re.findall(r"\d+", background)[:3])) < 100, background
 
