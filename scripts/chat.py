@@ -1,25 +1,38 @@
 """Talk to the tuned model: `python -m scripts.chat "question"`, or without a question a conversation."""
 
+from __future__ import annotations
+
 import argparse
+import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from pydantic import ValidationError
 
 from tonetune.conversation import Conversation
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
+from tonetune.core.files import write_json
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import load_persona
-from tonetune.core.startup import import_bitsandbytes
 from tonetune.core.validation import explain
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from tonetune.merged import Strength
+
 ADAPTER = Path("models/adapter")
+HELP = """/strength 0.6   the tone weaker or stronger than it was trained (1)
+/base           the untuned model, and with the next /base the tuned one again
+/reset          forget what was said
+/save FILE      write the talk as JSON
+/quit or Ctrl-D ends the conversation, Ctrl-C stops an answer."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,6 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--base", action="store_true", help="the base model as it was before tuning")
     which.add_argument("--adapter", type=Path, default=ADAPTER, metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--strength", metavar="S", help="of the tone: 0 = the base, 1 = as it was trained")
     sampling = parser.add_argument_group("sampling", "the defaults are those of params.yaml")
     sampling.add_argument("--temperature", metavar="T", help="0 = always the likeliest token")
     sampling.add_argument("--top-p", metavar="P", help="draw from the likeliest tokens up to this share")
@@ -43,7 +57,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.question is not None and not options.question.strip():
         parser.error("the question is empty")
+    if options.strength is not None:
+        if options.base:
+            parser.error("--strength: not allowed with argument --base")
+        options.strength = number(options.strength, "--strength")
     return options
+
+
+def number(text: str, name: str) -> float:
+    """A `UserError` if it is none; `Strength.set` checks its range."""
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"{name}: {text!r} is not a number") from None
 
 
 def overridden(params: Params, options: argparse.Namespace) -> Params:
@@ -64,15 +90,98 @@ def load(params: Params, adapter: Path | None) -> Conversation:
     from tonetune.generation.sampling import Sampling
     from tonetune.model.base import load_base, load_tokenizer
 
-    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     if adapter is None:
         model = load_base(params.base_model, params.compute)
     else:
-        import_bitsandbytes()
-        from tonetune.adapter import load_tuned
+        from tonetune.merged import load_merged
 
-        model = load_tuned(params.base_model, params.compute, adapter)
+        model = load_merged(params.base_model, params.compute, adapter)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     return Conversation(model, tokenizer, params.system_prompt, Sampling.of(params.evaluate), params.seed)
+
+
+class Talk:
+    """A conversation with what its commands change: who answers, how strongly, and what has been said."""
+
+    def __init__(self, conversation: Conversation, params: Params, adapter: Path | None, disclosure: str):
+        """`adapter` is None for the untuned model alone."""
+        self.conversation, self.params, self.adapter, self.disclosure = conversation, params, adapter, disclosure
+        self.tuned = None if adapter is None else conversation.model
+        self.untuned: PreTrainedModel | None = conversation.model if adapter is None else None
+        self.strength: Strength | None = None
+        self.said: list[dict[str, str]] = []
+        """Everything since the last /reset, also what the model's window no longer holds."""
+
+    @property
+    def speaker(self) -> str:
+        """Who answers now."""
+        if self.conversation.model is not self.tuned:
+            return f"{self.params.base_model} as it was before tuning"
+        strength = self.strength.value if self.strength else 1
+        return f"{self.adapter}" + ("" if strength == 1 else f" at strength {strength:g}")
+
+    def ask(self, question: str) -> Generator[str, None, None]:
+        """The answer's pieces, as they come."""
+        answer = ""
+        with closing(self.conversation.ask(question)) as pieces:
+            try:
+                for piece in pieces:
+                    answer += piece
+                    yield piece
+            finally:
+                if answer:
+                    self.said += [
+                        {"role": "user", "content": question},
+                        {"role": "assistant", "content": answer, "speaker": self.speaker},
+                    ]
+
+    def command(self, name: str, argument: str) -> str:
+        """Do what a line such as `/strength 0.6` says, and what there is to say of it; a `UserError` if it cannot be."""
+        if name == "help":
+            return HELP
+        if name == "reset":
+            self.conversation.turns.clear()
+            self.said.clear()
+            return "forgotten"
+        if name == "save":
+            return self.save(Path(argument).expanduser()) if argument else "which file? /save FILE"
+        if name == "base":
+            return self.swap()
+        if name == "strength":
+            return self.set_strength(number(argument, "/strength"))
+        raise UserError(f"/{name}: no such command; /help lists them")
+
+    def swap(self) -> str:
+        """The untuned model in place of the tuned, or the other way round."""
+        from tonetune.model.base import load_base
+
+        if self.tuned is None:
+            raise UserError("/base: without an adapter it is the untuned model that answers; start without --base")
+        if self.conversation.model is self.tuned:
+            self.untuned = self.untuned or load_base(self.params.base_model, self.params.compute)
+            self.conversation.use(self.untuned)
+        else:
+            self.conversation.use(self.tuned)
+        return f"now {self.speaker}"
+
+    def set_strength(self, strength: float) -> str:
+        """Scale what tuning changed."""
+        from tonetune.merged import Strength
+
+        if self.tuned is None or self.adapter is None:
+            raise UserError("/strength: without an adapter there is nothing to scale; start without --base")
+        if self.strength is None:
+            self.strength = Strength(self.tuned, self.params.base_model, self.params.compute, self.adapter)
+        self.strength.set(strength)
+        self.conversation.use(self.tuned)
+        return f"now {self.speaker}"
+
+    def save(self, path: Path) -> str:
+        """Write what was said; a file that is there stays."""
+        if path.exists():
+            raise UserError(f"{path}: is there already; name another file")
+        write_json(path, {"disclosure": self.disclosure, "messages": self.said})
+        return f"wrote {path}: {len(self.said)} messages"
 
 
 def lenient(stream: TextIO) -> None:
@@ -113,11 +222,16 @@ def ctrl_c_noted() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, usual)
 
 
-def talk(conversation: Conversation) -> None:
+def converse(talk: Talk) -> None:
     """Answer line after line; Ctrl-C stops an answer and no more."""
-    for question in questions():
+    for line in questions():
         try:
-            with ctrl_c_noted() as pressed, closing(conversation.ask(question)) as pieces:
+            # A path such as /etc/hosts begins a question.
+            if command := re.fullmatch(r"/([a-z]+)(?:\s+(.*))?", line):
+                with redirect_stdout(sys.stderr):
+                    print(talk.command(command[1], command[2] or ""))
+                continue
+            with ctrl_c_noted() as pressed, closing(talk.ask(line)) as pieces:
                 for piece in pieces:
                     print(piece, end="", flush=True)
                     if pressed:
@@ -131,18 +245,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     params = overridden(load_params(), options)
     disclosure = load_persona(params.persona).disclosure
+    adapter = None if options.base else options.adapter
     lenient(sys.stdout)
     # stdout is the answer's: what loading says goes elsewhere.
     with redirect_stdout(sys.stderr):
-        conversation = load(params, None if options.base else options.adapter)
+        conversation = load(params, adapter)
+        if adapter is not None:
+            from tonetune.merged import disclosure_of
+
+            disclosure = disclosure_of(adapter) or disclosure
+        talk = Talk(conversation, params, adapter, disclosure)
+        if options.strength is not None:
+            talk.set_strength(options.strength)
     print(disclosure, file=sys.stderr)
     if options.base:
         print(f"--base: this is {params.base_model} as it was before tuning, without the adapter.", file=sys.stderr)
     if options.question is None:
-        print("/quit or Ctrl-D ends the conversation, Ctrl-C stops an answer.", file=sys.stderr)
-        talk(conversation)
+        print(HELP, file=sys.stderr)
+        converse(talk)
     else:
-        for piece in conversation.ask(options.question.strip()):
+        for piece in talk.ask(options.question.strip()):
             print(piece, end="", flush=True)
         print()
 

@@ -69,7 +69,7 @@ def write(options: argparse.Namespace, params: Params, out: Path) -> None:
     from tonetune.export.ollama import MODELFILE, modelfile
     from tonetune.model.base import load_tokenizer
 
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     with replacing_folder(out) as unfinished:
         if options.format == "adapter":
             write_adapter(options.adapter, unfinished, source)
@@ -121,7 +121,7 @@ def check(options: argparse.Namespace, params: Params, out: Path) -> None:
     from tonetune.model.base import load_tokenizer
 
     examples = read_examples("test")
-    tokenizer = load_tokenizer(params.base_model)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     source = provenance(params, options.adapter, options.hub_base)
     tuned = load_tuned(params.base_model, params.compute, options.adapter)
     ours = ask_ours(tuned, tokenizer, spread(examples, options.questions or len(examples)), params)
@@ -150,7 +150,9 @@ def joint(params: Params, examples: Sequence) -> Callable[[Sequence[str]], float
         from tonetune.scoring.scorer import Scorer
 
         base = load_base(params.base_model, params.compute)
-        scores = Scorer(params, base, load_tokenizer(params.base_model))([e.question for e in examples], texts)
+        scores = Scorer(params, base, load_tokenizer(params.base_model, params.chat_template_kwargs))(
+            [e.question for e in examples], texts
+        )
         return float(scores["joint"].mean())
 
     return mean

@@ -3,6 +3,7 @@
     python -m scripts.readers sheet                # or make readers: reports/readers.html, which works offline
     python -m scripts.readers take FILE ...        # saved sheets -> data/readers/readings.jsonl and metrics/readers.csv
     python -m scripts.readers ask                  # the model of evaluate.judge reads the sheet's items, as one more reader
+    python -m scripts.readers take reports/choices.jsonl   # likewise what was chosen blind on the page (make page)
 
 The sheet names no system; which answer is whose is kept in data/readers/items.jsonl, which readers must not see.
 """
@@ -25,6 +26,7 @@ from tonetune.core.rows import Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import write_rows_of
 from tonetune.evaluation.lineup import lineup
 from tonetune.evaluation.systems import TUNED
+from tonetune.page.choices import Choice, choice_figures, merged
 from tonetune.report.model_reader import ask_model
 from tonetune.report.readers import (
     KNOWN_BAD,
@@ -41,6 +43,7 @@ from tonetune.teacher.endpoint.model import EndpointModel
 
 FOLDER = Path("data/readers")
 ITEMS, READINGS = FOLDER / "items.jsonl", FOLDER / "readings.jsonl"
+CHOICES = FOLDER / "choices.jsonl"
 SHEET = Path("reports/readers.html")
 KNOWN = (KNOWN_GOOD, KNOWN_BAD)
 
@@ -110,14 +113,20 @@ def ask_reader(name: str | None) -> None:
 
 
 def take_readings(files: list[Path]) -> None:
-    """Take saved sheets in; nothing of them if one holds what is not of the sheet."""
+    """Take saved sheets in, and the page's choices between two answers; nothing of them if one holds what is not of the sheet."""
     known = {item.id for item in read_rows(ITEMS, Item)}
-    taken = []
+    taken: list[Reading] = []
+    choices = read_rows(CHOICES, Choice) if CHOICES.exists() else []
     for path in files:
+        if holds_choices(path):
+            choices = merged(choices, read_rows(path, Choice))
+            continue
         for reading in read_rows(path, Reading):
             if reading.id not in known:
                 raise UserError(f"{path}: item {reading.id} is not of the sheet in {ITEMS}; nothing was taken")
             taken.append(reading)
+    if choices:
+        write_rows(CHOICES, choices)
     add_readings(taken)
 
 
@@ -131,12 +140,25 @@ def add_readings(added: list[Reading]) -> None:
     for reader in wrong:
         print(f"warning: {reader} is left out: the answers of known quality were rated wrong", file=sys.stderr)
     taken = [reading for reading in readings.values() if reading.reader not in wrong]
-    write_rows_of("metrics/readers.csv", ReadersFigure, readers_figures(items, taken, load_params().seed))
+    choices = read_rows(CHOICES, Choice) if CHOICES.exists() else []
+    figures = [*readers_figures(items, taken, load_params().seed), *choice_figures(choices)]
+    write_rows_of("metrics/readers.csv", ReadersFigure, figures)
     told = ", ".join(f"{scale} {agreement(taken, scale)[0]:.2f}" for scale in ("sense", "tone"))
     several = agreement(taken, "sense")[1]
     print(
-        f"wrote metrics/readers.csv: {len(taken)} readings; rank correlation between readers: {told} ({several} items)"
+        f"wrote metrics/readers.csv: {len(taken)} readings, {len(choices)} choices; "
+        f"rank correlation between readers: {told} ({several} items)"
     )
+
+
+def holds_choices(path: Path) -> bool:
+    """Whether a file's first line is a choice between two answers; what else is wrong with it is told on reading."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            first = json.loads(file.readline())
+    except (OSError, ValueError):
+        return False
+    return isinstance(first, dict) and "tuned_answer" in first
 
 
 if __name__ == "__main__":

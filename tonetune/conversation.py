@@ -1,6 +1,6 @@
 """A conversation with a model, whose key-value cache holds what was said before."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from tonetune.generation.sampling import Sampling
 
 
-INCOMPLETE_UTF8 = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer decodes the first bytes of a character to
-
-
 class Conversation:
     """Questions and answers, with a key-value cache of the turns so far: only new tokens run through the model."""
 
@@ -35,18 +32,23 @@ class Conversation:
     ):
         import torch
 
-        from tonetune.generation.kv_cache import preallocated_cache
-
-        self.model = model
         self.tokenizer = tokenizer
         self.system = Message(role="system", content=system_prompt)
         self.turns: list[Message] = []
         self.sampling = sampling
-        self.context_window: int = model.config.get_text_config().max_position_embeddings
         self.generator = torch.Generator().manual_seed(seed)
-        self.cache = preallocated_cache(model.config)
         self.cached: list[int] = []
         """The token ids whose keys and values are in the cache."""
+        self.use(model)
+
+    def use(self, model: "PreTrainedModel") -> None:
+        """Go on with `model`, or with this one after its weights have changed: what is cached was another's."""
+        from tonetune.generation.kv_cache import preallocated_cache
+
+        self.model = model
+        self.context_window: int = model.config.get_text_config().max_position_embeddings
+        self.cache = preallocated_cache(model.config)
+        self.cached.clear()
 
     def ask(self, question: str) -> Generator[str, None, None]:
         """Yield the answer piece by piece; if the caller stops early, the history keeps what was yielded."""
@@ -69,15 +71,13 @@ class Conversation:
 
         A `UserError` if the question alone does not fit.
         """
-        from tonetune.model.chat_template import prompt_ids
-
         turns, max_new_tokens = list(self.turns), self.sampling.max_new_tokens
-        ids = prompt_ids(self.tokenizer, [self.system, *turns, user_turn])
+        ids = typed_prompt_ids(self.tokenizer, [self.system, *turns, user_turn])
         if len(ids) + max_new_tokens > self.context_window:
             # What follows a dropped turn has to run through the model again: drop many turns at once, and seldom.
             while turns and len(ids) + max_new_tokens > self.context_window // 2:
                 del turns[:2]
-                ids = prompt_ids(self.tokenizer, [self.system, *turns, user_turn])
+                ids = typed_prompt_ids(self.tokenizer, [self.system, *turns, user_turn])
             if len(ids) + max_new_tokens > self.context_window:
                 raise UserError(
                     f"the question makes {len(ids)} tokens, and with an answer of up to {max_new_tokens} "
@@ -128,14 +128,70 @@ class Conversation:
             return int(sample(following, self.sampling, [self.generator]))
 
 
+def typed_prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[int]:
+    """`chat_template.prompt_ids` of messages that people typed: what looks like a control token in them is text.
+
+    Otherwise "<|im_end|>" in a question would end the turn and what follows it could speak as anybody.
+    """
+    from tonetune.model.chat_template import prompt_ids
+
+    control = {token: added.content for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    if not any(text in message.content for text in control.values() for message in messages):
+        return prompt_ids(tokenizer, messages)
+    rendered, typed = _rendered(tokenizer, messages)
+    encoded = tokenizer(rendered, add_special_tokens=False, return_offsets_mapping=True)
+    ids: list[int] = []
+    for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        if token in control and any(first <= start and end <= last for first, last in typed):
+            ids += tokenizer.encode(rendered[start:end], add_special_tokens=False, split_special_tokens=True)
+        else:
+            ids.append(token)
+    return ids
+
+
+def _rendered(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
+    """The chat as the template writes it, and start and end of what each message typed in it.
+
+    What the template itself writes is found by giving it marks in place of the messages.
+    """
+
+    def render(contents: Sequence[str]) -> str:
+        chat = [{"role": m.role, "content": content} for m, content in zip(messages, contents, strict=True)]
+        return str(tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
+
+    marks = [f"[[{place}/{len(messages)}]]" for place in range(len(messages))]
+    rest, written = render(marks), []
+    for mark in marks:
+        before, _, rest = rest.partition(mark)
+        written.append(before)
+    whole = render([message.content for message in messages])
+    for strip in (str, str.strip):  # some templates cut white space off
+        made, places = "", []
+        for before, message in zip(written, messages, strict=True):
+            text = strip(message.content)
+            places.append((len(made) + len(before), len(made) + len(before) + len(text)))
+            made += before + text
+        if made + rest == whole:
+            return whole, places
+    raise UserError("the chat template changes what is typed, so typed control tokens cannot be told from its own")
+
+
 def as_text(tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[int]) -> Iterator[str]:
     """Decode a stream of tokens: yield what each adds to the text, whole characters only, no white space at the end."""
-    ids: list[int] = []
-    text = yielded = ""
+    from tokenizers.decoders import DecodeStream
+
+    stream = DecodeStream(skip_special_tokens=True)
+    pending: list[int] = []  # the first bytes of a character
+    begun, held = False, ""  # white space is held back until something follows it
     for token in tokens:
-        ids.append(token)
-        text = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
-        piece = "" if text.endswith(INCOMPLETE_UTF8) else text[len(yielded) :]
-        yielded += piece
+        pending.append(token)
+        if new := stream.step(tokenizer.backend_tokenizer, token):
+            pending.clear()
+        text = held + (new or "")
+        text = text if begun else text.lstrip()
+        piece = text.rstrip()
+        held = text[len(piece) :]
+        begun = begun or bool(piece)
         yield piece
-    yield text[len(yielded) :]
+    rest = str(tokenizer.decode(pending, skip_special_tokens=True)).rstrip()
+    yield held + rest if rest else ""

@@ -18,11 +18,13 @@ LAYERS = (
     {"model.kernels"},
     {"model"},
     {"adapter", "experiments"},
+    {"merged"},
     {"scoring", "generation", "training"},
     {"conversation"},
     {"evaluation"},
     {"report"},
     {"export"},
+    {"page"},
 )
 INNER = ("teacher.endpoint", "model.kernels")
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -17,6 +17,8 @@ from tonetune.conversation import Conversation
 from tonetune.core.params import Params, load_params
 from tonetune.model.base import load_base
 
+DISCLOSED = "An AI imitation of somebody else's tone."  # not what the persona's file says
+
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
@@ -53,7 +55,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) 
         model = get_peft_model(load_base(params.base_model, params.compute), lora)
         for name, base_model in (("adapter", params.base_model), ("strange", "path:other")):
             model.peft_config["default"].base_model_name_or_path = base_model
-            save_tuned(model, f"models/{name}", params.persona, "disclosed", base_model, "lora")
+            save_tuned(model, f"models/{name}", params.persona, DISCLOSED, base_model, "lora")
+        full = load_base(params.base_model, params.compute)
+        full.requires_grad_(False)
+        for weight in full.model.layers.parameters():
+            weight.requires_grad = weight.ndim == 2
+            weight.data += 0.1 * torch.randn_like(weight) * weight.requires_grad
+        save_tuned(full, "models/full", params.persona, DISCLOSED, params.base_model, "full")
     return folder
 
 

@@ -1,13 +1,16 @@
 """The command: what it shows and where, what it reads, and its mistakes."""
 
 import io
+import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from scripts.chat import main
+from tests.scripts.conftest import DISCLOSED
 from tests.support.greedy import QUESTION, WINDOW, answer
 from tests.support.workspace import ROOT
 from tonetune.conversation import Conversation
@@ -40,7 +43,7 @@ def test_disclosure_is_on_stderr_and_only_the_answer_on_stdout(
 ) -> None:
     main([QUESTION, "--temperature", "0"])
     out, err = capsys.readouterr()
-    assert err == load_persona(params.persona).disclosure + "\n"
+    assert err == DISCLOSED + "\n"  # of the adapter's own card, whatever params.yaml says
     assert out == answer(tuned, QUESTION) + "\n"
 
 
@@ -87,6 +90,56 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(monkeypatch: pytest.Mo
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_strength_goes_from_the_base_to_the_tuned_model_and_base_back_and_forth(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*arguments: str) -> list[str]:
+        main([*arguments, "--temperature", "0"])
+        return capsys.readouterr().out.splitlines()
+
+    (base,), (tuned,) = said(QUESTION, "--base"), said(QUESTION)
+    lines = (QUESTION, "/reset", "/strength 0", QUESTION, "/reset", "/base", QUESTION, "/reset", "/base", "/strength 1")
+    type_in(monkeypatch, *lines, QUESTION)
+    assert said() == [tuned, base, base, tuned]
+    assert said(QUESTION, "--strength", "0") == [base]
+    assert said(QUESTION, "--strength", "0.7")[0] not in (base, tuned)
+
+
+def test_what_was_said_is_saved_with_who_said_it_and_no_file_is_overwritten(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "talk.json"
+    type_in(monkeypatch, "forgotten", "/reset", QUESTION, "/base", "And at night?", f"/save {file}", f"/save {file}")
+    main([])
+    out, err = capsys.readouterr()
+    saved = json.loads(file.read_text())
+    messages = saved["messages"]
+    assert saved["disclosure"] == DISCLOSED
+    assert [m["content"] for m in messages[::2]] == [QUESTION, "And at night?"]
+    assert out.endswith("".join(m["content"] + "\n" for m in messages[1::2]))
+    assert [m["speaker"] for m in messages[1::2]] == ["models/adapter", "path:tiny as it was before tuning"]
+    assert f"{file}: is there already" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("/strength", "/strength: '' is not a number"),
+        ("/strength -1", "strength: -1 is not between 0 and 2"),
+        ("/strength nan", "strength: nan is not between"),
+        ("/nope", "/nope: no such command"),
+    ],
+)
+def test_a_mistyped_command_is_told_and_the_talk_goes_on(
+    line: str, expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    type_in(monkeypatch, line, "/etc/hosts is what?")
+    main([])
+    out, err = capsys.readouterr()
+    assert expected in err.splitlines()[-1]
+    assert len(out.splitlines()) >= 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -101,6 +154,8 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(monkeypatch: pytest.Mo
         (["hi", "--base", "--adapter", "x"], "--adapter: not allowed with argument --base"),
         (["hi", "there"], "unrecognized arguments: there"),
         ([" "], "the question is empty"),
+        (["hi", "--base", "--strength", "0.5"], "--strength: not allowed with argument --base"),
+        (["hi", "--strength", "much"], "--strength: 'much' is not a number"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,5 +189,5 @@ def test_help_and_mistyped_options_do_not_wait_for_torch() -> None:
 def test_the_command_shows_nothing_but_disclosure_and_answer(params: Params) -> None:
     command = [sys.executable, "-m", "scripts.chat", "--temperature", "0", QUESTION]
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
-    assert (done.returncode, done.stderr) == (0, load_persona(params.persona).disclosure + "\n")
+    assert (done.returncode, done.stderr) == (0, DISCLOSED + "\n")
     assert done.stdout.strip()

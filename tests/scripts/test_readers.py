@@ -56,7 +56,11 @@ def test_a_model_reads_without_names_and_joins_the_readers(sheet, capsys):
         "Question: Why?\n\nAnswer: Sure.",
     ]
     kept = {(r.reader, r.id): (r.sense, r.tone) for r in read_rows("data/readers/readings.jsonl", Reading)}
-    assert kept == {("someone", "id tuned"): (1, 3), ("test-model", "id tuned"): (3, 1), ("test-model", "id base"): (0, 2)}
+    assert kept == {
+        ("someone", "id tuned"): (1, 3),
+        ("test-model", "id tuned"): (3, 1),
+        ("test-model", "id base"): (0, 2),
+    }
     assert "1 replies of endpoint:test-model" in capsys.readouterr().err
     with open("metrics/readers.csv") as file:
         means = {(row["system"], row["figure"]): float(row["mean"]) for row in csv.DictReader(file)}

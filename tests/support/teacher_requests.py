@@ -2,8 +2,9 @@
 
 from tests.support.teacher_replies import digest
 from tests.support.workspace import ROOT
-from tonetune.core.params import Teacher, load_params
+from tonetune.core.params import load_params
 from tonetune.core.rows import Message
+from tonetune.core.teacher_params import Teacher
 from tonetune.teacher.endpoint.request import Request
 
 KEY = "sk-proj-Zq8rT2uVx7WnM4kP9sLd"

@@ -1,77 +1,23 @@
 """params.yaml as a typed, validated object. What each knob does is said in params.yaml itself."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
 from tonetune.core.gate_params import Count, Limit, Positive, Quality, Section, Share
+from tonetune.core.teacher_params import Teacher
 from tonetune.core.validation import Text, explain_param
 
 PATH = Path("params.yaml")
-OPENAI = "https://api.openai.com/v1"  # what base_url: null stands for
-
-
-def address_fault(value: str) -> str | None:
-    """Why no request can go to this address; None if one can."""
-    try:
-        url = urlsplit(value)
-        _ = url.port
-    except ValueError as error:
-        return f"is no address ({error})"
-    if url.scheme not in ("http", "https") or not url.hostname:
-        known = "" if "://" in value else f"; write http://{value.lstrip('/')}"
-        return f"is http://<host>/<path> or https://<host>/<path>{known}"
-    if "@" in url.netloc or url.query:
-        return "holds no user, password or query: what is secret goes into the variable that teacher.api_key_env names"
-    if re.search(r"/(chat/)?completions/?$", url.path):
-        return "ends before /chat/completions, which is added to it"
-    return None
 
 
 class Compute(Section):
     threads: Annotated[int, Field(ge=0)]
     dtype: Literal["auto", "bfloat16", "float32"]
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]
-
-
-class Teacher(Section):
-    mode: Literal["replay", "live"]
-    model: Text
-    base_url: Text | None
-    api_key_env: dict[Text, Text]
-    extra_body: dict[Text, Any]
-    ask_again: Limit
-    concurrency: Annotated[int, Field(ge=1, le=1000)]
-    requests_per_minute: Count | None
-    tokens_per_minute: Count | None
-    timeout: Positive
-    retries: Limit
-    max_cost: Annotated[float, Field(ge=0)] | None
-    prices: dict[Text, Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]]
-    allow_http: list[Text]
-    batch: bool
-    batch_wait: bool
-    batch_poll: Positive
-
-    @field_validator("base_url")
-    @classmethod
-    def _plain_url(cls, value: str | None) -> str | None:
-        if value is not None and (fault := address_fault(value)):
-            raise ValueError(fault)
-        return value
-
-    @field_validator("extra_body")
-    @classmethod
-    def _has_a_knob(cls, value: dict[str, Any]) -> dict[str, Any]:
-        known = {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format"}
-        if taken := sorted({*value} & (known | {"n", "stream"})):
-            raise ValueError(f"{taken[0]} has its own knob or cannot be changed")
-        return value
 
 
 class Questions(Section):

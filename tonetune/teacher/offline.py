@@ -8,9 +8,10 @@ from typing import Any
 
 from tonetune.core.errors import UserError
 from tonetune.core.gate_params import OFF
-from tonetune.core.params import Params, Teacher
+from tonetune.core.params import Params
 from tonetune.core.persona import load_exchanges, load_persona
 from tonetune.core.rows import Dropped, Question, Recording
+from tonetune.core.teacher_params import Teacher
 from tonetune.teacher.answers import collect_answers
 from tonetune.teacher.endpoint.cost import Prices, prompt_tokens
 from tonetune.teacher.endpoint.protocol import ResponseCheck, Result, Unusable

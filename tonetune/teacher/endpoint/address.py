@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import OPENAI, Teacher, address_fault
+from tonetune.core.teacher_params import OPENAI, Teacher, address_fault
 
 ADDRESS = re.compile(r"localhost\b|[\w.-]+:\d|\d+(?:\.\d+){3}|(?:[\w-]+\.)+[a-z]{2,}(?:[:/]|$)|\[|\w+://", re.I)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -14,7 +14,7 @@ from httpx2 import ConnectError, ConnectTimeout, PoolTimeout, ProxyError, Respon
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import Teacher
+from tonetune.core.teacher_params import Teacher
 from tonetune.teacher.endpoint.address import (
     Knobs,
     check_key,

@@ -3,7 +3,7 @@
 from functools import cache
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import OPENAI, Teacher
+from tonetune.core.teacher_params import OPENAI, Teacher
 from tonetune.teacher.endpoint.request import Request
 
 MILLION = 1_000_000

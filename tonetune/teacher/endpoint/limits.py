@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import Teacher
+from tonetune.core.teacher_params import Teacher
 from tonetune.teacher.endpoint.slots import Slots
 from tonetune.teacher.endpoint.store import Store
 

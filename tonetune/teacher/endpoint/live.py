@@ -12,8 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import Teacher
 from tonetune.core.rows import Recording
+from tonetune.core.teacher_params import Teacher
 from tonetune.teacher.endpoint.address import Knobs, check_key, endpoint_url
 from tonetune.teacher.endpoint.batch import Batches, open_batches
 from tonetune.teacher.endpoint.client import Endpoint, Unsupported, open_endpoint

@@ -1,0 +1,59 @@
+"""Who answers on the page: the tuned model, the untuned base, and the base told who to be."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tonetune.conversation import Conversation
+from tonetune.core.files import read_json
+from tonetune.core.params import Params
+from tonetune.core.persona import Persona, load_persona
+from tonetune.core.rows import Message
+from tonetune.evaluation.systems import BASE, TUNED, told_name
+from tonetune.generation.sampling import Sampling
+from tonetune.merged import disclosure_of, load_merged
+from tonetune.model.base import load_base, load_tokenizer
+
+TOLD = told_name(BASE, "prompted")
+LABELS = {TUNED: "Tuned", BASE: "Untuned base", TOLD: "Untuned base, told who to be"}
+BASELINES = Path("metrics/baselines.json")
+REWRITE = "Say this in your own words, the same points:\n\n{text}"
+
+
+class Speakers:
+    """The three systems of the page, under the names that the evaluation gives them."""
+
+    def __init__(self, params: Params, adapter: Path):
+        """A `UserError` if `adapter` is missing, damaged or another base's."""
+        persona = load_persona(params.persona)
+        tuned, base = (
+            load_merged(params.base_model, params.compute, adapter),
+            load_base(params.base_model, params.compute),
+        )
+        self.models = {TUNED: tuned, BASE: base, TOLD: base}
+        self.systems = {TUNED: params.system_prompt, BASE: params.system_prompt, TOLD: wording(params, persona)}
+        self.tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
+        self.sampling = Sampling.of(params.evaluate)
+        self.base_model, self.seed = params.base_model, params.seed
+        self.persona = params.persona
+        self.disclosure = disclosure_of(adapter) or persona.disclosure
+
+    def answer(self, name: str, question: str, seed: int, history: Sequence[Message] = ()) -> Iterator[str]:
+        """The answer so far, again and again until it is whole; the same question and seed give the same answer.
+
+        `history` are earlier questions and answers. A `UserError` if the question does not fit the model's window.
+        """
+        conversation = Conversation(self.models[name], self.tokenizer, self.systems[name], self.sampling, seed)
+        conversation.turns = list(history)
+        said = ""
+        for piece in conversation.ask(question):
+            said += piece
+            yield said
+
+
+def wording(params: Params, persona: Persona) -> str:
+    """The prompt that tells the base who to be: the one that was best on validation, before a run the first."""
+    chosen = 1
+    if BASELINES.exists():
+        chosen = read_json(BASELINES).get(TOLD, {}).get("prompt", 1)
+    prompts = params.evaluate.prompts
+    return prompts[min(chosen, len(prompts)) - 1].replace("{system}", persona.system)
