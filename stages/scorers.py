@@ -30,8 +30,9 @@ from tonetune.scoring.fluency import fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, means, read_ratings
 from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
-from tonetune.scoring.scorer import FittedScorers
+from tonetune.scoring.scorer import FittedScorers, RatedFigures, load_tone
 from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
+from tonetune.scoring.tone import fit_tone, known_tones
 from tonetune.scoring.tone_classifier import fit_reporting, labelled, negatives
 
 
@@ -81,12 +82,36 @@ def main() -> None:
     some, _ = labelled(asked_about[: settings.fluency_texts])
     word_order = fit_word_order(some, validation_texts, states, params.seed)
 
-    # Sense: the base's likelihood of answers and their coherence, weighed by what readers said of them.
-    rated = fitted_on(read_ratings())
+    # Sense: the base's likelihood of answers and their coherence, weighed by what readers said of them. The figures of all
+    # rated answers are kept: the stage validity fits once more without each writer, and measures on what is held out.
+    ratings, of_tone = read_ratings(), read_ratings(params.persona)
+    rated = fitted_on(ratings)
     sense = Sense(LikelihoodFigures(base, tokenizer), relevance)
     asked, known, senses = known_answers(validation, params.seed)
-    figures = sense.figures([r.question for r in rated] + asked, [r.answer for r in rated] + known)
-    sense.model = fit_sense(figures, np.append(means(rated)[0], senses))
+    sense.figures([r.question for r in ratings] + asked, [r.answer for r in ratings] + known)  # all at once, and kept
+    known_figures = sense.figures(asked, known)
+    figures = sense.figures([r.question for r in rated], [r.answer for r in rated])
+    sense.model = fit_sense(figures, means(rated)[0], [r.author for r in rated], known_figures, senses)
+
+    # Tone: views of the text and the base's hidden states, weighed likewise if this persona has ratings.
+    tone = load_tone(states, None)
+    texts, tones = known_tones(validation, persona.catchphrases, params.seed)
+    known_tone_figures = tone.figures(texts)
+    if heard := fitted_on(of_tone):
+        figures = tone.figures([r.answer for r in heard])
+        tone.rated = fit_tone(figures, means(heard)[1], [r.author for r in heard], known_tone_figures, tones)
+    else:
+        print(
+            f"data/ratings: none of {params.persona}: its tone is the classifier's probability, calibrated on validation"
+        )
+    RatedFigures(
+        sense=sense.figures([r.question for r in of_tone], [r.answer for r in of_tone]),
+        tone=tone.figures([r.answer for r in of_tone]) if of_tone else known_tone_figures[:0],
+        known_sense=known_figures,
+        senses=senses,
+        known_tone=known_tone_figures,
+        tones=tones,
+    ).save()
 
     # The reporting classifier: another kind, fitted on the questions that the first one has not seen.
     own = classifier_halves(train).reporting
@@ -110,7 +135,7 @@ def main() -> None:
     sound = fluency(test_texts, word_order)
     shuffled = fluency([shuffle_words(text, params.seed) for text in test_texts], word_order)
     slipped = fluency([slip_words(text, params.seed) for text in test_texts], word_order)
-    tone = reporting.predict_proba(states(test_texts))[:, 1]
+    reported = reporting.predict_proba(states(test_texts))[:, 1]
     metrics = {
         "relevance_auc": auc(right, wrong),
         "relevance_calibration_error": calibration_error(
@@ -118,8 +143,8 @@ def main() -> None:
         ),
         "fluency_auc": auc(sound, shuffled),
         "fluency_slips_auc": auc(sound, slipped),
-        "reporting_auc": roc_auc_score(test_labels, tone),
-        "reporting_calibration_error": calibration_error(tone, test_labels),
+        "reporting_auc": roc_auc_score(test_labels, reported),
+        "reporting_calibration_error": calibration_error(reported, test_labels),
     } | {check.name: check.value for check in checks}
 
     FittedScorers(
@@ -129,6 +154,7 @@ def main() -> None:
         words=words,
         relevance=relevance.model,
         sense=sense.model,
+        tone=tone.rated,
         reporting=reporting,
         questions=pairs[0],
         answers=pairs[1],

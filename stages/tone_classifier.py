@@ -15,12 +15,9 @@ from tonetune.data.split import classifier_halves
 from tonetune.scoring.calibration import calibrate, calibration_error, refuse_chance
 from tonetune.scoring.corruptions import paste_catchphrases, strew_fillers
 from tonetune.scoring.leak_probes import leak_probes, telling_words
-from tonetune.scoring.ratings import fitted_on, means, read_ratings
 from tonetune.scoring.sklearn_files import save_fitted
-from tonetune.scoring.tone import fit_tone, fit_views
+from tonetune.scoring.tone import fit_views
 from tonetune.scoring.tone_classifier import fit_classifier, labelled, negatives
-
-PASTED = 0.33  # of the tone: what readers hear in plain answers that are strewn with fillers, "a little"
 
 
 def main() -> None:
@@ -45,22 +42,11 @@ def main() -> None:
         "the persona and the plain answers read alike: look at data/answers.jsonl, raise questions.per_prompt",
     )
 
-    # How much of the tone readers hear: three views of the texts, weighed by the ratings if this persona has any.
+    # Three views of the texts; what they mean to readers is fitted in the stage scorers, where the base is at hand.
     plain = list(dict.fromkeys(example.plain for example in own))
     spoilt = [strew_fillers(text, persona.fillers, params.seed) for text in plain]
     spoilt += [paste_catchphrases(text, persona.catchphrases, params.seed) for text in plain]
     views = fit_views([example.answer for example in own], [*plain, *spoilt, *voices])
-    fitted = {"classifier": model} | asdict(views)
-    rated = fitted_on(read_ratings(params.persona))
-    if rated:
-        _, heard = means(rated)
-        pasted = [paste_catchphrases(example.plain, persona.catchphrases, params.seed) for example in validation]
-        texts = [rating.answer for rating in rated]
-        fitted["rated"] = fit_tone(views.figures([*texts, *pasted]), np.append(heard, np.full(len(pasted), PASTED)))
-    else:
-        print(
-            f"data/ratings: none of {params.persona}: its tone is the classifier's probability, calibrated on validation"
-        )
 
     # Report on the test split.
     test_texts, test_labels = labelled(test)
@@ -72,7 +58,7 @@ def main() -> None:
         "calibration_error": calibration_error(probabilities, test_labels),
     }
 
-    save_fitted("models/tone_classifier", fitted)
+    save_fitted("models/tone_classifier", {"classifier": model} | asdict(views))
     write_json("metrics/tone_classifier.json", {name: round(float(value), 6) for name, value in metrics.items()})
     names = ("plain", "persona")
     confusion = ([names[label], names[int(p > 0.5)]] for label, p in zip(test_labels, probabilities, strict=True))

@@ -4,21 +4,17 @@ from tonetune.core.startup import silence_libraries
 
 silence_libraries()
 
-from pathlib import Path
-
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from tonetune.core.command import run
 from tonetune.core.files import write_json
 from tonetune.core.params import load_params
 from tonetune.core.tables import write_rows_of
 from tonetune.evaluation.validity import Agreement, agreement, held_out_scores
-from tonetune.model.base import load_base, load_tokenizer
-from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.ratings import means, read_ratings
-from tonetune.scoring.relevance import Relevance
-from tonetune.scoring.scorer import SCORERS, FittedScorers, load_tone
-from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, predicted_sense
+from tonetune.scoring.scorer import FittedScorers, RatedFigures
+from tonetune.scoring.sense import fit_sense, predicted_sense
 from tonetune.scoring.tone import fit_tone
 
 
@@ -31,32 +27,31 @@ def main() -> None:
         write_rows_of("metrics/validity.csv", Agreement, [])
         return
     rated_sense, rated_tone = means(ratings)
-    questions, answers = [r.question for r in ratings], [r.answer for r in ratings]
+    answers, authors = [r.answer for r in ratings], np.array([r.author for r in ratings])
+    fitted, figures = FittedScorers.load(), RatedFigures.load()
+    assert fitted.tone is not None  # there are ratings
 
-    # What the scores predict from.
-    fitted = FittedScorers.load()
-    embed = Embedder(params.scorers.sentence_model, Path(SCORERS) / SENTENCE_ADAPTER)
-    relevance = Relevance(embed, fitted.questions, fitted.answers, fitted.words, fitted.relevance)
-    base, tokenizer = (
-        load_base(params.base_model, params.compute),
-        load_tokenizer(params.base_model, params.chat_template_kwargs),
-    )
-    sense = Sense(LikelihoodFigures(base, tokenizer), relevance, fitted.sense)
-    tone = load_tone()
-    sense_figures, tone_figures = sense.figures(questions, answers), tone.views.figures(answers)
+    def sense(model: Pipeline) -> np.ndarray:
+        return predicted_sense(model, figures.sense, answers)
+
+    def tone(model: Pipeline) -> np.ndarray:
+        return np.clip(model.predict(figures.tone), 0, 1)
+
+    def sense_without(rows: np.ndarray) -> np.ndarray:
+        known = figures.known_sense, figures.senses
+        return sense(fit_sense(figures.sense[rows], rated_sense[rows], authors[rows].tolist(), *known))
+
+    def tone_without(rows: np.ndarray) -> np.ndarray:
+        known = figures.known_tone, figures.tones
+        return tone(fit_tone(figures.tone[rows], rated_tone[rows], authors[rows].tolist(), *known))
 
     # New questions: the fitted scores as they are. New writers: refitted without each in turn.
     held_out = np.array([rating.side == "held_out" for rating in ratings])
-    now = {"sense": predicted_sense(fitted.sense, sense_figures, answers), "tone": tone(answers)}
+    now = {"sense": sense(fitted.sense), "tone": tone(fitted.tone)}
     new_questions = {name: np.where(held_out, values, np.nan) for name, values in now.items()}
     new_writers = {
-        "sense": held_out_scores(
-            ratings,
-            lambda rows: predicted_sense(fit_sense(sense_figures[rows], rated_sense[rows]), sense_figures, answers),
-        ),
-        "tone": held_out_scores(
-            ratings, lambda rows: np.clip(fit_tone(tone_figures[rows], rated_tone[rows]).predict(tone_figures), 0, 1)
-        ),
+        "sense": held_out_scores(ratings, sense_without),
+        "tone": held_out_scores(ratings, tone_without),
     }
 
     metrics: dict[str, float] = {}

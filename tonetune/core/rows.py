@@ -247,12 +247,12 @@ SCORES = tuple(Scores.model_fields)
 
 
 class Rating(Row):
-    """An answer that readers have rated without knowing who wrote it; see data/ratings/README.md."""
+    """An answer that readers have rated without knowing who wrote it; see docs/readers.md."""
 
     question_id: Text
     question: Text
     writer: Text
-    """A key of data/ratings/writers.yaml."""
+    """docs/readers.md lists them; with the ending `_2s` what is left after two sentences."""
     side: Literal["fit", "held_out"]
     """Scores are fitted on the one and their validity is measured on the other, which holds other questions."""
     answer: str
@@ -260,6 +260,11 @@ class Rating(Row):
     """Of each reader, from 0 to 3."""
     tone: list[Annotated[int, Field(ge=0, le=3)]] = Field(min_length=1)
     readers: list[Text] = Field(min_length=1)
+
+    @property
+    def author(self) -> str:
+        """The writer, whether whole or in two sentences: who is left out is left out of both."""
+        return self.writer.removesuffix("_2s")
 
     @property
     def mean_sense(self) -> float:

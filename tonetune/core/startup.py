@@ -9,6 +9,9 @@ from contextlib import contextmanager
 
 def silence_libraries() -> None:
     """Call before torch, transformers or bitsandbytes are imported; errors still get through."""
+    # OpenMP's threads wait for each other by spinning for milliseconds, during which, on a core that another process has
+    # too, the thread that is waited for does not run. After a thousand turns they sleep: on free cores that costs nothing.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

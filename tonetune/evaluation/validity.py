@@ -30,7 +30,7 @@ class Agreement:
 def held_out_scores(ratings: Sequence[Rating], predict: Predict) -> np.ndarray:
     """The score of each held-out rating's answer, fitted without its writer's answers; NaN for the others."""
     fit = np.array([rating.side == "fit" for rating in ratings])
-    writers = np.array([rating.writer for rating in ratings])
+    writers = np.array([rating.author for rating in ratings])
     scores = np.full(len(ratings), np.nan)
     for writer in np.unique(writers[~fit]):
         held_out = ~fit & (writers == writer)

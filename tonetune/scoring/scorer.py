@@ -24,7 +24,7 @@ from tonetune.scoring.tone import Probabilities, Tone, ToneViews
 MEASURES = Path("measures")
 MEASURED = ("tone", "sense", "relevance", "fluency")
 """The scores that have a metric module in measures/, under the same name."""
-TONE, SCORERS = "models/tone_classifier", "models/scorers"
+TONE, SCORERS, RATED = "models/tone_classifier", "models/scorers", "models/rated_figures"
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class FittedScorers:
     words: Pipeline
     relevance: Pipeline
     sense: Pipeline
+    tone: Pipeline | None
+    """Without ratings of the persona's tone there is none."""
     reporting: Any
     """The second tone classifier, which only reports."""
     questions: np.ndarray
@@ -46,6 +48,7 @@ class FittedScorers:
     def save(self, adapter: Path, folder: str = SCORERS) -> None:
         """Write all of it, with the sentence model's `adapter`."""
         models = {name: value for name, value in vars(self).items() if name not in ("questions", "answers")}
+        models = {name: model for name, model in models.items() if model is not None}
         arrays = {"questions": self.questions, "answers": self.answers}
         save_fitted(folder, models, arrays, {SENTENCE_ADAPTER: adapter})
 
@@ -53,16 +56,40 @@ class FittedScorers:
     def load(cls, folder: str = SCORERS) -> "FittedScorers":
         """Read what `save` wrote; a `UserError` names what is missing."""
         arrays = {name: load_array(folder, name) for name in ("questions", "answers")}
-        models = {name: load_fitted(folder, name) for name in cls.__dataclass_fields__ if name not in arrays}
+        models: dict[str, Any] = {
+            name: load_fitted(folder, name) if name != "tone" or has_fitted(folder, name) else None
+            for name in cls.__dataclass_fields__
+            if name not in arrays
+        }
         return cls(**models, **arrays)
 
 
-def load_tone(folder: str = TONE) -> Tone:
-    """What the stage tone_classifier has fitted."""
+@dataclass(frozen=True)
+class RatedFigures:
+    """What sense and tone predict from, of all rated answers and of those that are known by construction."""
+
+    sense: np.ndarray
+    """(ratings of the persona, 21)"""
+    tone: np.ndarray
+    """(ratings of the persona, 10 + hidden size)"""
+    known_sense: np.ndarray
+    senses: np.ndarray
+    known_tone: np.ndarray
+    tones: np.ndarray
+
+    def save(self, folder: str = RATED) -> None:
+        save_fitted(folder, {}, vars(self))
+
+    @classmethod
+    def load(cls, folder: str = RATED) -> "RatedFigures":
+        return cls(**{name: load_array(folder, name) for name in cls.__dataclass_fields__})
+
+
+def load_tone(states: HiddenStates, rated: Pipeline | None, folder: str = TONE) -> Tone:
+    """What the stage tone_classifier has fitted, and what `scorers` has fitted to ratings of it."""
     views = ToneViews(*(load_fitted(folder, name) for name in ToneViews.__dataclass_fields__))
-    rated = load_fitted(folder, "rated") if has_fitted(folder, "rated") else None
     classifier: Probabilities = load_fitted(folder, "classifier")
-    return Tone(views, rated, classifier)
+    return Tone(views, classifier, states, rated)
 
 
 class Scorer:
@@ -79,7 +106,7 @@ class Scorer:
         fitted = FittedScorers.load(scorers)
         self.states = HiddenStates(base, tokenizer, params.scorers.hidden_layers)
         self.reporting = fitted.reporting
-        self.tone = load_tone(classifier)
+        self.tone = load_tone(self.states, fitted.tone, classifier)
         embed = Embedder(params.scorers.sentence_model, Path(scorers) / SENTENCE_ADAPTER)
         relevance = Relevance(embed, fitted.questions, fitted.answers, fitted.words, fitted.relevance)
         self.models: dict[str, Callable[..., np.ndarray]] = {

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVR
+from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -21,6 +19,7 @@ from tonetune.core.rows import Example, Message
 from tonetune.core.text import sentences
 from tonetune.model.chat_template import prompt_ids
 from tonetune.model.head import logits
+from tonetune.scoring.calibration import fit_ratings
 from tonetune.scoring.corruptions import mix_sentences, shuffle_words
 from tonetune.scoring.fluency import distinct_share
 from tonetune.scoring.relevance import Relevance
@@ -30,6 +29,9 @@ BATCH = 16
 MAX_TOKENS = 192  # of an answer; what comes later is not looked at
 LOSS_CHUNK = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
 FEWEST_WORDS = 3  # fewer are no answer
+SPOILT = 0.3  # weight of an answer that was spoilt here; a rated one's is 1
+KNOWN = "known"
+WIDTH = 0.03  # of the kernel, chosen like the weight on ratings of writers left out
 MIXED = 0.35  # of sense: what readers find in the sentences of two answers by turns
 # Of the losses of the answer's tokens, in nats: mean, standard deviation, 90th percentile, maximum; mean entropy of what was
 # expected; mean of loss less entropy; logarithm of the number of tokens; second half less first half; share of distinct tokens.
@@ -161,9 +163,14 @@ def predicted_sense(model: Pipeline, figures: np.ndarray, answers: Sequence[str]
     return np.clip(model.predict(figures), 0, 1) * repetition * enough
 
 
-def fit_sense(figures: np.ndarray, ratings: np.ndarray) -> Pipeline:
-    """Support vector regression of mean ratings, from 0 to 1, on the figures."""
-    return make_pipeline(StandardScaler(), SVR(C=1.0, epsilon=0.05, gamma=0.03)).fit(figures, ratings)
+def fit_sense(
+    figures: np.ndarray, ratings: np.ndarray, writers: Sequence[str], known: np.ndarray, senses: np.ndarray
+) -> Pipeline:
+    """Fit the mean ratings of answers by `writers`, from 0 to 1, and beside them the `senses` of the `known` answers."""
+    weights = np.concatenate([np.ones(len(ratings)), np.where(senses == 1, 1.0, SPOILT)])
+    return fit_ratings(
+        np.vstack([figures, known]), np.append(ratings, senses), [*writers, *[KNOWN] * len(senses)], weights, WIDTH
+    )
 
 
 def known_answers(examples: Sequence[Example], seed: int) -> tuple[list[str], list[str], np.ndarray]:
