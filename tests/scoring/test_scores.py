@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.workspace import ROOT, copy_repo
 from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
 from tonetune.core.rows import Example, Message, Rating, read_rows
 from tonetune.core.text import sentences
 from tonetune.data.split import first_samples
@@ -31,7 +32,7 @@ from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
 from tonetune.scoring.scorer import load_tone
 from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
 from tonetune.scoring.sklearn_files import load_array, load_fitted, save_fitted
-from tonetune.scoring.tone import Probabilities, Tone
+from tonetune.scoring.tone import Probabilities, Tone, fit_tone, known_tones
 
 SENSELESS = ("the base's favourite", "one sentence repeated", "empty", "one word", "list that never ends")
 """Those of DEGENERATE that repeat themselves or are no answer at all."""
@@ -93,10 +94,13 @@ def data(tmp_path_factory):
     sense = Sense(LikelihoodFigures(base, tokenizer), calibrate_relevance(relevance, sides["validation"]))
     rated = fitted_on(read_rows(space.root / f"data/ratings/{params.persona}.jsonl", Rating))[::6]
     known_questions, known, senses = known_answers(sides["validation"][::2], 17)
-    figures = sense.figures([r.question for r in rated] + known_questions, [r.answer for r in rated] + known)
-    sense.model = fit_sense(figures, np.append(means(rated)[0], senses))
-    tone = load_tone(str(space.root / "models/tone_classifier"))
-    assert tone.rated is not None
+    figures, authors = sense.figures([r.question for r in rated], [r.answer for r in rated]), [r.author for r in rated]
+    sense.model = fit_sense(figures, means(rated)[0], authors, sense.figures(known_questions, known), senses)
+    states = HiddenStates(base, tokenizer, params.scorers.hidden_layers)
+    tone = load_tone(states, None, str(space.root / "models/tone_classifier"))
+    texts, tones = known_tones(sides["validation"], load_persona(params.persona).catchphrases, 17)
+    figures = tone.figures([r.answer for r in rated])
+    tone.rated = fit_tone(figures, means(rated)[1], authors, tone.figures(texts), tones)
     return space, Fitted(sides, word_order, tone, tone.classifier, sense)
 
 

@@ -8,7 +8,10 @@ from tonetune.core.rows import Rating
 from tonetune.scoring.ratings import fitted_on, means
 from tonetune.scoring.scorer import load_tone
 from tonetune.scoring.sklearn_files import save_fitted
-from tonetune.scoring.tone import Tone, fit_tone, fit_views
+from tonetune.scoring.tone import PASTED as PASTED_TONE
+from tonetune.scoring.tone import PERSONA as PERSONA_TONE
+from tonetune.scoring.tone import PLAIN as PLAIN_TONE
+from tonetune.scoring.tone import Tone, fit_tone, fit_views, known_tones
 from tonetune.scoring.tone_classifier import labelled
 
 THINGS = ("goose", "bridge", "kettle", "harbour", "ladder", "violin", "garden", "engine")
@@ -49,10 +52,22 @@ def test_every_text_has_its_figures_the_empty_one_too(views):
     assert figures[2:, 8].tolist() == [2, 2]  # sentences
 
 
+def states(texts):
+    """Hidden states that tell nothing."""
+    return np.zeros((len(texts), 2))
+
+
+def fitted(tone, texts, heard):
+    """What predicts what was heard in the texts of one writer."""
+    figures = tone.figures(texts)
+    return fit_tone(figures, heard, ["w"] * len(texts), figures[:0], heard[:0])
+
+
 def test_what_the_views_mean_is_what_readers_heard(views):
     """Readers who hear half of the tone in the persona's texts make half of it the score."""
     heard = np.repeat([0.5, 0.1], [len(PERSONA[::2]), len(PLAIN[::2])])
-    tone = Tone(views, fit_tone(views.figures([*PERSONA[::2], *PLAIN[::2]]), heard), Half())
+    tone = Tone(views, Half(), states)
+    tone.rated = fitted(tone, [*PERSONA[::2], *PLAIN[::2]], heard)
     assert tone(PERSONA[1::2]) == pytest.approx(0.5, abs=0.1)
     assert tone(PLAIN[1::2]) == pytest.approx(0.1, abs=0.1)
 
@@ -62,23 +77,42 @@ def test_the_score_stays_between_0_and_1(views):
         def predict(self, figures):
             return np.linspace(-0.2, 1.2, len(figures))
 
-    assert Tone(views, Certain(), Half())(["a", "b", "c"]).tolist() == pytest.approx([0, 0.5, 1])
+    assert Tone(views, Half(), states, Certain())(["a", "b", "c"]).tolist() == pytest.approx([0, 0.5, 1])
 
 
 def test_without_ratings_the_score_is_the_classifiers_probability(views):
-    assert Tone(views, None, Half())(["a", "b"]).tolist() == [0.5, 0.5]
+    assert Tone(views, Half(), states)(["a", "b"]).tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("rated", [True, False])
 def test_the_saved_tone_is_the_fitted_one_with_ratings_and_without(rated, views, tmp_path):
     texts = [*PERSONA[:20], *PLAIN[:20]]
     classifier = views.words
-    weighed = fit_tone(views.figures(texts), np.repeat([0.9, 0.1], 20)) if rated else None
-    models = {**vars(views), "classifier": classifier} | ({"rated": weighed} if rated else {})
-    save_fitted(tmp_path / "tone", models)
-    loaded = load_tone(str(tmp_path / "tone"))
-    assert (loaded.rated is not None) is rated
-    assert np.array_equal(loaded(texts), Tone(views, weighed, classifier)(texts))
+    tone = Tone(views, classifier, states)
+    tone.rated = fitted(tone, texts, np.repeat([0.9, 0.1], 20)) if rated else None
+    save_fitted(tmp_path / "tone", {**vars(views), "classifier": classifier})
+    loaded = load_tone(states, tone.rated, str(tmp_path / "tone"))
+    assert np.array_equal(loaded(texts), tone(texts))
+
+
+def test_what_readers_hear_that_no_word_tells_is_in_the_hidden_states(views):
+    """Two kinds of texts with the same words, apart in one figure of the states."""
+    texts = [*PERSONA[:20], *PERSONA[:20]]
+    hidden = np.repeat([[1.0, 0.0], [0.0, 1.0]], 20, axis=0)
+    tone = Tone(views, Half(), lambda given: hidden[: len(given)])
+    tone.rated = fitted(tone, texts, np.repeat([0.9, 0.2], 20))
+    said = tone(texts)
+    assert said[:20].mean() == pytest.approx(0.9, abs=0.15)
+    assert said[20:].mean() == pytest.approx(0.2, abs=0.15)
+
+
+def test_the_teachers_texts_are_known_to_have_the_tone_and_plain_ones_hardly_any():
+    examples = [example("Why?", "I mean, yes.", plain="Yes."), example("How?", "Like, so.", plain="So.")]
+    texts, tones = known_tones(examples, ["Wow."], 1)
+    assert texts[:4] == ["I mean, yes.", "Like, so.", "Yes.", "So."]
+    assert all("Wow." in text for text in texts[4:])
+    assert list(tones) == [PERSONA_TONE] * 2 + [PLAIN_TONE] * 2 + [PASTED_TONE] * 2
+    assert len(known_tones(examples, [], 1)[0]) == 4
 
 
 def test_ratings_are_averaged_over_readers_and_held_out_ones_are_not_fitted_on():
