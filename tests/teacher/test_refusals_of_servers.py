@@ -207,7 +207,7 @@ def test_what_is_in_flight_when_a_run_ends_by_an_error_is_kept_or_counted_at_its
 
 def test_a_slow_server_gets_fewer_at_once_and_no_time_out_ends_a_run_that_makes_progress():
     with TeacherServer(latency=0.25, slots=1) as server:
-        settings = make_settings(server.url, timeout=2.0, concurrency=24, retries=1)
+        settings = make_settings(server.url, timeout=2.0, concurrency=24)
         assert len(set(ask(make_requests(server.url, 24), settings))) == 24
 
 
