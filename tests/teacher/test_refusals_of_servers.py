@@ -5,7 +5,7 @@ import json
 import pytest
 from aiohttp import web
 
-from tests.support.server_from_hell import shaped
+from tests.support.hell.server import shaped
 from tests.support.teacher_replies import completion, error
 from tests.support.teacher_requests import make_request, make_requests, make_settings
 from tests.support.teacher_server import TeacherServer
