@@ -190,7 +190,7 @@ def test_what_is_in_flight_when_a_run_ends_by_an_error_is_kept_or_counted_at_its
             number = int(body["messages"][-1]["content"].split()[3])
             import asyncio
 
-            await asyncio.sleep({7: 0.3, 8: 30}.get(number, 0.6))
+            await asyncio.sleep({7: 0.3, 8: 9}.get(number, 0.6))
             return await super().chat(request)
 
     with Slow(one_is_broken) as server:
