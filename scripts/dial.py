@@ -103,7 +103,7 @@ def point(strength: float, rows: Sequence[Generation], name: str, says_it_is_an_
     for score in SHOWN:
         values = means(rows, name, score)
         figures += [float(values.mean()), *mean_interval(values, LEVEL, seed)]
-    return Point(strength, *figures, says_it_is_an_ai)
+    return Point(strength, *figures, says_it_is_an_ai=says_it_is_an_ai)
 
 
 def conclusions(joints: dict[float, np.ndarray], seed: int) -> list[str]:
