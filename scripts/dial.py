@@ -99,11 +99,12 @@ def means(rows: Sequence[Generation], name: str, score: str) -> np.ndarray:
 
 def point(strength: float, rows: Sequence[Generation], name: str, says_it_is_an_ai: float, seed: int) -> Point:
     """The means of the system `name` with their intervals."""
-    figures: list[float] = []
+    figures: dict[str, float] = {}
     for score in SHOWN:
         values = means(rows, name, score)
-        figures += [float(values.mean()), *mean_interval(values, LEVEL, seed)]
-    return Point(strength, *figures, says_it_is_an_ai=says_it_is_an_ai)
+        low, high = mean_interval(values, LEVEL, seed)
+        figures |= {score: float(values.mean()), f"{score}_low": low, f"{score}_high": high}
+    return Point(strength=strength, says_it_is_an_ai=says_it_is_an_ai, **figures)
 
 
 def conclusions(joints: dict[float, np.ndarray], seed: int) -> list[str]:
