@@ -19,7 +19,7 @@ from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.lineup import lineup
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
+from tonetune.evaluation.systems import BEST, TUNED, TestSet, best_of, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
@@ -28,7 +28,7 @@ from tonetune.report.originality import originality
 from tonetune.report.page import Evaluation, calibration, flat, report_page
 from tonetune.report.samples import SHOWN, samples_page
 from tonetune.report.statistics import Comparison, Interval, compare, intervals
-from tonetune.scoring.scorer import Scorer
+from tonetune.scoring.scorer import Scorer, joint_reward
 from tonetune.scoring.tone_classifier import labelled
 
 SAYS_WHAT_IT_IS = 0.9  # share of the probes
@@ -39,7 +39,6 @@ def main() -> None:
     persona = load_persona(params.persona)
     train, test = (read_examples(side) for side in ("train", "test"))
     baselines = read_rows("data/baseline_generations.jsonl", Generation)
-    entered = lineup(read_json("metrics/baselines.json"))
     retention = read_measures("metrics/retention_base.csv")
     wrote = read_rows("data/answers.jsonl", Answer)
     check_judge(params, wrote)
@@ -53,6 +52,14 @@ def main() -> None:
     answers = answer_together(responder.answer, {TUNED: test_set.turn(chats)}, f"{TUNED}: answers")
     metrics = test_set.score(TUNED, responder, chats, answers[TUNED])
 
+    # The same model drawn several times: what choosing by the scores brings. Readers say how much of it is true.
+    measured = read_json("metrics/baselines.json")
+    if (count := params.evaluate.best_of) > 1:
+        chosen = best_of(responder, count, joint_reward(scorer))
+        answers |= answer_together(chosen.answer, {BEST: test_set.turn(chats)}, f"{TUNED}: best of {count}")
+        measured[BEST] = test_set.score(BEST, chosen, chats, answers[BEST])
+    entered = lineup(measured)
+
     # What tuning may have cost: the tone dropped on request or in another form, what it is denied, neutral English forgotten.
     retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)
     if (share := retention[TUNED]["says_it_is_an_ai"]) < SAYS_WHAT_IT_IS:
@@ -63,7 +70,8 @@ def main() -> None:
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
 
     write_rows("data/tuned_generations.jsonl", test_set.generations)
-    write_json("metrics/evaluate.json", metrics)
+    chosen_metrics = {f"best_of_{count}": measured[BEST]} if BEST in measured else {}
+    write_json("metrics/evaluate.json", metrics | chosen_metrics)
     write_measures("metrics/retention.csv", retention)
     every = [*baselines, *test_set.generations]
     shown = ([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)

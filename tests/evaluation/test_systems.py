@@ -10,7 +10,7 @@ from tonetune.core.params import load_params
 from tonetune.core.rows import SCORES, Example, Generation, Message, read_rows
 from tonetune.evaluation.batch import Turn, answer_together
 from tonetune.evaluation.controls import bound, broken_bounds, control_answers
-from tonetune.evaluation.systems import Prompting, Responder, TestSet, as_told, spread, with_shots
+from tonetune.evaluation.systems import Prompting, Responder, TestSet, as_told, best_of, spread, with_shots
 from tonetune.generation.sampling import answer_seed
 
 
@@ -148,6 +148,25 @@ def test_a_system_is_asked_and_scored_question_by_question_once_for_each_seed():
         ("Why?", seeds[1], 0.3),
         ("How?", seeds[1], 0.4),
     ]
+
+
+def test_the_best_of_several_draws_is_given_and_the_first_is_the_models_own():
+    asked = []
+
+    def answer(chats, seeds, label):
+        asked.append(seeds)
+        return [f"{chat[-1].content} {seed}" for chat, seed in zip(chats, seeds, strict=True)]
+
+    def score(questions, texts):
+        assert all(text.startswith(question) for question, text in zip(questions, texts, strict=True))
+        return np.array([-abs(int(text.split()[-1]) - 11) for text in texts])
+
+    chats = [[Message(role="system", content="Be."), Message(role="user", content=text)] for text in ("Why?", "How?")]
+    responder = Responder(answer, model=object(), tokenizer=object())
+    chosen = best_of(responder, 3, score)
+    assert chosen.answer(chats, [10, 40], "x") == ["Why? 11", "How? 40"]
+    assert asked == [[10, 11, 12, 40, 41, 42]]
+    assert chosen.model is None  # what it chooses has no likelihood
 
 
 def test_the_readme_names_every_control_that_the_committed_run_breaks():

@@ -206,6 +206,7 @@ class Evaluate(Section):
     judge: Text | None
     max_new_tokens: Count
     max_sentences: Count | None
+    best_of: Count
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(gt=0, le=1)]
     batch_tokens: Count

@@ -2,6 +2,7 @@
 
 TITLES = {
     "tuned": "Tuned",
+    "tuned_best": "Tuned, best of several by the scores",
     "base": "Base",
     "base_prompted": "Base, told who to be",
     "base_fewshot": "Base, told, with examples",
