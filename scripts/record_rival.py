@@ -76,9 +76,13 @@ class Asked:
 
 def main(command_line: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.record_rival", description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="as base_model: path:<folder or .gguf>, hub:<owner>/<name>@<revision>, package:...")
+    parser.add_argument(
+        "model", help="as base_model: path:<folder or .gguf>, hub:<owner>/<name>@<revision>, package:..."
+    )
     parser.add_argument("--name", required=True, help=f"what it is called in evaluate.rivals, after {PREFIX}")
-    parser.add_argument("--together", type=int, default=TOGETHER, help="answers between two saves (default: %(default)s)")
+    parser.add_argument(
+        "--together", type=int, default=TOGETHER, help="answers between two saves (default: %(default)s)"
+    )
     arguments = parser.parse_args(command_line)
     if arguments.together < 1:
         raise UserError(f"--together {arguments.together}: it must be at least 1")

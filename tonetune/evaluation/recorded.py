@@ -132,7 +132,9 @@ class RecordedRival:
                 "other prompts, examples, questions, seeds or sampling"
             )
         missing = [
-            f"{way}: {told}" for way, prompting in ways.items() if (told := _missing(prompting, parts.get(way), test_set))
+            f"{way}: {told}"
+            for way, prompting in ways.items()
+            if (told := _missing(prompting, parts.get(way), test_set))
         ]
         return parts, "; ".join(missing) or None
 
