@@ -6,7 +6,6 @@ silence_libraries()
 import_bitsandbytes()
 
 import sys
-from functools import partial
 from typing import Any
 
 from tonetune.core.command import run
@@ -14,26 +13,22 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import write_json
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
-from tonetune.core.rows import BASICS, read_examples, write_rows
+from tonetune.core.rows import read_examples, write_rows
 from tonetune.core.tables import write_measures
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import broken_bounds, control_answers, rated_controls, rated_example
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.rivals import rival
+from tonetune.evaluation.rivals import enter
 from tonetune.evaluation.systems import (
     BASE,
     WAYS,
-    Ask,
-    Prompting,
     TestSet,
-    as_told,
     local_responder,
     mean_scores,
     score_answers,
-    spread,
     told,
     told_name,
-    with_shots,
+    ways_to_tell,
 )
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.scoring.ratings import read_ratings
@@ -51,11 +46,7 @@ def main() -> None:
     test_set = TestSet(test, scorer, params)
 
     # Two ways to tell a model who to be, each in the wording that scores best on validation questions.
-    shots = [example for example in train if example.category != BASICS][: settings.fewshot]
-    wordings = [wording.replace("{system}", persona.system) for wording in settings.prompts]
-    chosen_on = spread(validation, settings.prompt_questions)
-    asks: dict[str, Ask] = {"prompted": as_told, "fewshot": partial(with_shots, shots=shots)}
-    ways = {way: Prompting(asks[way], wordings, chosen_on, test, params.seed) for way in WAYS}
+    ways = ways_to_tell(params, persona, train, validation, test)
 
     # The base as it is, in the batch that tries the wordings.
     base = local_responder(model, tokenizer, settings)
@@ -78,10 +69,7 @@ def main() -> None:
     for label in settings.rivals:
         before = len(test_set.generations)
         try:
-            responder, is_teacher = rival(label, params)
-            answers = answer_together(responder.answer, tried, f"{label}: wordings")
-            names = {way: told_name(label, way) for way in ways}
-            entered = told(responder, names, ways, answers, test_set, label)
+            entered, is_teacher = enter(label, params, ways, test_set)
             metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = entered
         except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
             del test_set.generations[before:]

@@ -111,6 +111,25 @@ def test_rivals_ceilings_and_failures_have_their_places():
     assert "Not run: path:x (no file)." in " ".join(Page(report_page(failed)).texts)
 
 
+def test_a_recorded_rival_is_said_to_be_recorded_and_may_lack_a_sample():
+    name = "recorded:<m> prompted"
+    few = [row.model_copy(update={"system": name}) for row in evaluation().generations if row.system == "base"][:4]
+    rows = [*evaluation().generations, *few]
+    entered = lineup({"rivals": {"recorded:<m>": {"prompted": {"joint": 0.1}}}, "controls": {"cut": {}}})
+    systems = ("tuned", name, "teacher_persona", "cut")
+    shown = replace(
+        evaluation(),
+        lineup=entered,
+        generations=rows,
+        intervals=intervals(rows, systems, 1),
+        comparisons=compare(rows, "tuned", [name], 1),
+        originality={},
+    )
+    text = " ".join(Page(report_page(shown)).texts)
+    assert "Recorded, not asked in this run: recorded:<m>, told who to be (4 of 9 questions)" in text
+    assert "Recorded, not asked" not in " ".join(Page(report_page(evaluation())).texts)
+
+
 def test_probes_and_neutral_text_are_shown_where_they_were_run():
     figures = {"tone_drop_the_act": 0.9, "reported_tone_drop_the_act": 0.8, "says_it_is_an_ai": 0.5}
     run = {"tuned": figures | {"perplexity_neutral": 20.5}, "base": dict.fromkeys(figures, 0.1)}

@@ -63,6 +63,20 @@ def test_more_comparisons_ask_for_more_evidence():
     assert simultaneous_level(26) == pytest.approx(1 - 0.05 / 26)
 
 
+def test_a_recorded_rival_is_compared_on_the_questions_that_it_has_and_any_other_must_have_all():
+    low = np.linspace(0.1, 0.5, 20)
+    better, half = low + 0.2, low[:10] + np.tile([0.01, -0.01], 5)
+    # In the questions that it lacks the tuned system is far worse: they must not count.
+    rows = answers("tuned", np.concatenate([better[:10], np.zeros(10)])) + answers("recorded:a prompted", half)
+    for row in compare(rows, "tuned", ["recorded:a prompted"], 1):
+        assert row.difference == pytest.approx(0.2)
+        assert row.winner == "tuned"
+    with pytest.raises(UserError, match="base and tuned answer different questions"):
+        compare(answers("tuned", low) + answers("base", half), "tuned", ["base"], 1)
+    with pytest.raises(UserError, match="answer different questions"):
+        compare(answers("tuned", half) + answers("recorded:a prompted", low), "tuned", ["recorded:a prompted"], 1)
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.6]) == [1.0, 1.0]

@@ -84,6 +84,7 @@ def make_small(space: Workspace, base: Path) -> None:
         evaluate__max_new_tokens=8,
         evaluate__samples=3,
         evaluate__best_of=2,
+        evaluate__rivals=[],
         evaluate__seeds=2,
         evaluate__prompt_questions=2,
         compute__threads=1,  # tiny: a second thread would only wait

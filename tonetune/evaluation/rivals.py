@@ -1,14 +1,50 @@
 """Other models to compare with, named in `evaluate.rivals`; one that cannot be had does not lose the others' results."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params
 from tonetune.core.rows import Message
 from tonetune.core.text import first_sentences
-from tonetune.evaluation.systems import Responder, local_responder
+from tonetune.evaluation.batch import answer_together
+from tonetune.evaluation.recorded import RecordedRival, is_recorded
+from tonetune.evaluation.systems import Prompting, Responder, TestSet, local_responder, told, told_name
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.teacher.endpoint.model import PREFIX, EndpointModel
+
+
+def enter(
+    label: str, params: Params, ways: Mapping[str, Prompting], test_set: TestSet
+) -> tuple[dict[str, dict[str, float]], bool]:
+    """The headline metrics of the rival `label` told who to be in each of the `ways`, and whether it is the teacher itself.
+
+    Its scored answers gather in `test_set`. A rival may also be `recorded:<name>`: what it has no recording of is left
+    out, with a line on stderr.
+    """
+    if is_recorded(label):
+        return _enter_recorded(label, params, ways, test_set), False
+    responder, is_teacher = rival(label, params)
+    tried = {way: prompting.candidates() for way, prompting in ways.items()}
+    answers = answer_together(responder.answer, tried, f"{label}: wordings")
+    names = {way: told_name(label, way) for way in ways}
+    return told(responder, names, ways, answers, test_set, label), is_teacher
+
+
+def _enter_recorded(
+    label: str, params: Params, ways: Mapping[str, Prompting], test_set: TestSet
+) -> dict[str, dict[str, float]]:
+    recorded = RecordedRival(label, params)
+    parts, missing = recorded.covered(ways, test_set)
+    if missing:
+        print(f"warning: evaluate.rivals: {label!r}: not recorded, and left out: {missing}", file=sys.stderr)
+    metrics = {}
+    for way, part in parts.items():  # each has questions of its own
+        responder, own = recorded.responder(), {way: part.prompting}
+        tried = answer_together(responder.answer, {way: part.prompting.candidates()}, label)
+        entered = told(responder, {way: told_name(label, way)}, own, tried, part.test_set, label)[way]
+        metrics[way] = entered | {"prompt": part.places[int(entered["prompt"]) - 1] + 1}
+    return metrics
 
 
 def rival(name: str, params: Params) -> tuple[Responder, bool]:

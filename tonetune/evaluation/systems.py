@@ -1,14 +1,17 @@
 """The systems that are compared: a model and the chat it is given. All answer the same questions with the same seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 
 import evaluate
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.params import Evaluate, Params
-from tonetune.core.rows import SCORES, Example, Generation, Message
+from tonetune.core.persona import Persona
+from tonetune.core.rows import BASICS, SCORES, Example, Generation, Message
 from tonetune.evaluation.batch import Answerer, Turn, answer_together
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
@@ -102,6 +105,12 @@ class TestSet:
         self.forward_tokens = params.evaluate.forward_tokens
         self.generations: list[Generation] = []
 
+    def part(self, examples: Sequence[Example], seeds: Sequence[int]) -> "TestSet":
+        """The same with these examples and sampling seeds alone; the scored answers gather here as well."""
+        part = copy(self)
+        part.examples, part.seeds = examples, list(seeds)
+        return part
+
     def turn(self, chats: Sequence[Sequence[Message]]) -> Turn:
         """What a system is asked: its `chats`, one for each example, once for each sampling seed."""
         return sampled(self.examples, chats, self.seeds)
@@ -169,6 +178,27 @@ class Prompting:
     def chats(self, place: int) -> list[list[Message]]:
         """The chats for the test questions under the wording at `place`."""
         return [self.ask(example, self.wordings[place]) for example in self.test]
+
+
+def shots_of(train: Sequence[Example], count: int) -> list[Example]:
+    """The examples that a model is shown: the first so many of the training questions, without what everybody is asked."""
+    return [example for example in train if example.category != BASICS][:count]
+
+
+def ways_to_tell(
+    params: Params,
+    persona: Persona,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    test: Sequence[Example],
+) -> dict[str, Prompting]:
+    """The ways of `WAYS`, as params.yaml has their wordings and how many training examples are shown."""
+    settings = params.evaluate
+    shots = shots_of(train, settings.fewshot)
+    wordings = [wording.replace("{system}", persona.system) for wording in settings.prompts]
+    chosen_on = spread(validation, settings.prompt_questions)
+    asks: dict[str, Ask] = {"prompted": as_told, "fewshot": partial(with_shots, shots=shots)}
+    return {way: Prompting(asks[way], wordings, chosen_on, test, params.seed) for way in WAYS}
 
 
 def told(

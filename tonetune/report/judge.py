@@ -71,15 +71,16 @@ def judge(
     verdicts = {}
     every: list[str] = []
     for other in others:
-        pairs = [(first[tuned, e.question_id], first[other, e.question_id]) for e in examples]
-        asked = [_chat(persona, e, *pair) for e, pair in zip(examples, pairs, strict=True)]
-        asked += [_chat(persona, e, *reversed(pair)) for e, pair in zip(examples, pairs, strict=True)]
+        answered = [e for e in examples if (other, e.question_id) in first]  # a recorded rival may lack some
+        pairs = [(first[tuned, e.question_id], first[other, e.question_id]) for e in answered]
+        asked = [_chat(persona, e, *pair) for e, pair in zip(answered, pairs, strict=True)]
+        asked += [_chat(persona, e, *reversed(pair)) for e, pair in zip(answered, pairs, strict=True)]
         try:
             replies = model.respond(asked, [0] * len(asked), 0.0, REPLY_TOKENS, f"judge: {tuned} or {other}")
         except UserError as error:  # the report does not go without its figures for want of an opinion
             print(f"warning: {error}; no verdicts on {other}", file=sys.stderr)
             continue
-        half = len(examples)
+        half = len(answered)
         verdicts[other] = outcomes(replies[:half], replies[half:])
         every += replies
     if every and (problem := unclear(every)):

@@ -14,6 +14,7 @@ from tonetune.core.persona import Persona
 from tonetune.core.rows import Example, Generation
 from tonetune.evaluation.controls import CEILING_CONTROL, bound, bound_mark, keeps_bound
 from tonetune.evaluation.lineup import Lineup
+from tonetune.evaluation.recorded import is_recorded
 from tonetune.evaluation.validity import Agreement
 from tonetune.report import charts
 from tonetune.report.best_and_worst import Rank
@@ -77,10 +78,13 @@ def report_page(shown: Evaluation) -> str:
         for score in SCORES:
             values.setdefault((row.system, score), []).append(getattr(row, score))
 
-    def answer_of(system: str, rank: Rank) -> Generation:
-        """The system's answer with the same sampling seed; controls have one answer whatever the seed."""
-        given = answers[system, rank.question_id]
-        return given.get(rank.seed) or next(iter(given.values()))
+    def answer_of(system: str, rank: Rank) -> Generation | None:
+        """The system's answer with the same sampling seed; controls have one answer whatever the seed.
+
+        None where a recorded rival has none to the question.
+        """
+        given = answers.get((system, rank.question_id), {})
+        return given.get(rank.seed) or next(iter(given.values()), None)
 
     found = {(row.system, row.score): row for row in shown.intervals}
     controls = shown.lineup.controls
@@ -139,6 +143,7 @@ def report_page(shown: Evaluation) -> str:
         examples={example.question_id: example for example in shown.examples},
         answer_of=answer_of,
         charts=charts,
+        recorded={name: len({q for s, q in answers if s == name}) for name in shown.lineup.others if is_recorded(name)},
         copied=COPIED_NGRAM,
         own_words=any(example.own_words for example in shown.examples),
         unpaired=sum(bool(example.unpaired) for example in shown.examples),

@@ -8,6 +8,7 @@ from scipy.stats import bootstrap, permutation_test
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import SCORES, Generation, Style
+from tonetune.evaluation.recorded import is_recorded
 
 COMPARED = ("joint", "reported_tone")
 
@@ -123,13 +124,16 @@ def compare(generations: Sequence[Generation], tuned: str, others: Sequence[str]
 
     p-values: two-sided paired permutation test, adjusted by Holm's method, which is never weaker than Bonferroni's.
     Holm gives no intervals, so these are paired bootstrap intervals at Bonferroni's level, 1 - 0.05 / comparisons: all
-    of them hold at once with 95 %. A system wins when its interval leaves out 0 and its p-value is under 0.05.
+    of them hold at once with 95 %. A system wins when its interval leaves out 0 and its p-value is under 0.05. With a
+    recorded rival the questions are those that it has a recording of.
     """
     pairs = [(other, score) for score in COMPARED for other in others]
     level = simultaneous_level(len(pairs))
     differences, p_values, bounds = [], [], []
     for other, score in pairs:
         ours, theirs = (question_means(generations, system, score) for system in (tuned, other))
+        if is_recorded(other) and theirs.keys() <= ours.keys():
+            ours = {question: ours[question] for question in theirs}
         if ours.keys() != theirs.keys():
             raise UserError(
                 f"data/baseline_generations.jsonl: {other} and {tuned} answer different questions "
