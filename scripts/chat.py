@@ -48,12 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     which.add_argument("--base", action="store_true", help="the base model as it was before tuning")
     which.add_argument("--adapter", type=Path, default=ADAPTER, metavar="DIR", help="default: %(default)s")
     parser.add_argument("--strength", metavar="S", help="of the tone: 0 = the base, 1 = as it was trained")
-    sampling = parser.add_argument_group("sampling", "the defaults are those of params.yaml")
-    sampling.add_argument("--temperature", metavar="T", help="0 = always the likeliest token")
-    sampling.add_argument("--top-p", metavar="P", help="draw from the likeliest tokens up to this share")
-    sampling.add_argument("--max-new-tokens", metavar="N", help="longest answer")
-    sampling.add_argument("--max-sentences", metavar="N", help="an answer ends with its N-th sentence")
-    sampling.add_argument("--seed", metavar="N", help="the same seed and questions give the same answers")
+    add_sampling(parser)
     options = parser.parse_args(arguments)
     if options.question is not None and not options.question.strip():
         parser.error("the question is empty")
@@ -62,6 +57,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error("--strength: not allowed with argument --base")
         options.strength = number(options.strength, "--strength")
     return options
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """The options that `overridden` puts in place of params.yaml's."""
+    sampling = parser.add_argument_group("sampling", "the defaults are those of params.yaml")
+    sampling.add_argument("--temperature", metavar="T", help="0 = always the likeliest token")
+    sampling.add_argument("--top-p", metavar="P", help="draw from the likeliest tokens up to this share")
+    sampling.add_argument("--max-new-tokens", metavar="N", help="longest answer")
+    sampling.add_argument("--max-sentences", metavar="N", help="an answer ends with its N-th sentence")
+    sampling.add_argument("--seed", metavar="N", help="the same seed and questions give the same answers")
 
 
 def number(text: str, name: str) -> float:

@@ -133,6 +133,7 @@ class GRPO(Section):
 
 
 class Train(Section):
+    task: Literal["answer", "rewrite", "both"]
     objective: Literal["sft", "self_supervised", "dpo", "sft_dpo", "grpo"]
     tuning: Literal["full", "last_layers", "lora", "qlora", "lora_8bit"]
     epochs: Positive
@@ -169,6 +170,10 @@ class Train(Section):
     @model_validator(mode="after")
     def _possible(self) -> "Train":
         """Refuse, when the params load, what would fail or mislead an hour later."""
+        if self.task != "answer" and self.objective in ("self_supervised", "grpo"):
+            raise ValueError(
+                f"task {self.task} with objective {self.objective}: it learns from answers alone; use sft, dpo or sft_dpo"
+            )
         adapter = self.tuning not in ("full", "last_layers")
         if "dpo" in self.phases and not adapter:
             raise ValueError(
@@ -222,6 +227,7 @@ class Params(Section):
     persona: Text
     base_model: Text
     system_prompt: Text
+    rewrite_prompt: Text
     chat_template_kwargs: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str]
     compute: Compute
     teacher: Teacher
