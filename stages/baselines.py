@@ -16,8 +16,9 @@ from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import BASICS, read_examples, write_rows
 from tonetune.core.tables import write_measures
+from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
-from tonetune.evaluation.controls import broken_bounds, control_answers, rated_controls, rated_example
+from tonetune.evaluation.controls import AS_REWRITINGS, broken_bounds, control_answers, rated_controls, rated_example
 from tonetune.evaluation.probes import predict_neutral, run_probes
 from tonetune.evaluation.rivals import rival
 from tonetune.evaluation.systems import (
@@ -51,15 +52,22 @@ def main() -> None:
     test_set = TestSet(test, scorer, params)
 
     # Two ways to tell a model who to be, each in the wording that scores best on validation questions.
-    shots = [example for example in train if example.category != BASICS][: settings.fewshot]
-    wordings = [wording.replace("{system}", persona.system) for wording in settings.prompts]
+    # Where rewriting is the task, both are told to rewrite the teacher's plain answers.
+    rewrites = params.train.task == REWRITE
+    pose = partial(posed, task=params.train.task, rewrite_prompt=params.rewrite_prompt)
+    shots = [pose(example) for example in train if example.category != BASICS][: settings.fewshot]
+    prompts = settings.rewrite_prompts if rewrites else settings.prompts
+    wordings = [wording.replace("{system}", persona.system) for wording in prompts]
     chosen_on = spread(validation, settings.prompt_questions)
-    asks: dict[str, Ask] = {"prompted": as_told, "fewshot": partial(with_shots, shots=shots)}
+    asks: dict[str, Ask] = {
+        "prompted": lambda example, wording: as_told(pose(example), wording),
+        "fewshot": lambda example, wording: with_shots(pose(example), wording, shots),
+    }
     ways = {way: Prompting(asks[way], wordings, chosen_on, test, params.seed) for way in WAYS}
 
     # The base as it is, in the batch that tries the wordings.
     base = local_responder(model, tokenizer, settings)
-    plain = [example.prompt for example in test]
+    plain = [pose(example).prompt for example in test]
     tried = {way: prompting.candidates() for way, prompting in ways.items()}
     answers = answer_together(base.answer, {BASE: test_set.turn(plain)} | tried, "base: as it is")
     metrics: dict[str, Any] = {BASE: test_set.score(BASE, base, plain, answers[BASE])}
@@ -94,7 +102,9 @@ def main() -> None:
     # Controls from the teacher's own answers: the first must score high, the others low.
     controls = {}
     for name, texts in control_answers(test, persona.catchphrases, persona.fillers, params.seed).items():
-        rows = score_answers(name, test, [params.seed] * len(test), texts, scorer)
+        sources = [example.plain for example in test] if rewrites else None
+        name = AS_REWRITINGS.get(name, name) if rewrites else name
+        rows = score_answers(name, test, [params.seed] * len(test), texts, scorer, sources)
         controls[name] = mean_scores(rows)
         test_set.generations += rows
     # And recorded answers that readers have rated, to other questions.

@@ -14,6 +14,7 @@ from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.pipeline import stage
 from tonetune.core.rows import Answer, Generation, read_examples, read_rows, write_rows
+from tonetune.core.tasks import REWRITE, posed
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import CEILING_CONTROL
@@ -49,13 +50,14 @@ def main() -> None:
     tuned = load_tuned(params.base_model, params.compute, "models/adapter")
     test_set = TestSet(test, scorer, params)
     responder = local_responder(tuned, tokenizer, params.evaluate)
-    chats = [example.prompt for example in test]
+    chats = [posed(example, params.train.task, params.rewrite_prompt).prompt for example in test]
     answers = answer_together(responder.answer, {TUNED: test_set.turn(chats)}, f"{TUNED}: answers")
     metrics = test_set.score(TUNED, responder, chats, answers[TUNED])
 
     # What tuning may have cost: the tone dropped on request or in another form, what it is denied, neutral English forgotten.
     retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)
-    if (share := retention[TUNED]["says_it_is_an_ai"]) < SAYS_WHAT_IT_IS:
+    share = retention[TUNED]["says_it_is_an_ai"]
+    if share < SAYS_WHAT_IT_IS and params.train.task != REWRITE:  # which answers nobody
         print(
             f"warning: asked what it is, the tuned model says so in {share:.0%}, should be {SAYS_WHAT_IT_IS:.0%}",
             file=sys.stderr,
@@ -95,6 +97,7 @@ def main() -> None:
         Evaluation(
             persona=persona,
             params=flat(params.model_dump(), stage("evaluate").params),
+            task=params.train.task,
             tuned=TUNED,
             lineup=entered,
             examples=test,

@@ -206,6 +206,7 @@ class Evaluate(Section):
     seeds: Count
     fewshot: Count
     prompts: Annotated[list[Text], Field(min_length=1)]
+    rewrite_prompts: Annotated[list[Text], Field(min_length=1)]
     prompt_questions: Count
     rivals: list[Text]
     judge: Text | None

@@ -31,6 +31,11 @@ def as_rewriting(example: Example, system: str, bare: bool = False) -> Example:
     return example.model_copy(update={"prompt": chat})
 
 
+def posed(example: Example, task: str, rewrite_prompt: str) -> Example:
+    """The example as systems are asked it: as a rewriting where that is all that is learnt, else as it is."""
+    return as_rewriting(example, rewrite_prompt) if task == REWRITE else example
+
+
 def training_rows(examples: Sequence[Example], task: str, rewrite_prompt: str) -> list[Example]:
     """The examples as what `task` learns from: answers, rewritings, or the ones after the others."""
     rows = [] if task == REWRITE else [*examples]

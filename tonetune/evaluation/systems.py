@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.params import Evaluate, Params
 from tonetune.core.rows import SCORES, Example, Generation, Message
+from tonetune.core.tasks import REWRITE
 from tonetune.evaluation.batch import Answerer, Turn, answer_together
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
@@ -76,6 +77,7 @@ class TestSet:
         self.examples = examples
         self.scorer = scorer
         self.seeds = [params.seed + turn for turn in range(params.evaluate.seeds)]
+        self.rewrites = params.train.task == REWRITE
         self.forward_tokens = params.evaluate.forward_tokens
         self.generations: list[Generation] = []
 
@@ -84,11 +86,22 @@ class TestSet:
         return sampled(self.examples, chats, self.seeds)
 
     def score(
-        self, name: str, responder: Responder, chats: Sequence[Sequence[Message]], texts: Sequence[str]
+        self,
+        name: str,
+        responder: Responder,
+        chats: Sequence[Sequence[Message]],
+        texts: Sequence[str],
+        plain: Sequence[str] | None = None,
     ) -> dict[str, float]:
-        """The headline metrics of the system's answers, `texts`, to `turn(chats)`."""
+        """The headline metrics of the system's answers, `texts`, to `turn(chats)`.
+
+        `plain` is what each of them is a rewriting of; None = where rewriting is the task, the teacher's plain answer.
+        """
         seeds = [seed for seed in self.seeds for _ in self.examples]
-        rows = score_answers(name, [*self.examples] * len(self.seeds), seeds, texts, self.scorer)
+        examples = [*self.examples] * len(self.seeds)
+        if plain is None and self.rewrites:
+            plain = [example.plain for example in examples]
+        rows = score_answers(name, examples, seeds, texts, self.scorer, plain)
         metrics = mean_scores(rows)
         if responder.model is not None and responder.tokenizer is not None:
             predicted, likelihoods = predict_teacher(
@@ -108,7 +121,9 @@ def sampled(examples: Sequence[Example], chats: Sequence[Sequence[Message]], see
 
 def mean_scores(generations: Sequence[Generation]) -> dict[str, float]:
     """The mean of each score over the answers, under the headline's names."""
-    return {score: round(float(np.mean([getattr(g, score) for g in generations])), 6) for score in SCORES}
+    means = {score: round(float(np.mean([getattr(g, score) for g in generations])), 6) for score in SCORES}
+    kept = [g.meaning_kept for g in generations if g.meaning_kept is not None]
+    return means | ({"meaning_kept": round(float(np.mean(kept)), 6)} if kept else {})
 
 
 class Prompting:
@@ -171,16 +186,23 @@ def told(
 
 
 def score_answers(
-    name: str, examples: Sequence[Example], seeds: Sequence[int], texts: Sequence[str], scorer: Scorer
+    name: str,
+    examples: Sequence[Example],
+    seeds: Sequence[int],
+    texts: Sequence[str],
+    scorer: Scorer,
+    plain: Sequence[str] | None = None,
 ) -> list[Generation]:
-    """Each text with its scores as the answer to the example at the same place."""
+    """Each text with its scores as the answer to the example at the same place; with `plain`, as a rewriting of that."""
     scores = scorer([example.question for example in examples], texts)
+    kept = [None] * len(texts) if plain is None else scorer.meaning_kept(plain, texts).round(6).tolist()
     return [
         Generation(
             system=name,
             question_id=example.question_id,
             seed=seed,
             text=text,
+            meaning_kept=kept[i],
             **{score: round(float(scores[score][i]), 6) for score in SCORES},  # type: ignore[arg-type]  # no likelihoods
         )
         for i, (example, seed, text) in enumerate(zip(examples, seeds, texts, strict=True))

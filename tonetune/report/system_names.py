@@ -7,6 +7,8 @@ TITLES = {
     "base_fewshot": "Base, told, with examples",
     "teacher_persona": "Teacher's persona answers",
     "teacher_plain": "Teacher's plain answers",
+    "copied": "Plain text, copied",
+    "other_rewriting": "The rewriting of another text",
     "wrong_question": "Persona answers to other questions",
     "shuffled_words": "Persona answers, words shuffled",
     "repeated": "One sentence repeated",
