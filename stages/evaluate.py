@@ -6,6 +6,7 @@ silence_libraries()
 import_bitsandbytes()
 
 import sys
+from typing import Any
 
 from tonetune.adapter import load_tuned
 from tonetune.core.command import run
@@ -18,6 +19,7 @@ from tonetune.core.tasks import REWRITE, posed
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import CEILING_CONTROL
+from tonetune.evaluation.drafts import enter_drafts
 from tonetune.evaluation.lineup import lineup
 from tonetune.evaluation.probes import predict_neutral, run_probes
 from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
@@ -46,13 +48,20 @@ def main() -> None:
     check_judge(params, wrote)
 
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
-    scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
+    base = load_base(params.base_model, params.compute)
+    scorer = Scorer(params, base, tokenizer)
     tuned = load_tuned(params.base_model, params.compute, "models/adapter")
     test_set = TestSet(test, scorer, params)
     responder = local_responder(tuned, tokenizer, params.evaluate)
     chats = [posed(example, params.train.task, params.rewrite_prompt).prompt for example in test]
     answers = answer_together(responder.answer, {TUNED: test_set.turn(chats)}, f"{TUNED}: answers")
-    metrics = test_set.score(TUNED, responder, chats, answers[TUNED])
+    metrics: dict[str, Any] = test_set.score(TUNED, responder, chats, answers[TUNED])
+
+    # Plain answers of others that the tuned model says in the tone: systems of their own.
+    drafter = local_responder(base, tokenizer, params.evaluate)
+    entered, spoken = enter_drafts(entered, drafter, responder, test_set, params)
+    if spoken:
+        metrics["drafts"] = spoken
 
     # What tuning may have cost: the tone dropped on request or in another form, what it is denied, neutral English forgotten.
     retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)

@@ -209,6 +209,7 @@ class Evaluate(Section):
     rewrite_prompts: Annotated[list[Text], Field(min_length=1)]
     prompt_questions: Count
     rivals: list[Text]
+    drafts: list[Text]
     judge: Text | None
     max_new_tokens: Count
     max_sentences: Count | None
@@ -250,8 +251,14 @@ class Params(Section):
 def load_params(path: Path = PATH) -> Params:
     """Read and validate params.yaml; a `UserError` names the key, the value and what is allowed."""
     try:
-        return Params.model_validate(load_yaml(path))
+        params = Params.model_validate(load_yaml(path))
     except ValidationError as error:
         problems = error.errors(include_url=False)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(f"{path}: {explain_param(problems[0], Params)}{more}") from None
+    if params.evaluate.drafts and params.train.task == "answer":
+        raise UserError(
+            f"{path}: evaluate.drafts: {params.evaluate.drafts}: drafts are spoken by a model that has learnt to rewrite; set "
+            "train.task: rewrite or both, or evaluate.drafts: []"
+        )
+    return params

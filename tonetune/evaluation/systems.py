@@ -26,6 +26,11 @@ def told_name(model: str, way: str) -> str:
     return f"{model}_{way}" if model == BASE else f"{model} {way}"
 
 
+def over(draft: str) -> str:
+    """What the tuned model is called where it speaks the drafts of another: `base`, `ideal`, or a model's label."""
+    return f"{TUNED} over {draft}"
+
+
 # The headline metrics: of what a system answers, and of how well it predicts what the teacher answered.
 PREDICTED = ("perplexity_persona", "perplexity_plain", "bits_per_byte_persona", "bits_per_byte_plain")
 

@@ -24,8 +24,15 @@ TITLES = {
 WAYS = {" prompted": ", told who to be", " fewshot": ", told, with examples"}
 
 
+OVER = "tuned over "  # evaluation.systems.over, without the import of torch
+DRAFTERS = {"base": "the base", "ideal": "the teacher"}
+
+
 def title(system: str) -> str:
     """The system's name in words; a rival's is its label with the way it was asked."""
+    if system.startswith(OVER):
+        source = system.removeprefix(OVER)
+        return f"Tuned, speaking drafts of {DRAFTERS.get(source, source)}"
     for ending, words in WAYS.items():
         if system.endswith(ending):
             return system.removesuffix(ending) + words

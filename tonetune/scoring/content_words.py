@@ -1,4 +1,4 @@
-"""Which words of a text carry its matter rather than its manner."""
+"""Which words of a text carry its matter rather than its manner, and which of its numbers and names survive a rewriting."""
 
 import re
 
