@@ -20,7 +20,9 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import write_json
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import load_persona
+from tonetune.core.tasks import rewriting_chat
 from tonetune.core.validation import explain
+from tonetune.drafting import Drafter, check_task, drafter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -47,11 +49,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--base", action="store_true", help="the base model as it was before tuning")
     which.add_argument("--adapter", type=Path, default=ADAPTER, metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--draft", metavar="MODEL", help="who answers plainly first: base, hub:..., path:... or endpoint:...; the adapter then says it"
+    )
     parser.add_argument("--strength", metavar="S", help="of the tone: 0 = the base, 1 = as it was trained")
     add_sampling(parser)
     options = parser.parse_args(arguments)
     if options.question is not None and not options.question.strip():
         parser.error("the question is empty")
+    if options.draft and options.base:
+        parser.error("--draft: not allowed with argument --base")
     if options.strength is not None:
         if options.base:
             parser.error("--strength: not allowed with argument --base")
@@ -90,7 +97,7 @@ def overridden(params: Params, options: argparse.Namespace) -> Params:
         raise UserError(f"--{field.removeprefix('evaluate.').replace('_', '-')}:{problem}") from None
 
 
-def load(params: Params, adapter: Path | None) -> Conversation:
+def load(params: Params, adapter: Path | None, rewriting: bool = False) -> Conversation:
     """A conversation with the base model, or with the adapter merged into it so that it runs at the base's speed."""
     from tonetune.generation.sampling import Sampling
     from tonetune.model.base import load_base, load_tokenizer
@@ -102,15 +109,17 @@ def load(params: Params, adapter: Path | None) -> Conversation:
 
         model = load_merged(params.base_model, params.compute, adapter)
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
-    return Conversation(model, tokenizer, params.system_prompt, Sampling.of(params.evaluate), params.seed)
+    prompt = params.rewrite_prompt if rewriting else params.system_prompt
+    return Conversation(model, tokenizer, prompt, Sampling.of(params.evaluate), params.seed)
 
 
 class Talk:
     """A conversation with what its commands change: who answers, how strongly, and what has been said."""
 
-    def __init__(self, conversation: Conversation, params: Params, adapter: Path | None, disclosure: str):
-        """`adapter` is None for the untuned model alone."""
+    def __init__(self, conversation: Conversation, params: Params, adapter: Path | None, disclosure: str, drafter: Drafter | None = None):
+        """`adapter` is None for the untuned model alone; with a `drafter` it says what that answers."""
         self.conversation, self.params, self.adapter, self.disclosure = conversation, params, adapter, disclosure
+        self.drafter = drafter
         self.tuned = None if adapter is None else conversation.model
         self.untuned: PreTrainedModel | None = conversation.model if adapter is None else None
         self.strength: Strength | None = None
@@ -127,8 +136,13 @@ class Talk:
 
     def ask(self, question: str) -> Generator[str, None, None]:
         """The answer's pieces, as they come."""
-        answer = ""
-        with closing(self.conversation.ask(question)) as pieces:
+        answer, asked = "", question
+        drafted = {}
+        if self.drafter is not None:
+            drafted = {"draft": "".join(self.drafter.ask(question))}
+            asked = rewriting_chat("", drafted["draft"], question)[-1].content
+            self.conversation.turns.clear()  # it is the drafter that remembers the talk
+        with closing(self.conversation.ask(asked)) as pieces:
             try:
                 for piece in pieces:
                     answer += piece
@@ -137,7 +151,7 @@ class Talk:
                 if answer:
                     self.said += [
                         {"role": "user", "content": question},
-                        {"role": "assistant", "content": answer, "speaker": self.speaker},
+                        {"role": "assistant", "content": answer, "speaker": self.speaker, **drafted},
                     ]
 
     def command(self, name: str, argument: str) -> str:
@@ -146,6 +160,8 @@ class Talk:
             return HELP
         if name == "reset":
             self.conversation.turns.clear()
+            if self.drafter is not None:
+                self.drafter.turns.clear()
             self.said.clear()
             return "forgotten"
         if name == "save":
@@ -254,12 +270,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lenient(sys.stdout)
     # stdout is the answer's: what loading says goes elsewhere.
     with redirect_stdout(sys.stderr):
-        conversation = load(params, adapter)
+        if adapter is not None:
+            check_task(adapter, bool(options.draft))
+        conversation = load(params, adapter, bool(options.draft))
         if adapter is not None:
             from tonetune.merged import disclosure_of
 
             disclosure = disclosure_of(adapter) or disclosure
-        talk = Talk(conversation, params, adapter, disclosure)
+        talk = Talk(conversation, params, adapter, disclosure, drafter(options.draft, params) if options.draft else None)
         if options.strength is not None:
             talk.set_strength(options.strength)
     print(disclosure, file=sys.stderr)
