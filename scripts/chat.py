@@ -50,7 +50,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     which.add_argument("--base", action="store_true", help="the base model as it was before tuning")
     which.add_argument("--adapter", type=Path, default=ADAPTER, metavar="DIR", help="default: %(default)s")
     parser.add_argument(
-        "--draft", metavar="MODEL", help="who answers plainly first: base, hub:..., path:... or endpoint:...; the adapter then says it"
+        "--draft",
+        metavar="MODEL",
+        help="who answers plainly first: base, hub:..., path:... or endpoint:...; the adapter then says it",
     )
     parser.add_argument("--strength", metavar="S", help="of the tone: 0 = the base, 1 = as it was trained")
     add_sampling(parser)
@@ -116,7 +118,14 @@ def load(params: Params, adapter: Path | None, rewriting: bool = False) -> Conve
 class Talk:
     """A conversation with what its commands change: who answers, how strongly, and what has been said."""
 
-    def __init__(self, conversation: Conversation, params: Params, adapter: Path | None, disclosure: str, drafter: Drafter | None = None):
+    def __init__(
+        self,
+        conversation: Conversation,
+        params: Params,
+        adapter: Path | None,
+        disclosure: str,
+        drafter: Drafter | None = None,
+    ):
         """`adapter` is None for the untuned model alone; with a `drafter` it says what that answers."""
         self.conversation, self.params, self.adapter, self.disclosure = conversation, params, adapter, disclosure
         self.drafter = drafter
@@ -277,7 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from tonetune.merged import disclosure_of
 
             disclosure = disclosure_of(adapter) or disclosure
-        talk = Talk(conversation, params, adapter, disclosure, drafter(options.draft, params) if options.draft else None)
+        talk = Talk(
+            conversation, params, adapter, disclosure, drafter(options.draft, params) if options.draft else None
+        )
         if options.strength is not None:
             talk.set_strength(options.strength)
     print(disclosure, file=sys.stderr)

@@ -15,8 +15,8 @@ from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.pipeline import stage
 from tonetune.core.rows import Answer, Generation, read_examples, read_rows, write_rows
-from tonetune.core.tasks import REWRITE, posed
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
+from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.drafts import enter_drafts

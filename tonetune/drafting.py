@@ -73,7 +73,9 @@ def check_task(adapter: Path, drafts: bool) -> None:
 
     task = task_of(adapter)
     if adapter.is_dir() and drafts and task == ANSWER:
-        raise UserError(f"--draft: {adapter} has learnt to answer, not to rewrite; set train.task: both, then `dvc repro`")
+        raise UserError(
+            f"--draft: {adapter} has learnt to answer, not to rewrite; set train.task: both, then `dvc repro`"
+        )
     if not drafts and task == REWRITE:
         raise UserError(
             f"{adapter}: it has learnt to rewrite, not to answer; use --draft base, or python -m scripts.rewrite"

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, is_whole, locked, read_json, replacing_folder, seal
 from tonetune.core.params import Compute
-from tonetune.core.tasks import ANSWER
 from tonetune.core.startup import import_bitsandbytes, progress_bars_off
+from tonetune.core.tasks import ANSWER
 from tonetune.model.base import base_folder, compute_dtype, load_base
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def test_a_follow_up_is_rewritten_without_the_talk_before_it():
 def test_a_text_that_answers_another_question_cannot_be_rewritten():
     lacking = ROWS[0].model_copy(update={"unpaired": True})
     assert training_rows([lacking], "answer", "Rewrite.") == [lacking]
-    with pytest.raises(UserError, match=r"train\.task: rewriting needs a plain answer .* 'Why 0\?'"):
+    with pytest.raises(UserError, match=r"train\.task: rewriting needs a plain answer .*'Why 0\?'"):
         training_rows([lacking], "rewrite", "Rewrite.")
 
 

@@ -32,9 +32,7 @@ def spoken(params: Params, draft: str, question: str) -> str:
     return answer(conversation, rewriting_chat("", draft, question)[-1].content)
 
 
-def test_the_base_drafts_and_the_adapter_speaks(
-    both: Path, params: Params, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_base_drafts_and_the_adapter_speaks(both: Path, params: Params, capsys: pytest.CaptureFixture[str]) -> None:
     base = load(params, None)
     base.sampling = greedy(params)
     main([QUESTION, "--draft", "base", *GREEDY])

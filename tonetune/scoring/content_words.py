@@ -65,9 +65,10 @@ def content_words(text: str) -> str:
 
 NUMERAL = re.compile(r"\d+(?:[.,]\d+)*")
 NAME = re.compile(r"(?<![.!?:\u2026\"\u201c] )(?<!^)\b[A-Z][\w'-]*")
-UNITS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 NUMBER_WORDS = {word: str(number) for number, word in enumerate(UNITS)} | {
-    word: str(10 * number) for number, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+    word: str(10 * number)
+    for number, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
 }
 NO_NUMBER = {"zero", "one"}
 """As words they mostly count nothing: "one of them", "no one"."""
@@ -75,7 +76,9 @@ NO_NUMBER = {"zero", "one"}
 
 def numbers(text: str) -> set[str]:
     """The text's numbers as digits without separators, also those written as a single word."""
-    counted = {NUMBER_WORDS[word] for word in WORD.findall(text.lower()) if word in NUMBER_WORDS and word not in NO_NUMBER}
+    counted = {
+        NUMBER_WORDS[word] for word in WORD.findall(text.lower()) if word in NUMBER_WORDS and word not in NO_NUMBER
+    }
     return counted | {numeral.replace(",", "") for numeral in NUMERAL.findall(text)}
 
 
