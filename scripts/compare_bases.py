@@ -25,7 +25,6 @@ from pathlib import Path
 import dvc.api
 import numpy as np
 
-from benchmarks.training import in_its_own_process
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, read_json, replacing, write_json
@@ -33,7 +32,7 @@ from tonetune.core.params import Params, load_params
 from tonetune.core.rows import Example, Generation, read_examples
 from tonetune.core.tables import write_table
 from tonetune.evaluation.systems import BASE, TUNED, WAYS, score_answers, told_name
-from tonetune.experiments import BASELINE_ROWS, answers_of, changed, ensure, experiments
+from tonetune.experiments import BASELINE_ROWS, answers_of, changed, ensure, experiments, in_its_own_process
 from tonetune.model.base import base_folder, load_base, load_tokenizer
 from tonetune.report.statistics import LEVEL, mean_interval, question_means
 from tonetune.scoring.scorer import Scorer
@@ -149,7 +148,9 @@ def rung(base: str, name: str, revision: str, changes: Sequence[str], scorer: Sc
     kept = cache_dir("bases") / f"{name}-{revision[:12]}.json"
     if not kept.is_file():
         options = [part for change in changes for part in ("-S", change)]
-        write_json(kept, in_its_own_process("--measure", "ours", "--steps", str(STEPS), *options))
+        write_json(
+            kept, in_its_own_process("benchmarks.training", "--measure", "ours", "--steps", str(STEPS), *options)
+        )
     cost = read_json(kept)
     steps = int(dvc.api.metrics_show("metrics/train.json", rev=revision)["steps"])
     theirs = Params.model_validate(changed(load_params().model_dump(), changes))

@@ -1,6 +1,8 @@
 """DVC experiments beside the workspace: run the ones that are missing, and read what they came to."""
 
+import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -102,3 +104,10 @@ def answers_of(name: str, revision: str, path: str = ROWS) -> list[Generation]:
     except FileMissingError:
         raise UserError(f"{name}: {path} is not in the cache; `dvc fetch --all-commits` or `dvc exp pull`") from None
     return parse_lines(lines, f"{name}: {path}", Generation)
+
+
+def in_its_own_process(module: str, *arguments: str) -> dict[str, float]:
+    """What `python -m module` prints as the last line of its output, as JSON: memory is measured best in a process of its own."""
+    command = [sys.executable, "-m", module, *arguments]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])
