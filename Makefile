@@ -32,19 +32,19 @@ bench: .venv/ready
 	@python -m benchmarks
 
 sweep: .venv/ready
-	@python -m scripts.sweep $(RANKS)
+	@python -m scripts.comparisons.sweep $(RANKS)
 
 learning-curve: .venv/ready
-	@python -m scripts.learning_curve $(SIZES)
+	@python -m scripts.comparisons.learning_curve $(SIZES)
 
 search: .venv/search
-	@python -m scripts.search $(TRIALS) $(if $(SPACE),--space "$(SPACE)")
+	@python -m scripts.comparisons.search $(TRIALS) $(if $(SPACE),--space "$(SPACE)")
 
 compare: .venv/ready
-	@python -m scripts.compare_methods $(METHODS)
+	@python -m scripts.comparisons.compare_methods $(METHODS)
 
 compare-bases: .venv/ready
-	@python -m scripts.compare_bases $(BASES) $(foreach change,$(SET),-S '$(change)')
+	@python -m scripts.comparisons.compare_bases $(BASES) $(foreach change,$(SET),-S '$(change)')
 
 data: .venv/ready
 	@python -m scripts.review
@@ -59,7 +59,7 @@ page: .venv/page
 	@python -m scripts.page $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
 dial: .venv/ready
-	@python -m scripts.dial
+	@python -m scripts.comparisons.dial
 
 remote: .venv/ready
 	@python -m scripts.remote "$(URL)" $(if $(ENDPOINT),--endpoint "$(ENDPOINT)")

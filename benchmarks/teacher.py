@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 def serve() -> None:
     """Print the address and answer until stopped."""
-    from tests.support.teacher_server import TeacherServer
+    from tests.support.servers.teacher_server import TeacherServer
 
     with TeacherServer(latency=LATENCY, slots=SLOTS) as server:
         print(server.url, flush=True)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from transformers import AutoTokenizer
 
-from tests.support.teacher_server import TeacherServer
+from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import ROOT, copied
 from tonetune.core.params import load_params
 from tonetune.core.rows import SCORES, Message

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import once
-from tests.support.exports import Place, make_place
+from tests.support.exported_models import Place, make_place
 from tonetune.core.params import load_params
 from tonetune.export.check import Ours
 

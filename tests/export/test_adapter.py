@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.exports import elsewhere
+from tests.support.exported_models import elsewhere
 from tonetune.core.errors import UserError
 
 LOAD = """

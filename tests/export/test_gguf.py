@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from scripts import export
-from tests.support.exports import HUB_BASE, elsewhere, other_base
+from tests.support.exported_models import HUB_BASE, elsewhere, other_base
 from tonetune.core.errors import UserError
 from tonetune.export.check import BOUNDS
 from tonetune.export.gguf_file import TYPES, unsupported, write_gguf

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.support.exports import QUESTIONS, elsewhere, other_base
+from tests.support.exported_models import QUESTIONS, elsewhere, other_base
 from tonetune.adapter import load_tuned
 from tonetune.core.errors import UserError
 from tonetune.export.merged import write_merged

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.support.exports import QUESTIONS
+from tests.support.exported_models import QUESTIONS
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Message
 from tonetune.export.ollama import instructions, turns

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hub_server import TOKEN, Hub, Repository, running_hub
+from tests.support.servers.hub_server import TOKEN, Hub, Repository, running_hub
 from tests.support.workspace import ROOT
 
 DISCLOSURE = "An unofficial AI imitation of somebody."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from scripts.compare_bases import (
+from scripts.comparisons.compare_bases import (
     MARKS,
     SCORED,
     SYSTEMS,

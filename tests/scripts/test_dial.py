@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from scripts.dial import conclusions
+from scripts.comparisons.dial import conclusions
 from tests.support.workspace import copied, make
 
 
@@ -41,5 +41,5 @@ def test_the_dial_scores_every_strength_on_validation_questions(tiny_repo, tmp_p
     assert before == {path: path.read_bytes() for path in (space.root / "metrics").iterdir()}
     assert json.loads((space.root / "models/adapter/tuning.json").read_text())["tuning"]
 
-    wrong = space.run("python", "-m", "scripts.dial", "3", check=False)
+    wrong = space.run("python", "-m", "scripts.comparisons.dial", "3", check=False)
     assert wrong.stderr == "error: strength: 3 is not between 0 and 2\n"

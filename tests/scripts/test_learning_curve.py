@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from scripts.learning_curve import conclusions, question_joints
+from scripts.comparisons.learning_curve import conclusions, question_joints
 from tests.support.workspace import copied, make, ran
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Example, Generation, Message

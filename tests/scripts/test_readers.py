@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from scripts.readers import ask_reader
-from tests.support.teacher_server import TeacherServer
+from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.rows import read_rows, write_rows

@@ -8,8 +8,8 @@ import signal
 import numpy as np
 import pytest
 
-from scripts.search import MEASURED, conclusions, experiment_name
-from scripts.search_space import Space, as_change, read_space
+from scripts.comparisons.search import MEASURED, conclusions, experiment_name
+from scripts.comparisons.search_space import Space, as_change, read_space
 from tests.support.workspace import ROOT, copied, in_background, make, ran, wait_for
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
@@ -113,7 +113,7 @@ def test_a_search_asks_no_test_question_and_goes_on_where_it_was_killed(tiny_rep
     space.run("git", "commit", "-qm", "space")
     search = ("search", "-o", ".venv/search")
 
-    killed = in_background(space, "python", "-m", "scripts.search", "1")
+    killed = in_background(space, "python", "-m", "scripts.comparisons.search", "1")
     wait_for(lambda: _begun(space), killed)
     begun = _begun(space)
     os.killpg(killed.pid, signal.SIGKILL)
@@ -144,5 +144,5 @@ def test_a_search_asks_no_test_question_and_goes_on_where_it_was_killed(tiny_rep
     assert ran(again) == []
     assert again[again.index("\nexperiment") :] == first[first.index("\nexperiment") :]
 
-    wrong = space.run("python", "-m", "scripts.search", "0", check=False)
+    wrong = space.run("python", "-m", "scripts.comparisons.search", "0", check=False)
     assert wrong.stderr == "error: trials: 0 is none; give 1 or more\n"

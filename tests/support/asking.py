@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.support.teacher_requests import digest_of, make_requests, make_settings
+from tests.support.servers.teacher_requests import digest_of, make_requests, make_settings
 from tonetune.teacher.endpoint.live import ask
 from tonetune.teacher.endpoint.store import Store
 

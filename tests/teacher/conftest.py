@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.teacher_requests import KEY
+from tests.support.servers.teacher_requests import KEY
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
-from tests.support.teacher_requests import make_request, make_requests, make_settings
-from tests.support.teacher_server import TeacherServer
+from tests.support.servers.teacher_requests import make_request, make_requests, make_settings
+from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.teacher.endpoint.live import ask

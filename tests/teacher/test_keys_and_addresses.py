@@ -10,8 +10,8 @@ import time
 import pytest
 
 from tests.support.machine import free_port
-from tests.support.teacher_requests import KEY, make_request, make_settings
-from tests.support.teacher_server import TeacherServer
+from tests.support.servers.teacher_requests import KEY, make_request, make_settings
+from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.teacher_requests import make_requests, make_settings
-from tests.support.teacher_server import TeacherServer
+from tests.support.servers.teacher_requests import make_requests, make_settings
+from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.teacher.endpoint import store as store_module

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.teacher_server import TeacherServer
+from tests.support.servers.teacher_server import TeacherServer
 from tonetune.core.rows import Answer, Example, Question, read_dropped, read_rows
 from tonetune.teacher.endpoint.store import Store
 

@@ -6,9 +6,9 @@ import pytest
 from aiohttp import web
 
 from tests.support.hell.server import shaped
-from tests.support.teacher_replies import completion, error
-from tests.support.teacher_requests import make_request, make_requests, make_settings
-from tests.support.teacher_server import TeacherServer
+from tests.support.servers.teacher_replies import completion, error
+from tests.support.servers.teacher_requests import make_request, make_requests, make_settings
+from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.hell.server import GOOD, shaped
-from tests.support.teacher_requests import make_request
+from tests.support.servers.teacher_requests import make_request
 from tonetune.teacher.endpoint.reply import Reply, problem_in, read_reply
 
 REQUEST = make_request("http://127.0.0.1:1/v1", "Why?")

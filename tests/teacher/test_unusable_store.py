@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.support.teacher_requests import digest_of, make_requests, make_settings
-from tests.support.teacher_server import TeacherServer
+from tests.support.servers.teacher_requests import digest_of, make_requests, make_settings
+from tests.support.servers.teacher_server import TeacherServer
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Answer, read_rows
 from tonetune.teacher.endpoint.live import ask

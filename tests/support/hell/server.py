@@ -13,8 +13,8 @@ from collections import Counter, defaultdict
 
 from aiohttp import web
 
-from tests.support.teacher_replies import error, reply_to
-from tests.support.teacher_server import TeacherServer
+from tests.support.servers.teacher_replies import error, reply_to
+from tests.support.servers.teacher_server import TeacherServer
 
 PRICES = [10.0, 100.0]  # dollars per million tokens
 PASSING = (

@@ -1,6 +1,6 @@
 """Every way to fine-tune as a DVC experiment, and docs/methods.md of what came of them.
 
-    python -m scripts.compare_methods            # or make compare; `python -m scripts.compare_methods lora full` runs these alone
+    python -m scripts.comparisons.compare_methods            # or make compare; `python -m scripts.comparisons.compare_methods lora full` runs these alone
 
 Each is `dvc exp run --temp`, beside the workspace. One whose experiment is there already is not run again, so a comparison
 that was stopped goes on where it was; methods that have not run are left out of the page.
@@ -115,7 +115,7 @@ class Outcome:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.compare_methods", description="Compare the ways to fine-tune."
+        prog="python -m scripts.comparisons.compare_methods", description="Compare the ways to fine-tune."
     )
     parser.add_argument("methods", nargs="*", metavar="METHOD", help="default: all")
     chosen = parser.parse_args().methods or list(METHODS)

@@ -10,7 +10,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from tests.support.teacher_replies import completion, digest, error, reply_to
+from tests.support.servers.teacher_replies import completion, digest, error, reply_to
 
 HTTP_FAULTS = ("429", "500", "503", "hang", "reset", "half a body")
 BATCH_FAULTS = ("429", "500", "reset", "500 afterwards", "reset afterwards")

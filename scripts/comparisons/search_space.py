@@ -1,4 +1,4 @@
-"""What scripts.search may try: the keys of search.yaml, each with its choices or its range."""
+"""What scripts.comparisons.search may try: the keys of search.yaml, each with its choices or its range."""
 
 import json
 from pathlib import Path

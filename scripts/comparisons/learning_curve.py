@@ -1,6 +1,6 @@
 """How much data is enough: one DVC experiment for each number of training questions, as a table and a picture.
 
-    python -m scripts.learning_curve 50 100 200 400
+    python -m scripts.comparisons.learning_curve 50 100 200 400
 
 Each size is `dvc exp run --temp -n n<size> -S split.train_size=<size>`; the workspace's own run, on all of its training
 questions, is the last point. A size whose experiment is there already is not run again.
@@ -50,7 +50,9 @@ class Point:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.learning_curve", description="Compare amounts of data.")
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.comparisons.learning_curve", description="Compare amounts of data."
+    )
     parser.add_argument("sizes", nargs="+", type=int, metavar="SIZE")
     sizes = sorted(set(parser.parse_args().sizes))
     here = {example.question_id for example in read_examples("train")}

@@ -1,7 +1,7 @@
 """Which parameters give the highest joint on validation questions: an optimiser (Optuna's TPE) over DVC experiments.
 
-    python -m scripts.search 20                # or make search TRIALS=20: until twenty are measured
-    python -m scripts.search 20 --space my.yaml
+    python -m scripts.comparisons.search 20                # or make search TRIALS=20: until twenty are measured
+    python -m scripts.comparisons.search 20 --space my.yaml
 
 Each trial is `dvc exp run --temp -n s-<hash> -S … train_qlora`: it trains, and its adapter then answers the validation questions; no
 test question is asked. All answers are scored by the scorers of the workspace. What was tried is kept in .cache/search, so a
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import dvc.api
 import numpy as np
 
-from scripts.search_space import Space, Value, as_change, read_space
+from scripts.comparisons.search_space import Space, Value, as_change, read_space
 from tonetune.adapter import load_tuned
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
@@ -54,7 +54,7 @@ Measured = Mapping[str, Sequence[float]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.search", description="Search parameters by validation joint."
+        prog="python -m scripts.comparisons.search", description="Search parameters by validation joint."
     )
     parser.add_argument("trials", nargs="?", type=int, default=20, metavar="TRIALS", help="default: 20")
     parser.add_argument("--space", type=Path, default=Path("search.yaml"), metavar="FILE", help="default: search.yaml")

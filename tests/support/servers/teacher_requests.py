@@ -1,6 +1,6 @@
 """Requests to the teacher, and the settings to send them with."""
 
-from tests.support.teacher_replies import digest
+from tests.support.servers.teacher_replies import digest
 from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.core.rows import Message

@@ -1,7 +1,7 @@
 """The ladder of bases: each told who to be, told with examples, and tuned, as DVC experiments, into docs/bases.md and a picture.
 
-    python -m scripts.compare_bases                                   # or make compare-bases: those of BASES that are there
-    python -m scripts.compare_bases hub:<owner>/<name>@<revision> path:<file.gguf> -S train.tuning=lora
+    python -m scripts.comparisons.compare_bases                                   # or make compare-bases: those of BASES that are there
+    python -m scripts.comparisons.compare_bases hub:<owner>/<name>@<revision> path:<file.gguf> -S train.tuning=lora
 
 Each base is `dvc exp run --temp -n b-<base> -S base_model=<base>`. One whose experiment is there already is not run again, so a
 ladder that was stopped goes on where it was; a base that cannot be had is left out.
@@ -82,7 +82,7 @@ class Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.compare_bases", description="Compare bases.")
+    parser = argparse.ArgumentParser(prog="python -m scripts.comparisons.compare_bases", description="Compare bases.")
     parser.add_argument(
         "bases", nargs="*", metavar="BASE", help="as base_model takes it; default: those of docs/bases.md"
     )

@@ -1,6 +1,6 @@
 """A sweep of the LoRA rank: one DVC experiment a rank, and what came of them as a table and a picture.
 
-    python -m scripts.sweep 2 4 8 16
+    python -m scripts.comparisons.sweep 2 4 8 16
 
 Each rank is `dvc exp run --temp -n r<rank> -S train.tuning=qlora -S train.lora.r=<rank>`: it runs beside the workspace, which stays as it is.
 A rank whose experiment is there already is not run again, so a sweep that was stopped goes on where it was.
@@ -41,7 +41,9 @@ class Point:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.sweep", description="Run and compare LoRA ranks.")
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.comparisons.sweep", description="Run and compare LoRA ranks."
+    )
     parser.add_argument("ranks", nargs="+", type=int, metavar="RANK")
     ranks = sorted(set(parser.parse_args().ranks))
 

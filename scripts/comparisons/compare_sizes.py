@@ -1,6 +1,6 @@
 """What a larger dataset brings: the personas tuned on all their questions and on 200, as DVC experiments.
 
-    python -m scripts.compare_sizes      # prints the table of docs/dataset.md, in Markdown
+    python -m scripts.comparisons.compare_sizes      # prints the table of docs/dataset.md, in Markdown
 
 The split is stable, so the test questions of the smaller set are among those of the larger one: the differences are taken
 on these, question by question. An experiment that is there already is not run again.

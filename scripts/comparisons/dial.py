@@ -1,7 +1,7 @@
 """How strong the tone is best: the tuned model between the base (0) and beyond what it was trained to (1), on validation questions.
 
-    python -m scripts.dial                    # or make dial: 0, 0.25, ... 1.25
-    python -m scripts.dial 0.8 0.9 1 1.1
+    python -m scripts.comparisons.dial                    # or make dial: 0, 0.25, ... 1.25
+    python -m scripts.comparisons.dial 0.8 0.9 1 1.1
 
 At each strength it answers the validation questions, never the test questions, and is asked what it is. `python -m scripts.chat
 --strength S` talks at one.
@@ -55,7 +55,9 @@ class Point:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.dial", description="Compare strengths of the tone.")
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.comparisons.dial", description="Compare strengths of the tone."
+    )
     parser.add_argument("strengths", nargs="*", type=float, default=STRENGTHS, metavar="S", help="default: 0 to 1.25")
     parser.add_argument("--adapter", type=Path, default=Path("models/adapter"), metavar="DIR")
     arguments = parser.parse_args()
