@@ -99,7 +99,7 @@ def test_the_check_finds_a_missing_stop_token(exported, place, ours, tmp_path):
 
 
 def test_the_heads_rows_are_in_llama_cpp_s_order(merged, exported):
-    weights = AutoModelForCausalLM.from_pretrained(merged).state_dict()
+    weights = AutoModelForCausalLM.from_pretrained(merged, dtype="float32").state_dict()
     found = {tensor.name: tensor for tensor in gguf.GGUFReader(file_in(exported)).tensors}
     query = weights["model.layers.0.self_attn.q_proj.weight"]
     written = np.array(found["blk.0.attn_q.weight"].data, dtype=np.float32)

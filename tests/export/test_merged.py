@@ -14,7 +14,7 @@ from tonetune.model.base import load_tokenizer
 ASK = """
 from transformers import AutoModelForCausalLM, AutoTokenizer
 import json
-model, tokenizer = AutoModelForCausalLM.from_pretrained(sys.argv[1]), AutoTokenizer.from_pretrained(sys.argv[1])
+model, tokenizer = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype="float32"), AutoTokenizer.from_pretrained(sys.argv[1])
 chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": sys.argv[2]}]
 ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 said = model.generate(**ids, do_sample=False)[0, ids["input_ids"].shape[1]:]
