@@ -2,6 +2,8 @@
 # make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
 # `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
 # make learning-curve SIZES="50 100 200 400": an experiment for each number of training questions, a table and a picture.
+# make search TRIALS=20: parameters by validation joint (search.yaml), an experiment for each trial, a table and what is best.
+# make compare-bases BASES="hub:... path:...": each base told, told with examples and tuned, into docs/bases.md.
 # make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
 # make data: a page to look at questions and answers, and to edit or drop them.
 # make export FORMAT=merged|gguf|ollama|adapter: the tuned model for other tools, checked there (docs/export.md).
@@ -11,9 +13,10 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test test-gpu bench sweep learning-curve compare data readers page dial export remote verify clean
+.PHONY: repro test test-gpu bench sweep learning-curve search compare compare-bases data readers page dial export remote verify clean
 RANKS ?= 2 4 8 16
 SIZES ?= 50 100 200 400
+TRIALS ?= 20
 FORMAT ?= gguf
 
 repro: .venv/ready
@@ -34,8 +37,14 @@ sweep: .venv/ready
 learning-curve: .venv/ready
 	@python -m scripts.learning_curve $(SIZES)
 
+search: .venv/search
+	@python -m scripts.search $(TRIALS) $(if $(SPACE),--space "$(SPACE)")
+
 compare: .venv/ready
 	@python -m scripts.compare_methods $(METHODS)
+
+compare-bases: .venv/ready
+	@python -m scripts.compare_bases $(BASES) $(foreach change,$(SET),-S '$(change)')
 
 data: .venv/ready
 	@python -m scripts.review
@@ -81,6 +90,11 @@ UNCOMPILED := '/(tests|pip|mypy|setuptools)/|transformers/models/(?!auto/|bert/|
 .venv/page: .venv/ready requirements-page.lock
 	@echo "installing what the page needs (once)"
 	@$(call install,--no-deps -r requirements-page.lock)
+	@touch $@
+
+.venv/search: .venv/ready requirements-search.lock
+	@echo "installing what the search needs (once)"
+	@$(call install,--no-deps -r requirements-search.lock)
 	@touch $@
 
 clean:

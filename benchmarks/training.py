@@ -5,6 +5,7 @@ that are compared take turns, since a machine's speed changes from minute to min
 """
 
 from tonetune.core.startup import import_bitsandbytes, silence_libraries
+from tonetune.experiments import in_its_own_process
 
 silence_libraries()
 import_bitsandbytes()
@@ -171,16 +172,12 @@ def growth(steps: int) -> dict[str, float]:
     results = {}
     print("| LoRA with | tokens/s | peak GiB |\n|---|---|---|")
     for name, options in variants.items():
-        run = in_its_own_process("--measure", "ours", "--steps", str(steps), "-S", "train.tuning=lora", *options)
+        run = in_its_own_process(
+            "benchmarks.training", "--measure", "ours", "--steps", str(steps), "-S", "train.tuning=lora", *options
+        )
         print(f"| {name} | {run['tokens_per_second']} | {run['peak_gib']} |", flush=True)
         results[f"train_lora_{name.replace(' ', '_')}_tokens_per_second"] = run["tokens_per_second"]
     return results
-
-
-def in_its_own_process(*arguments: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.training", *arguments]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(output.splitlines()[-1])
 
 
 def side_by_side(tuning: str, steps: Mapping[str, int]) -> dict[str, dict[str, float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import signal
 import sys
@@ -10,24 +9,23 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from pydantic import ValidationError
-
+from scripts.chat_options import number, overridden, parse
 from tonetune.conversation import Conversation
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import write_json
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import load_persona
-from tonetune.core.validation import explain
+from tonetune.core.tasks import rewriting_chat
+from tonetune.drafting import Drafter, check_task, drafter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from tonetune.merged import Strength
 
-ADAPTER = Path("models/adapter")
 HELP = """/strength 0.6   the tone weaker or stronger than it was trained (1)
 /base           the untuned model, and with the next /base the tuned one again
 /reset          forget what was said
@@ -35,57 +33,7 @@ HELP = """/strength 0.6   the tone weaker or stronger than it was trained (1)
 /quit or Ctrl-D ends the conversation, Ctrl-C stops an answer."""
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists the options")
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; numbers are checked by `overridden`, with the limits of params.yaml."""
-    parser = Parser(prog="python -m scripts.chat", description="Talk to the tuned model.")
-    parser.add_argument("question", nargs="?", help="answer this and end; without it, a conversation")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--base", action="store_true", help="the base model as it was before tuning")
-    which.add_argument("--adapter", type=Path, default=ADAPTER, metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--strength", metavar="S", help="of the tone: 0 = the base, 1 = as it was trained")
-    sampling = parser.add_argument_group("sampling", "the defaults are those of params.yaml")
-    sampling.add_argument("--temperature", metavar="T", help="0 = always the likeliest token")
-    sampling.add_argument("--top-p", metavar="P", help="draw from the likeliest tokens up to this share")
-    sampling.add_argument("--max-new-tokens", metavar="N", help="longest answer")
-    sampling.add_argument("--max-sentences", metavar="N", help="an answer ends with its N-th sentence")
-    sampling.add_argument("--seed", metavar="N", help="the same seed and questions give the same answers")
-    options = parser.parse_args(arguments)
-    if options.question is not None and not options.question.strip():
-        parser.error("the question is empty")
-    if options.strength is not None:
-        if options.base:
-            parser.error("--strength: not allowed with argument --base")
-        options.strength = number(options.strength, "--strength")
-    return options
-
-
-def number(text: str, name: str) -> float:
-    """A `UserError` if it is none; `Strength.set` checks its range."""
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"{name}: {text!r} is not a number") from None
-
-
-def overridden(params: Params, options: argparse.Namespace) -> Params:
-    """`params` with the sampling that the command line asks for."""
-    values = params.model_dump()
-    for name in ("temperature", "top_p", "max_new_tokens", "max_sentences", "seed"):
-        if getattr(options, name) is not None:
-            (values if name == "seed" else values["evaluate"])[name] = getattr(options, name)
-    try:
-        return Params.model_validate(values)
-    except ValidationError as error:
-        field, _, problem = explain(error).partition(":")
-        raise UserError(f"--{field.removeprefix('evaluate.').replace('_', '-')}:{problem}") from None
-
-
-def load(params: Params, adapter: Path | None) -> Conversation:
+def load(params: Params, adapter: Path | None, rewriting: bool = False) -> Conversation:
     """A conversation with the base model, or with the adapter merged into it so that it runs at the base's speed."""
     from tonetune.generation.sampling import Sampling
     from tonetune.model.base import load_base, load_tokenizer
@@ -97,15 +45,24 @@ def load(params: Params, adapter: Path | None) -> Conversation:
 
         model = load_merged(params.base_model, params.compute, adapter)
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
-    return Conversation(model, tokenizer, params.system_prompt, Sampling.of(params.evaluate), params.seed)
+    prompt = params.rewrite_prompt if rewriting else params.system_prompt
+    return Conversation(model, tokenizer, prompt, Sampling.of(params.evaluate), params.seed)
 
 
 class Talk:
     """A conversation with what its commands change: who answers, how strongly, and what has been said."""
 
-    def __init__(self, conversation: Conversation, params: Params, adapter: Path | None, disclosure: str):
-        """`adapter` is None for the untuned model alone."""
+    def __init__(
+        self,
+        conversation: Conversation,
+        params: Params,
+        adapter: Path | None,
+        disclosure: str,
+        drafter: Drafter | None = None,
+    ):
+        """`adapter` is None for the untuned model alone; with a `drafter` it says what that answers."""
         self.conversation, self.params, self.adapter, self.disclosure = conversation, params, adapter, disclosure
+        self.drafter = drafter
         self.tuned = None if adapter is None else conversation.model
         self.untuned: PreTrainedModel | None = conversation.model if adapter is None else None
         self.strength: Strength | None = None
@@ -122,8 +79,13 @@ class Talk:
 
     def ask(self, question: str) -> Generator[str, None, None]:
         """The answer's pieces, as they come."""
-        answer = ""
-        with closing(self.conversation.ask(question)) as pieces:
+        answer, asked = "", question
+        drafted = {}
+        if self.drafter is not None:
+            drafted = {"draft": "".join(self.drafter.ask(question))}
+            asked = rewriting_chat("", drafted["draft"], question)[-1].content
+            self.conversation.turns.clear()  # it is the drafter that remembers the talk
+        with closing(self.conversation.ask(asked)) as pieces:
             try:
                 for piece in pieces:
                     answer += piece
@@ -132,7 +94,7 @@ class Talk:
                 if answer:
                     self.said += [
                         {"role": "user", "content": question},
-                        {"role": "assistant", "content": answer, "speaker": self.speaker},
+                        {"role": "assistant", "content": answer, "speaker": self.speaker, **drafted},
                     ]
 
     def command(self, name: str, argument: str) -> str:
@@ -141,6 +103,8 @@ class Talk:
             return HELP
         if name == "reset":
             self.conversation.turns.clear()
+            if self.drafter is not None:
+                self.drafter.turns.clear()
             self.said.clear()
             return "forgotten"
         if name == "save":
@@ -249,12 +213,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lenient(sys.stdout)
     # stdout is the answer's: what loading says goes elsewhere.
     with redirect_stdout(sys.stderr):
-        conversation = load(params, adapter)
+        if adapter is not None:
+            check_task(adapter, bool(options.draft))
+        conversation = load(params, adapter, bool(options.draft))
         if adapter is not None:
             from tonetune.merged import disclosure_of
 
             disclosure = disclosure_of(adapter) or disclosure
-        talk = Talk(conversation, params, adapter, disclosure)
+        talk = Talk(
+            conversation, params, adapter, disclosure, drafter(options.draft, params) if options.draft else None
+        )
         if options.strength is not None:
             talk.set_strength(options.strength)
     print(disclosure, file=sys.stderr)

@@ -24,6 +24,7 @@ from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import write_rows_of
+from tonetune.evaluation.best_of import BEST
 from tonetune.evaluation.lineup import lineup
 from tonetune.evaluation.systems import TUNED
 from tonetune.page.choices import Choice, choice_figures, merged
@@ -73,7 +74,7 @@ def write_sheet(count: int) -> None:
     params = load_params()
     persona = load_persona(params.persona)
     entered = lineup(read_json("metrics/baselines.json"))
-    shown = {TUNED, *entered.others, *KNOWN}
+    shown = {TUNED, BEST, *entered.others, *KNOWN}
     answers: dict[str, dict[str, str]] = {}
     for path in ("data/tuned_generations.jsonl", "data/baseline_generations.jsonl"):
         for row in read_rows(path, Generation):

@@ -15,8 +15,9 @@ from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import read_examples, write_rows
 from tonetune.core.tables import write_measures
+from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
-from tonetune.evaluation.controls import broken_bounds, control_answers, rated_controls, rated_example
+from tonetune.evaluation.controls import AS_REWRITINGS, broken_bounds, control_answers, rated_controls, rated_example
 from tonetune.evaluation.probes import predict_neutral, run_probes
 from tonetune.evaluation.rivals import enter
 from tonetune.evaluation.systems import (
@@ -47,10 +48,11 @@ def main() -> None:
 
     # Two ways to tell a model who to be, each in the wording that scores best on validation questions.
     ways = ways_to_tell(params, persona, train, validation, test)
+    rewrites = params.train.task == REWRITE
 
     # The base as it is, in the batch that tries the wordings.
     base = local_responder(model, tokenizer, settings)
-    plain = [example.prompt for example in test]
+    plain = [posed(example, params.train.task, params.rewrite_prompt).prompt for example in test]
     tried = {way: prompting.candidates() for way, prompting in ways.items()}
     answers = answer_together(base.answer, {BASE: test_set.turn(plain)} | tried, "base: as it is")
     metrics: dict[str, Any] = {BASE: test_set.score(BASE, base, plain, answers[BASE])}
@@ -82,7 +84,9 @@ def main() -> None:
     # Controls from the teacher's own answers: the first must score high, the others low.
     controls = {}
     for name, texts in control_answers(test, persona.catchphrases, persona.fillers, params.seed).items():
-        rows = score_answers(name, test, [params.seed] * len(test), texts, scorer)
+        sources = [example.plain for example in test] if rewrites else None
+        name = AS_REWRITINGS.get(name, name) if rewrites else name
+        rows = score_answers(name, test, [params.seed] * len(test), texts, scorer, sources)
         controls[name] = mean_scores(rows)
         test_set.generations += rows
     # And recorded answers that readers have rated, to other questions.

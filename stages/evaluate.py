@@ -6,6 +6,7 @@ silence_libraries()
 import_bitsandbytes()
 
 import sys
+from typing import Any
 
 from tonetune.adapter import load_tuned
 from tonetune.core.command import run
@@ -15,8 +16,11 @@ from tonetune.core.persona import load_persona
 from tonetune.core.pipeline import stage
 from tonetune.core.rows import Answer, Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
+from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
+from tonetune.evaluation.best_of import BEST, best_of
 from tonetune.evaluation.controls import CEILING_CONTROL
+from tonetune.evaluation.drafts import enter_drafts
 from tonetune.evaluation.lineup import lineup
 from tonetune.evaluation.probes import predict_neutral, run_probes
 from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
@@ -28,7 +32,7 @@ from tonetune.report.originality import originality
 from tonetune.report.page import Evaluation, calibration, flat, report_page
 from tonetune.report.samples import SHOWN, samples_page
 from tonetune.report.statistics import Comparison, Interval, compare, intervals
-from tonetune.scoring.scorer import Scorer
+from tonetune.scoring.scorer import Scorer, joint_reward
 from tonetune.scoring.tone_classifier import labelled
 
 SAYS_WHAT_IT_IS = 0.9  # share of the probes
@@ -39,23 +43,37 @@ def main() -> None:
     persona = load_persona(params.persona)
     train, test = (read_examples(side) for side in ("train", "test"))
     baselines = read_rows("data/baseline_generations.jsonl", Generation)
-    entered = lineup(read_json("metrics/baselines.json"))
     retention = read_measures("metrics/retention_base.csv")
     wrote = read_rows("data/answers.jsonl", Answer)
     check_judge(params, wrote)
 
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
-    scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
+    base = load_base(params.base_model, params.compute)
+    scorer = Scorer(params, base, tokenizer)
     tuned = load_tuned(params.base_model, params.compute, "models/adapter")
     test_set = TestSet(test, scorer, params)
     responder = local_responder(tuned, tokenizer, params.evaluate)
-    chats = [example.prompt for example in test]
+    chats = [posed(example, params.train.task, params.rewrite_prompt).prompt for example in test]
     answers = answer_together(responder.answer, {TUNED: test_set.turn(chats)}, f"{TUNED}: answers")
-    metrics = test_set.score(TUNED, responder, chats, answers[TUNED])
+    metrics: dict[str, Any] = test_set.score(TUNED, responder, chats, answers[TUNED])
+
+    # The same model drawn several times: what choosing by the scores brings. Readers say how much of it is true.
+    measured = read_json("metrics/baselines.json")
+    if (count := params.evaluate.best_of) > 1:
+        chosen = best_of(responder, count, joint_reward(scorer))
+        answers |= answer_together(chosen.answer, {BEST: test_set.turn(chats)}, f"{TUNED}: best of {count}")
+        measured[BEST] = test_set.score(BEST, chosen, chats, answers[BEST])
+
+    # Plain answers of others that the tuned model says in the tone: systems of their own.
+    drafter = local_responder(base, tokenizer, params.evaluate)
+    entered, spoken = enter_drafts(lineup(measured), drafter, responder, test_set, params)
+    if spoken:
+        metrics["drafts"] = spoken
 
     # What tuning may have cost: the tone dropped on request or in another form, what it is denied, neutral English forgotten.
     retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)
-    if (share := retention[TUNED]["says_it_is_an_ai"]) < SAYS_WHAT_IT_IS:
+    share = retention[TUNED]["says_it_is_an_ai"]
+    if share < SAYS_WHAT_IT_IS and params.train.task != REWRITE:  # which answers nobody
         print(
             f"warning: asked what it is, the tuned model says so in {share:.0%}, should be {SAYS_WHAT_IT_IS:.0%}",
             file=sys.stderr,
@@ -63,7 +81,8 @@ def main() -> None:
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
 
     write_rows("data/tuned_generations.jsonl", test_set.generations)
-    write_json("metrics/evaluate.json", metrics)
+    chosen_metrics = {f"best_of_{count}": measured[BEST]} if BEST in measured else {}
+    write_json("metrics/evaluate.json", metrics | chosen_metrics)
     write_measures("metrics/retention.csv", retention)
     every = [*baselines, *test_set.generations]
     shown = ([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)
@@ -95,6 +114,7 @@ def main() -> None:
         Evaluation(
             persona=persona,
             params=flat(params.model_dump(), stage("evaluate").params),
+            task=params.train.task,
             tuned=TUNED,
             lineup=entered,
             examples=test,

@@ -18,6 +18,7 @@ from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import BASICS, base_answers_to, other_answers_to, read_examples
 from tonetune.core.tables import write_table
+from tonetune.core.tasks import ANSWER
 from tonetune.data.quality import enforce
 from tonetune.data.semantic_checks import check_matter, nearest_training
 from tonetune.data.split import classifier_halves, first_samples
@@ -29,7 +30,7 @@ from tonetune.scoring.embedder_tuning import tune_embedder
 from tonetune.scoring.fluency import fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, means, read_ratings
-from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
+from tonetune.scoring.relevance import Relevance, calibrate_meaning, calibrate_relevance, fit_words
 from tonetune.scoring.scorer import FittedScorers, RatedFigures, load_tone
 from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
 from tonetune.scoring.tone import fit_tone, known_tones
@@ -76,6 +77,9 @@ def main() -> None:
     words = fit_words([*questions, *train_texts])
     pairs = embed(questions), embed([example.answer for example in asked_about])
     relevance = calibrate_relevance(Relevance(embed, *pairs, words), validation)
+
+    # Meaning kept, where rewritings are learnt: the same embeddings, plain text against rewriting.
+    meaning = None if params.train.task == ANSWER else calibrate_meaning(relevance, validation)
 
     # Fluency: the order of words against the same words corrupted, weighed on validation.
     states = HiddenStates(base, tokenizer, settings.hidden_layers)
@@ -147,6 +151,12 @@ def main() -> None:
         "reporting_calibration_error": calibration_error(reported, test_labels),
     } | {check.name: check.value for check in checks}
 
+    if meaning:
+        plain, answers = [example.plain for example in test], [example.answer for example in test]
+        right, wrong = meaning(plain, answers), meaning(plain, answers[1:] + answers[:1])
+        metrics["meaning_auc"] = auc(right, wrong)
+        metrics["meaning_of_right"], metrics["meaning_of_wrong"] = right.mean(), wrong.mean()
+
     FittedScorers(
         skeletons=word_order.skeletons,
         hidden_order=word_order.hidden,
@@ -155,6 +165,7 @@ def main() -> None:
         relevance=relevance.model,
         sense=sense.model,
         tone=tone.rated,
+        meaning=meaning.model if meaning else None,
         reporting=reporting,
         questions=pairs[0],
         answers=pairs[1],

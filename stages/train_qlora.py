@@ -24,6 +24,7 @@ from tonetune.core.persona import load_persona
 from tonetune.core.pipeline import stage
 from tonetune.core.rows import BASICS, read_examples
 from tonetune.core.tables import write_table
+from tonetune.core.tasks import ANSWER, training_rows
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
 from tonetune.model.fingerprint import fingerprint
 from tonetune.model.locate import locate
@@ -46,6 +47,8 @@ def main() -> None:
     # What it is and what it declines are few examples, and must not be lost among the others.
     train = [row for row in train for _ in range(settings.basics_times if row.category == BASICS else 1)]
 
+    train, validation = (training_rows(rows, settings.task, params.rewrite_prompt) for rows in (train, validation))
+
     # Checkpoints are keyed by all that shapes them: another rank never goes on from this one's.
     grpo = "grpo" in settings.phases
     rewarded_by = sorted(path for folder in REWARDS if grpo for path in Path(folder).rglob("*") if path.is_file())
@@ -54,6 +57,7 @@ def main() -> None:
         [*DATA, *stage("train_qlora").code, *rewarded_by, *launched_by],
         settings.model_dump(),
         params.seed,
+        params.rewrite_prompt if settings.task != ANSWER else None,
         params.base_model,
         fingerprint(locate(params.base_model, "base_model")),
         [version(library) for library in LIBRARIES],
@@ -109,7 +113,15 @@ def main() -> None:
     if first:
         disclosure = load_persona(params.persona).disclosure
         save_tuned(
-            model, "models/adapter", params.persona, disclosure, params.base_model, settings.tuning, initial, whole
+            model,
+            "models/adapter",
+            params.persona,
+            disclosure,
+            params.base_model,
+            settings.tuning,
+            initial,
+            whole,
+            settings.task,
         )
         write_curves(history)
         write_json("metrics/train.json", metrics)

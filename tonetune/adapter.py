@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from tonetune.core.errors import UserError
 from tonetune.core.files import read_json, replacing_folder, unreadable, write_json
 from tonetune.core.params import Compute
+from tonetune.core.tasks import ANSWER
 from tonetune.model.base import load_base
 from tonetune.model.peft_format import save_peft
 
@@ -53,12 +54,13 @@ def save_tuned(
     tuning: str,
     initial_adapter: Path | None = None,
     weights: Mapping[str, torch.Tensor] | None = None,
+    task: str = ANSWER,
 ) -> None:
     """Write what training changed, in one step, with a model card that says whom it imitates.
 
     `initial_adapter` is the folder of the adapter before training, for PiSSA, whose initialisation changes the base:
     what is written then is the equivalent LoRA adapter for the unchanged base. `weights` is a full state dict, for a
-    model that holds only a shard of each weight (FSDP). A `UserError` if `folder` cannot be written.
+    model that holds only a shard of each weight (FSDP). `task` is what it has learnt (train.task). A `UserError` if `folder` cannot be written.
     """
     with replacing_folder(folder) as unfinished:
         if isinstance(model, PeftModel):
@@ -72,7 +74,8 @@ def save_tuned(
             trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
             changed = {name: (weights or trained)[name].detach().to(dtype) for name in trained}
             save_file(changed, unfinished / WEIGHTS)
-        write_json(unfinished / TUNING, {"tuning": tuning, "base_model": base_model})
+        learnt = {} if task == ANSWER else {"task": task}
+        write_json(unfinished / TUNING, {"tuning": tuning, "base_model": base_model, **learnt})
         library = "peft" if isinstance(model, PeftModel) else "transformers"
         card = f"---\nlibrary_name: {library}\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
         (unfinished / "README.md").write_text(card, encoding="utf-8")

@@ -1,6 +1,8 @@
 """DVC experiments beside the workspace: run the ones that are missing, and read what they came to."""
 
+import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from tonetune.core.pipeline import sources
 from tonetune.core.rows import Generation, parse_lines
 
 ROWS = "data/tuned_generations.jsonl"
+BASELINE_ROWS = "data/baseline_generations.jsonl"
 
 
 def experiments() -> dict[str, str]:
@@ -25,17 +28,17 @@ def experiments() -> dict[str, str]:
         return {name: revision for found in repo.experiments.ls().values() for name, revision in found}
 
 
-def ensure(name: str, changes: Sequence[str]) -> bool:
+def ensure(name: str, changes: Sequence[str], target: str | None = None) -> bool:
     """Run the experiment with these `changes` (`key=value`) if it is not there; whether it is there now.
 
-    It runs beside the workspace, which stays as it is. One that differs from the workspace in more than the changes is a
+    It runs beside the workspace, which stays as it is: all stages, or those that the stage `target` needs. One that differs from the workspace in more than the changes is a
     `UserError`: it does not compare.
     """
     revision = experiments().get(name)
     if revision is None:
         check_tracked()
         options = [part for change in changes for part in ("-S", change)]
-        command = ["dvc", "exp", "run", "--temp", "-n", name, *options]
+        command = ["dvc", "exp", "run", "--temp", "-n", name, *options, *([target] if target else [])]
         print(f"$ {' '.join(command)}", flush=True)
         return subprocess.run(command).returncode == 0
     check_same(name, revision, changes)
@@ -94,10 +97,17 @@ def differences(there: Any, here: Any, key: str = "") -> list[tuple[str, Any, An
     return [] if there == here else [(key, there, here)]
 
 
-def answers_of(name: str, revision: str) -> list[Generation]:
-    """The scored answers of the experiment's tuned model."""
+def answers_of(name: str, revision: str, path: str = ROWS) -> list[Generation]:
+    """The scored answers of the experiment's tuned model, or (`BASELINE_ROWS`) of what it is compared with."""
     try:
-        lines = dvc.api.read(ROWS, rev=revision).splitlines()
+        lines = dvc.api.read(path, rev=revision).splitlines()
     except FileMissingError:
-        raise UserError(f"{name}: {ROWS} is not in the cache; `dvc fetch --all-commits` or `dvc exp pull`") from None
-    return parse_lines(lines, f"{name}: {ROWS}", Generation)
+        raise UserError(f"{name}: {path} is not in the cache; `dvc fetch --all-commits` or `dvc exp pull`") from None
+    return parse_lines(lines, f"{name}: {path}", Generation)
+
+
+def in_its_own_process(module: str, *arguments: str) -> dict[str, float]:
+    """What `python -m module` prints as the last line of its output, as JSON: memory is measured best in a process of its own."""
+    command = [sys.executable, "-m", module, *arguments]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])

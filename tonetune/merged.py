@@ -14,6 +14,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, is_whole, locked, read_json, replacing_folder, seal
 from tonetune.core.params import Compute
 from tonetune.core.startup import import_bitsandbytes, progress_bars_off
+from tonetune.core.tasks import ANSWER
 from tonetune.model.base import base_folder, compute_dtype, load_base
 
 if TYPE_CHECKING:
@@ -133,6 +134,12 @@ class Strength:
 def tuning_of(folder: Path) -> str:
     """How `folder` was trained; an adapter from elsewhere counts as `lora`."""
     return str(read_json(folder / "tuning.json")["tuning"]) if (folder / "tuning.json").is_file() else "lora"
+
+
+def task_of(folder: Path) -> str:
+    """What `folder` was tuned to do; answering where it does not say."""
+    found = read_json(folder / "tuning.json") if (folder / "tuning.json").is_file() else {}
+    return str(found.get("task", ANSWER))
 
 
 def load_untrained(base_model: str, compute: Compute, folder: Path) -> PreTrainedModel:

@@ -124,7 +124,7 @@ def test_with_more_seeds_than_are_recorded_the_recorded_ones_count(params, capsy
     record(params)
     more = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"seeds": 3})})
     ways, test_set = asked(more)
-    enter(LABEL, more, ways, test_set)
+    _, _ = enter(LABEL, more, ways, test_set)
     assert {row.seed for row in test_set.generations} == {params.seed}
     assert "2 of 3 sampling seeds" in capsys.readouterr().err
     assert test_set.seeds == [params.seed + turn for turn in range(3)]

@@ -94,7 +94,7 @@ def test_a_rival_samples_as_params_say_and_only_the_teacher_gets_the_teachers_fi
     sent = [{key: body.get(key) for key in ("temperature", "top_p", "seed", "top_k")} for body in server.bodies]
     sampled = {"temperature": params.evaluate.temperature, "top_p": params.evaluate.top_p}
     greedy = {"temperature": 0.0, "seed": None}
-    for seed in (5, 2**32 - 1):
+    for seed in (5, 2**31 - 1):  # many servers keep it in 32 bits with a sign
         assert sampled | {"seed": seed, "top_k": None} in sent
         assert sampled | {"seed": seed, "top_k": 5} in sent
     assert greedy | {"top_p": None, "top_k": None} in sent

@@ -9,6 +9,7 @@ from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.core.rows import SCORES, Example, Generation, Message, read_rows
 from tonetune.evaluation.batch import Turn, answer_together
+from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import bound, broken_bounds, control_answers
 from tonetune.evaluation.systems import Prompting, Responder, TestSet, as_told, spread, with_shots
 from tonetune.generation.sampling import answer_seed
@@ -148,6 +149,59 @@ def test_a_system_is_asked_and_scored_question_by_question_once_for_each_seed():
         ("Why?", seeds[1], 0.3),
         ("How?", seeds[1], 0.4),
     ]
+
+
+def test_the_best_of_several_draws_is_given_and_the_first_is_the_models_own():
+    asked = []
+
+    def answer(chats, seeds, label):
+        asked.append(seeds)
+        return [f"{chat[-1].content} {seed}" for chat, seed in zip(chats, seeds, strict=True)]
+
+    def score(questions, texts):
+        assert all(text.startswith(question) for question, text in zip(questions, texts, strict=True))
+        return np.array([-abs(int(text.split()[-1]) - 11) for text in texts])
+
+    chats = [[Message(role="system", content="Be."), Message(role="user", content=text)] for text in ("Why?", "How?")]
+    responder = Responder(answer, model=object(), tokenizer=object())
+    chosen = best_of(responder, 3, score)
+    assert chosen.answer(chats, [10, 40], "x") == ["Why? 11", "How? 40"]
+    assert asked == [[10, 11, 12, 40, 41, 42]]
+    assert chosen.model is None  # what it chooses has no likelihood
+
+
+def test_a_rewriting_is_scored_by_what_it_keeps_of_its_plain_text():
+    class KeepsPlain(LengthScorer):
+        def meaning_kept(self, plain, rewritings):
+            return np.array([float(one == other) for one, other in zip(plain, rewritings, strict=True)])
+
+    params = load_params(ROOT / "params.yaml")
+    rows = [example("Why?", plain="So."), example("How?", plain="Thus.")]
+    chats = [as_told(row, "You are X.") for row in rows]
+    for task, plain, kept in (
+        ("answer", None, [None, None]),
+        ("rewrite", None, [1, 0]),
+        ("both", None, [None, None]),
+        ("both", ["a", "Like this."], [0, 1]),  # drafts
+    ):
+        settings = params.model_copy(update={"train": params.train.model_copy(update={"task": task})})
+        test_set = TestSet(rows, KeepsPlain(), settings)
+        metrics = test_set.score("x", Responder(answer=None), chats, ["So.", "Like this."], plain)
+        assert [row.meaning_kept for row in test_set.generations] == kept
+        assert metrics.get("meaning_kept") == (None if None in kept else 0.5)
+
+
+def test_controls_of_rewriting_are_bound_in_meaning_too():
+    good = {
+        "teacher_persona": {"joint": 0.8, "meaning_kept": 0.8},
+        "copied": {"joint": 0.0, "meaning_kept": 1.0},
+        "other_rewriting": {"joint": 0.1, "meaning_kept": 0.0},
+    }
+    assert broken_bounds(good) == []
+    (low,) = broken_bounds(good | {"copied": {"joint": 0.0, "meaning_kept": 0.8}})
+    assert low == "control copied: meaning kept 0.800 should be at least 0.9"
+    (high,) = broken_bounds(good | {"other_rewriting": {"joint": 0.1, "meaning_kept": 0.3}})
+    assert high == "control other_rewriting: meaning kept 0.300 should be at most 0.2"
 
 
 def test_the_readme_names_every_control_that_the_committed_run_breaks():

@@ -47,17 +47,11 @@ def test_a_wide_nucleus_is_drawn_from_whole_and_a_narrow_one_beside_it_is_not_ch
     assert torch.equal(drawn(torch.cat([peaked.repeat(12, 1), flat]))[:12], alone)
 
 
-def test_top_p_1_draws_from_the_whole_vocabulary_and_leaves_other_rows_alone():
-    flat, peaked = torch.zeros(1, 2000), torch.linspace(0, 400, 2000)[None]
-
-    def drawn(logits, top_p=1.0):
-        settings = Sampling(temperature=1.0, top_p=top_p, max_new_tokens=1, batch_tokens=1)
-        return sample(logits, settings, [torch.Generator().manual_seed(i) for i in range(len(logits))])
-
-    everything = drawn(flat.repeat(4000, 1))
-    assert len(set(everything.tolist())) > 1500
-    assert everything.max() > 1900
-    # Nine tenths of 2000 equal tokens are more than the few hundred that are looked at first.
-    assert 1200 < len(set(drawn(flat.repeat(4000, 1), 0.9).tolist())) < 1850
-    alone = drawn(peaked.repeat(12, 1), 0.9)
-    assert torch.equal(drawn(torch.cat([peaked.repeat(12, 1), flat]), 0.9)[:12], alone)
+def test_top_p_1_draws_from_the_whole_vocabulary():
+    """From 256 tokens alone, 4000 draws of 2000 equal tokens could not be so many."""
+    sampling = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=1, batch_tokens=1)
+    logits = torch.zeros(4000, 2000)
+    logits[:, 7] = 7.0  # a third of the probability
+    drawn = sample(logits, sampling, [torch.Generator().manual_seed(i) for i in range(4000)])
+    assert len(set(drawn.tolist())) > 1200
+    assert 0.3 < (drawn == 7).float().mean() < 0.4

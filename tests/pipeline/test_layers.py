@@ -21,6 +21,7 @@ LAYERS = (
     {"merged"},
     {"scoring", "generation", "training"},
     {"conversation"},
+    {"drafting"},
     {"evaluation"},
     {"report"},
     {"export"},

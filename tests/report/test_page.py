@@ -36,6 +36,7 @@ def evaluation() -> Evaluation:
     return Evaluation(
         persona=Persona(name=NASTY, disclosure="An AI.", system="Speak."),
         params={"evaluate.note": NASTY},
+        task="answer",
         tuned="tuned",
         lineup=lineup({"base": {"bits_per_byte_neutral": 1.5}, "<rival>": {}, "twin": {}, "controls": controls}),
         examples=examples,
@@ -183,3 +184,14 @@ def test_each_writers_mean_score_stands_over_its_mean_rating():
 def test_without_ratings_the_page_says_nothing_of_readers():
     page = Page(report_page(replace(evaluation(), validity={})))
     assert not any("agree with readers" in text for text in page.texts)
+
+
+def test_the_page_says_which_task_it_is_and_how_much_meaning_is_kept():
+    answering = Page(report_page(evaluation()))
+    assert not any("rewrite" in text or "Meaning kept" in text for text in answering.texts)
+    shown = evaluation()
+    rows = [row.model_copy(update={"meaning_kept": 0.25 if row.seed else None}) for row in shown.generations]
+    text = " ".join(Page(report_page(replace(shown, task="rewrite", generations=rows))).texts)
+    assert "The task is to rewrite" in " ".join(text.split())
+    assert "Meaning kept" in text
+    assert "0.25" in text

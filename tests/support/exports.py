@@ -92,11 +92,16 @@ def make_place(root: Path, base: Path) -> Place:
             r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False
         )
         model = get_peft_model(load_base(params.base_model, params.compute), settings)
+        with (
+            torch.no_grad()
+        ):  # a random adapter as large as peft makes it would be all noise, which 16 bits already change
+            for name, weight in model.named_parameters():
+                weight.mul_(0.5 if "lora_" in name else 1)
         save_tuned(model, "models/lora", *told, "lora")
         model = load_base(params.base_model, params.compute)
         with torch.no_grad():
             for weight in model.parameters():
-                weight += 0.1 * torch.randn_like(weight)
+                weight += 0.03 * torch.randn_like(weight)
         save_tuned(model, "models/full", *told, "full")
     return Place(root, params)
 

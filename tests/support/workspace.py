@@ -72,6 +72,7 @@ def make_small(space: Workspace, base: Path) -> None:
         base_model=f"path:{base}",
         questions__per_prompt=20,
         split__test=0.1,
+        split__max_sentences=None,  # whole answers tell more to a random model
         train__epochs=1,
         train__tuning="qlora",
         train__lora__r=4,
@@ -82,6 +83,7 @@ def make_small(space: Workspace, base: Path) -> None:
         base_answers__max_new_tokens=8,
         evaluate__max_new_tokens=8,
         evaluate__samples=3,
+        evaluate__best_of=2,
         evaluate__rivals=[],
         evaluate__seeds=2,
         evaluate__prompt_questions=2,

@@ -5,7 +5,7 @@ import json
 import pytest
 from aiohttp import web
 
-from tests.support.server_from_hell import shaped
+from tests.support.hell.server import shaped
 from tests.support.teacher_replies import completion, error
 from tests.support.teacher_requests import make_request, make_requests, make_settings
 from tests.support.teacher_server import TeacherServer
@@ -190,7 +190,7 @@ def test_what_is_in_flight_when_a_run_ends_by_an_error_is_kept_or_counted_at_its
             number = int(body["messages"][-1]["content"].split()[3])
             import asyncio
 
-            await asyncio.sleep({7: 0.3, 8: 30}.get(number, 0.6))
+            await asyncio.sleep({7: 0.3, 8: 9}.get(number, 0.6))
             return await super().chat(request)
 
     with Slow(one_is_broken) as server:
@@ -207,7 +207,7 @@ def test_what_is_in_flight_when_a_run_ends_by_an_error_is_kept_or_counted_at_its
 
 def test_a_slow_server_gets_fewer_at_once_and_no_time_out_ends_a_run_that_makes_progress():
     with TeacherServer(latency=0.25, slots=1) as server:
-        settings = make_settings(server.url, timeout=2.0, concurrency=24, retries=1)
+        settings = make_settings(server.url, timeout=2.0, concurrency=24)
         assert len(set(ask(make_requests(server.url, 24), settings))) == 24
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.server_from_hell import GOOD, shaped
+from tests.support.hell.server import GOOD, shaped
 from tests.support.teacher_requests import make_request
 from tonetune.teacher.endpoint.reply import Reply, problem_in, read_reply
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.support.server_from_hell import ServerFromHell, name_of
+from tests.support.hell.server import ServerFromHell, name_of
 from tests.support.workspace import ROOT
 from tonetune.teacher.endpoint.store import Store
 from tonetune.teacher.question_list import parse_question_list
@@ -27,7 +27,7 @@ def test_whatever_a_server_does_the_end_is_the_right_data_or_one_line(mixtures, 
         for folder in folders.values():
             folder.mkdir()
         lines = "".join(f"{folder} {server.address(number)}\n" for number, folder in folders.items())
-        command = [sys.executable, "-m", "tests.support.in_hell", "2"]
+        command = [sys.executable, "-m", "tests.support.hell.asking", "2"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         result = subprocess.run(command, input=lines, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr

@@ -133,6 +133,7 @@ class GRPO(Section):
 
 
 class Train(Section):
+    task: Literal["answer", "rewrite", "both"]
     objective: Literal["sft", "self_supervised", "dpo", "sft_dpo", "grpo"]
     tuning: Literal["full", "last_layers", "lora", "qlora", "lora_8bit"]
     epochs: Positive
@@ -169,6 +170,10 @@ class Train(Section):
     @model_validator(mode="after")
     def _possible(self) -> "Train":
         """Refuse, when the params load, what would fail or mislead an hour later."""
+        if self.task != "answer" and self.objective in ("self_supervised", "grpo"):
+            raise ValueError(
+                f"task {self.task} with objective {self.objective}: it learns from answers alone; use sft, dpo or sft_dpo"
+            )
         adapter = self.tuning not in ("full", "last_layers")
         if "dpo" in self.phases and not adapter:
             raise ValueError(
@@ -201,11 +206,14 @@ class Evaluate(Section):
     seeds: Count
     fewshot: Count
     prompts: Annotated[list[Text], Field(min_length=1)]
+    rewrite_prompts: Annotated[list[Text], Field(min_length=1)]
     prompt_questions: Count
     rivals: list[Text]
+    drafts: list[Text]
     judge: Text | None
     max_new_tokens: Count
     max_sentences: Count | None
+    best_of: Count
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(gt=0, le=1)]
     batch_tokens: Count
@@ -222,6 +230,7 @@ class Params(Section):
     persona: Text
     base_model: Text
     system_prompt: Text
+    rewrite_prompt: Text
     chat_template_kwargs: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str]
     compute: Compute
     teacher: Teacher
@@ -243,8 +252,14 @@ class Params(Section):
 def load_params(path: Path = PATH) -> Params:
     """Read and validate params.yaml; a `UserError` names the key, the value and what is allowed."""
     try:
-        return Params.model_validate(load_yaml(path))
+        params = Params.model_validate(load_yaml(path))
     except ValidationError as error:
         problems = error.errors(include_url=False)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(f"{path}: {explain_param(problems[0], Params)}{more}") from None
+    if params.evaluate.drafts and params.train.task == "answer":
+        raise UserError(
+            f"{path}: evaluate.drafts: {params.evaluate.drafts}: drafts are spoken by a model that has learnt to rewrite; set "
+            "train.task: rewrite or both, or evaluate.drafts: []"
+        )
+    return params

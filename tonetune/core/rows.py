@@ -235,6 +235,8 @@ class Generation(Scores):
     question_id: str
     seed: int
     text: str
+    meaning_kept: float | None = None
+    """Of a rewriting: how far it says what the plain text says."""
     persona_nats: float | None = None
     """Negative log-likelihood of the teacher's persona answer to the question; of the rows of models only."""
     persona_tokens: int | None = None

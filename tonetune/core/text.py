@@ -22,6 +22,15 @@ def first_sentences(text: str, most: int | None) -> str:
     return text[: ends[most - 1]] if len(ends) >= most else text
 
 
+def in_parts(text: str, most: int | None) -> list[str]:
+    """The text in parts of up to `most` sentences each; all of it as one for None, and none of an empty text."""
+    parts = []
+    while text:
+        parts.append(first_sentences(text, most))
+        text = text[len(parts[-1]) :].lstrip()
+    return parts
+
+
 def shingles(text: str, size: int = 5) -> set[str]:
     """The character n-grams of the text's letters and digits, in lower case."""
     letters = " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())

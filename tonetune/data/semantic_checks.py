@@ -1,4 +1,4 @@
-"""Checks of the data that need sentence embeddings: answers about something else, test questions that were trained on."""
+"""Checks of the data that need sentence embeddings: answers about something else, contamination of test by training questions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -19,6 +19,10 @@ AT_LEAST = {CEILING_CONTROL: 0.75, "unseen_writer": 0.6}
 AT_MOST = {"mixed_sentences": 0.25, "fillers": 0.2, "cut": 0.5, "catchphrases": 0.35}
 FROM_PLAIN = ("teacher_plain", "catchphrases", "fillers")
 USUAL = 0.15  # what any other control may score at most
+AS_REWRITINGS = {"teacher_plain": "copied", "wrong_question": "other_rewriting"}
+"""What controls are called where the task is rewriting."""
+MEANING_AT_LEAST = {CEILING_CONTROL: 0.7, "copied": 0.9}
+MEANING_AT_MOST = {"other_rewriting": 0.2}
 A_LITTLE, CLEARLY = 1 / 3, 2 / 3  # one and two of three on the readers' scales
 
 
@@ -38,12 +42,19 @@ def keeps_bound(control: str, joint: float) -> bool:
 
 
 def broken_bounds(controls: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """What is wrong with the controls' joint scores: one sentence for each control beyond its bound."""
-    return [
+    """What is wrong with the controls' joint scores, and rewritings' meaning: a sentence for each that is beyond its bound."""
+    broken = [
         f"control {name}: joint {scores['joint']:.3f} should be {bound(name)}"
         for name, scores in controls.items()
         if not keeps_bound(name, scores["joint"])
     ]
+    for name, scores in controls.items():
+        kept = scores.get("meaning_kept")
+        if kept is not None and kept < (least := MEANING_AT_LEAST.get(name, 0)):
+            broken.append(f"control {name}: meaning kept {kept:.3f} should be at least {least}")
+        if kept is not None and kept > (most := MEANING_AT_MOST.get(name, 1)):
+            broken.append(f"control {name}: meaning kept {kept:.3f} should be at most {most}")
+    return broken
 
 
 def other_answers(examples: Sequence[Example], step: int = 1) -> list[str]:

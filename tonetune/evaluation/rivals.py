@@ -47,21 +47,21 @@ def _enter_recorded(
     return metrics
 
 
-def rival(name: str, params: Params) -> tuple[Responder, bool]:
+def rival(name: str, params: Params, knob: str = "evaluate.rivals") -> tuple[Responder, bool]:
     """The rival that `name` says, and whether it is the teacher itself; a `UserError` if it cannot be loaded.
 
-    `name` has base_model's forms, or is `endpoint:<model>[@<base URL>]`.
+    `name` has base_model's forms, or is `endpoint:<model>[@<base URL>]`; `knob` is the parameter that holds it.
     """
     if name.startswith(PREFIX):
-        model = EndpointModel(name, params, "evaluate.rivals")
+        model = EndpointModel(name, params, knob)
         return Responder(_asked(model, params)), model.is_teacher
     try:
         tokenizer = load_tokenizer(name, params.chat_template_kwargs)
         return local_responder(load_base(name, params.compute), tokenizer, params.evaluate), False
     except UserError as error:
-        raise UserError(str(error).replace("base_model", "evaluate.rivals", 1)) from None
+        raise UserError(str(error).replace("base_model", knob, 1)) from None
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"evaluate.rivals: {name!r}: not loaded ({str(error).splitlines()[0][:200]})") from None
+        raise UserError(f"{knob}: {name!r}: not loaded ({str(error).splitlines()[0][:200]})") from None
 
 
 def _asked(model: EndpointModel, params: Params):

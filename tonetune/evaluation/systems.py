@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tonetune.core.params import Evaluate, Params
 from tonetune.core.persona import Persona
 from tonetune.core.rows import BASICS, SCORES, Example, Generation, Message
+from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import Answerer, Turn, answer_together
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
@@ -26,6 +27,11 @@ WAYS = ("prompted", "fewshot")
 def told_name(model: str, way: str) -> str:
     """What a model that is told who to be is called: `base_prompted`, or a rival's label and `prompted`."""
     return f"{model}_{way}" if model == BASE else f"{model} {way}"
+
+
+def over(draft: str) -> str:
+    """What the tuned model is called where it speaks the drafts of another: `base`, `ideal`, or a model's label."""
+    return f"{TUNED} over {draft}"
 
 
 # The headline metrics: of what a system answers, and of how well it predicts what the teacher answered.
@@ -79,6 +85,7 @@ class TestSet:
         self.examples = examples
         self.scorer = scorer
         self.seeds = [params.seed + turn for turn in range(params.evaluate.seeds)]
+        self.rewrites = params.train.task == REWRITE
         self.forward_tokens = params.evaluate.forward_tokens
         self.generations: list[Generation] = []
 
@@ -93,11 +100,22 @@ class TestSet:
         return sampled(self.examples, chats, self.seeds)
 
     def score(
-        self, name: str, responder: Responder, chats: Sequence[Sequence[Message]], texts: Sequence[str]
+        self,
+        name: str,
+        responder: Responder,
+        chats: Sequence[Sequence[Message]],
+        texts: Sequence[str],
+        plain: Sequence[str] | None = None,
     ) -> dict[str, float]:
-        """The headline metrics of the system's answers, `texts`, to `turn(chats)`."""
+        """The headline metrics of the system's answers, `texts`, to `turn(chats)`.
+
+        `plain` is what each of them is a rewriting of; None = where rewriting is the task, the teacher's plain answer.
+        """
         seeds = [seed for seed in self.seeds for _ in self.examples]
-        rows = score_answers(name, [*self.examples] * len(self.seeds), seeds, texts, self.scorer)
+        examples = [*self.examples] * len(self.seeds)
+        if plain is None and self.rewrites:
+            plain = [example.plain for example in examples]
+        rows = score_answers(name, examples, seeds, texts, self.scorer, plain)
         metrics = mean_scores(rows)
         if responder.model is not None and responder.tokenizer is not None:
             predicted, likelihoods = predict_teacher(
@@ -117,7 +135,9 @@ def sampled(examples: Sequence[Example], chats: Sequence[Sequence[Message]], see
 
 def mean_scores(generations: Sequence[Generation]) -> dict[str, float]:
     """The mean of each score over the answers, under the headline's names."""
-    return {score: round(float(np.mean([getattr(g, score) for g in generations])), 6) for score in SCORES}
+    means = {score: round(float(np.mean([getattr(g, score) for g in generations])), 6) for score in SCORES}
+    kept = [g.meaning_kept for g in generations if g.meaning_kept is not None]
+    return means | ({"meaning_kept": round(float(np.mean(kept)), 6)} if kept else {})
 
 
 class Prompting:
@@ -169,12 +189,20 @@ def ways_to_tell(
     validation: Sequence[Example],
     test: Sequence[Example],
 ) -> dict[str, Prompting]:
-    """The ways of `WAYS`, as params.yaml has their wordings and how many training examples are shown."""
-    settings = params.evaluate
-    shots = shots_of(train, settings.fewshot)
-    wordings = [wording.replace("{system}", persona.system) for wording in settings.prompts]
+    """The ways of `WAYS`, as params.yaml has their wordings and how many training examples are shown.
+
+    Where rewriting is the task, both are told to rewrite the teacher's plain answers.
+    """
+    settings, task = params.evaluate, params.train.task
+    pose = partial(posed, task=task, rewrite_prompt=params.rewrite_prompt)
+    shots = [pose(example) for example in shots_of(train, settings.fewshot)]
+    prompts = settings.rewrite_prompts if task == REWRITE else settings.prompts
+    wordings = [wording.replace("{system}", persona.system) for wording in prompts]
     chosen_on = spread(validation, settings.prompt_questions)
-    asks: dict[str, Ask] = {"prompted": as_told, "fewshot": partial(with_shots, shots=shots)}
+    asks: dict[str, Ask] = {
+        "prompted": lambda example, wording: as_told(pose(example), wording),
+        "fewshot": lambda example, wording: with_shots(pose(example), wording, shots),
+    }
     return {way: Prompting(asks[way], wordings, chosen_on, test, params.seed) for way in WAYS}
 
 
@@ -201,16 +229,23 @@ def told(
 
 
 def score_answers(
-    name: str, examples: Sequence[Example], seeds: Sequence[int], texts: Sequence[str], scorer: Scorer
+    name: str,
+    examples: Sequence[Example],
+    seeds: Sequence[int],
+    texts: Sequence[str],
+    scorer: Scorer,
+    plain: Sequence[str] | None = None,
 ) -> list[Generation]:
-    """Each text with its scores as the answer to the example at the same place."""
+    """Each text with its scores as the answer to the example at the same place; with `plain`, as a rewriting of that."""
     scores = scorer([example.question for example in examples], texts)
+    kept = [None] * len(texts) if plain is None else scorer.meaning_kept(plain, texts).round(6).tolist()
     return [
         Generation(
             system=name,
             question_id=example.question_id,
             seed=seed,
             text=text,
+            meaning_kept=kept[i],
             **{score: round(float(scores[score][i]), 6) for score in SCORES},  # type: ignore[arg-type]  # no likelihoods
         )
         for i, (example, seed, text) in enumerate(zip(examples, seeds, texts, strict=True))

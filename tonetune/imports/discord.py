@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tonetune.imports.json_files import load, time_of
+from tonetune.imports.json_files import load, mapping, time_of
 from tonetune.imports.messages import ChatMessage, Export, Source
 
 NAME = "discord"
@@ -26,7 +26,7 @@ def read(source: Source) -> Export:
     if not isinstance(value, dict) or not isinstance(value.get("messages"), list):
         raise source.error("no `messages` in it; export the channel with DiscordChatExporter, format JSON")
     export = Export()
-    channel = value.get("channel") or {}
+    channel = mapping(value.get("channel"))
     thread = f"{channel.get('name') or ''} {channel.get('id') or ''}".strip()
     for item in value["messages"]:
         _message(source, export, thread, item)
@@ -51,7 +51,7 @@ def _message(source: Source, export: Export, thread: str, item: Any) -> None:
             time=time_of(source, item.get("timestamp")),
             thread=thread,
             id=str(item.get("id", "")),
-            reply_to=str((item.get("reference") or {}).get("messageId") or ""),
+            reply_to=str(mapping(item.get("reference")).get("messageId") or ""),
             other_names=str(author.get("nickname") or ""),
         )
     )

@@ -38,6 +38,11 @@ def rows(source: Source) -> Iterator[tuple[int, Any]]:
                 raise source.error(f"not JSON ({error.msg})", number) from None
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """The value if it is an object, else an empty one: what an export has beside the texts may be missing or odd."""
+    return value if isinstance(value, dict) else {}
+
+
 def time_of(source: Source, value: object) -> datetime:
     """A time as ISO 8601, without its zone: all of one export are compared with each other alone."""
     try:

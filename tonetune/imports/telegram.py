@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tonetune.imports.json_files import load, time_of
+from tonetune.imports.json_files import load, mapping, time_of
 from tonetune.imports.messages import ChatMessage, Export, Source
 
 NAME = "telegram"
@@ -22,9 +22,9 @@ def looks_like(source: Source) -> bool:
 def read(source: Source) -> Export:
     """The messages of every chat in it; service lines, forwarded messages and bots are left out."""
     value = load(source)
-    chats = value.get("chats", {}).get("list") if isinstance(value, dict) and "chats" in value else [value]
+    chats = mapping(value["chats"]).get("list") if isinstance(value, dict) and "chats" in value else [value]
     export = Export()
-    for chat in chats or []:
+    for chat in chats if isinstance(chats, list) else [None]:
         if not isinstance(chat, dict) or not isinstance(chat.get("messages"), list):
             raise source.error("no `messages` in it; in Telegram Desktop choose Export chat history, format JSON")
         thread = f"{chat.get('name') or ''} {chat.get('id') or ''}".strip()
@@ -60,5 +60,5 @@ def _message(source: Source, export: Export, thread: str, item: Any) -> None:
 def _text(value: Any) -> str:
     """A text is a string, or a list of strings and of objects with a `text` where it has links or is formatted."""
     if isinstance(value, list):
-        return "".join(part if isinstance(part, str) else str(part.get("text", "")) for part in value)
+        return "".join(part if isinstance(part, str) else str(mapping(part).get("text", "")) for part in value)
     return str(value or "")

@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from typing import Any
 
+from tonetune.imports.json_files import mapping
 from tonetune.imports.messages import OWNER, ChatMessage, Export, Source
 
 NAME = "x"
@@ -44,7 +45,7 @@ def _post(source: Source, export: Export, item: Any) -> None:
     text = html.unescape(str(post["full_text"]))
     if text.startswith("RT @"):
         return export.leave_out("posts of others")
-    if post.get("entities", {}).get("media") or post.get("extended_entities"):
+    if mapping(post.get("entities")).get("media") or post.get("extended_entities"):
         text = MEDIA_LINK.sub("", text)
     text = MENTIONS.sub("", text).strip()
     if not text:

@@ -47,6 +47,8 @@ class Evaluation:
     persona: Persona
     params: Mapping[str, object]
     """Dotted names and values."""
+    task: str
+    """What the model was tuned to do (train.task)."""
     tuned: str
     lineup: Lineup
     examples: Sequence[Example]
@@ -87,6 +89,10 @@ def report_page(shown: Evaluation) -> str:
         return given.get(rank.seed) or next(iter(given.values()), None)
 
     found = {(row.system, row.score): row for row in shown.intervals}
+    kept: dict[str, list[float]] = {}
+    for row in shown.generations:
+        if row.meaning_kept is not None:
+            kept.setdefault(row.system, []).append(row.meaning_kept)
     controls = shown.lineup.controls
     ceilings = [*shown.lineup.ceilings, *(name for name in controls if name == CEILING_CONTROL)]
     systems = [shown.tuned, *shown.lineup.others]
@@ -122,6 +128,7 @@ def report_page(shown: Evaluation) -> str:
     return environment.get_template("template.html.j2").render(
         shown=shown,
         scores=SCORES,
+        meaning={system: float(np.mean(values)) for system, values in kept.items()},
         found=found,
         rows=rows,
         beside=[shown.tuned, *reversed(ceilings), *shown.lineup.others],

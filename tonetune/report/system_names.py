@@ -2,11 +2,14 @@
 
 TITLES = {
     "tuned": "Tuned",
+    "tuned_best": "Tuned, best of several by the scores",
     "base": "Base",
     "base_prompted": "Base, told who to be",
     "base_fewshot": "Base, told, with examples",
     "teacher_persona": "Teacher's persona answers",
     "teacher_plain": "Teacher's plain answers",
+    "copied": "Plain text, copied",
+    "other_rewriting": "The rewriting of another text",
     "wrong_question": "Persona answers to other questions",
     "shuffled_words": "Persona answers, words shuffled",
     "repeated": "One sentence repeated",
@@ -22,8 +25,15 @@ TITLES = {
 WAYS = {" prompted": ", told who to be", " fewshot": ", told, with examples"}
 
 
+OVER = "tuned over "  # evaluation.systems.over, without the import of torch
+DRAFTERS = {"base": "the base", "ideal": "the teacher"}
+
+
 def title(system: str) -> str:
     """The system's name in words; a rival's is its label with the way it was asked."""
+    if system.startswith(OVER):
+        source = system.removeprefix(OVER)
+        return f"Tuned, speaking drafts of {DRAFTERS.get(source, source)}"
     for ending, words in WAYS.items():
         if system.endswith(ending):
             return system.removesuffix(ending) + words

@@ -1,4 +1,4 @@
-"""Which words of a text carry its matter rather than its manner."""
+"""Which words of a text carry its matter rather than its manner, and which of its numbers and names survive a rewriting."""
 
 import re
 
@@ -61,3 +61,35 @@ def content_words(text: str) -> str:
             if word not in MANNER and stem not in MANNER:
                 kept.append(stem)
     return " ".join(kept)
+
+
+NUMERAL = re.compile(r"\d+(?:[.,]\d+)*")
+NAME = re.compile(r"(?<![.!?:\u2026\"\u201c] )(?<!^)\b[A-Z][\w'-]*")
+UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+NUMBER_WORDS = {word: str(number) for number, word in enumerate(UNITS)} | {
+    word: str(10 * number)
+    for number, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
+}
+NO_NUMBER = {"zero", "one"}
+"""As words they mostly count nothing: "one of them", "no one"."""
+
+
+def numbers(text: str) -> set[str]:
+    """The text's numbers as digits without separators, also those written as a single word."""
+    counted = {
+        NUMBER_WORDS[word] for word in WORD.findall(text.lower()) if word in NUMBER_WORDS and word not in NO_NUMBER
+    }
+    return counted | {numeral.replace(",", "") for numeral in NUMERAL.findall(text)}
+
+
+def names(text: str) -> set[str]:
+    """Words with a capital that no sentence begins with, in lower case and without a possessive; "I" is none."""
+    found = {name.lower().removesuffix("'s") for name in NAME.findall(text.replace("\u2019", "'"))}
+    return found - {"i", "i'm", "i'd", "i'll", "i've"}
+
+
+def survival(plain: str, rewriting: str) -> float:
+    """The share of the plain text's numbers and names that are in its rewriting too; 1 where it has none."""
+    here = numbers(rewriting) | set(re.findall(r"[\w-]+", rewriting.lower()))
+    needed = numbers(plain) | names(plain)
+    return len(needed & here) / len(needed) if needed else 1.0

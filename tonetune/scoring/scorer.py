@@ -16,7 +16,7 @@ from tonetune.core.startup import progress_bars_off
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.fluency import WordOrder
 from tonetune.scoring.hidden_states import HiddenStates
-from tonetune.scoring.relevance import Relevance
+from tonetune.scoring.relevance import Meaning, Relevance
 from tonetune.scoring.sense import LikelihoodFigures, Sense
 from tonetune.scoring.sklearn_files import has_fitted, load_array, load_fitted, save_fitted
 from tonetune.scoring.tone import Probabilities, Tone, ToneViews
@@ -24,6 +24,7 @@ from tonetune.scoring.tone import Probabilities, Tone, ToneViews
 MEASURES = Path("measures")
 MEASURED = ("tone", "sense", "relevance", "fluency")
 """The scores that have a metric module in measures/, under the same name."""
+MAY_LACK = ("tone", "meaning")
 TONE, SCORERS, RATED = "models/tone_classifier", "models/scorers", "models/rated_figures"
 
 
@@ -39,6 +40,8 @@ class FittedScorers:
     sense: Pipeline
     tone: Pipeline | None
     """Without ratings of the persona's tone there is none."""
+    meaning: Pipeline | None
+    """Only where train.task has rewritings."""
     reporting: Any
     """The second tone classifier, which only reports."""
     questions: np.ndarray
@@ -57,7 +60,7 @@ class FittedScorers:
         """Read what `save` wrote; a `UserError` names what is missing."""
         arrays = {name: load_array(folder, name) for name in ("questions", "answers")}
         models: dict[str, Any] = {
-            name: load_fitted(folder, name) if name != "tone" or has_fitted(folder, name) else None
+            name: load_fitted(folder, name) if name not in MAY_LACK or has_fitted(folder, name) else None
             for name in cls.__dataclass_fields__
             if name not in arrays
         }
@@ -109,6 +112,7 @@ class Scorer:
         self.tone = load_tone(self.states, fitted.tone, classifier)
         embed = Embedder(params.scorers.sentence_model, Path(scorers) / SENTENCE_ADAPTER)
         relevance = Relevance(embed, fitted.questions, fitted.answers, fitted.words, fitted.relevance)
+        self.meaning = Meaning(relevance, fitted.meaning)
         self.models: dict[str, Callable[..., np.ndarray]] = {
             "tone": self.tone,
             "sense": Sense(LikelihoodFigures(base, tokenizer), relevance, fitted.sense),
@@ -131,6 +135,10 @@ class Scorer:
         if not np.isfinite(scores).all():
             raise UserError(f"measures/{name}: gives scores that are no numbers; refit with `dvc repro -f scorers`")
         return scores
+
+    def meaning_kept(self, plain: Sequence[str], rewritings: Sequence[str]) -> np.ndarray:
+        """How far each rewriting says what the plain text at the same place says."""
+        return self.meaning(plain, rewritings)
 
     def reported_tone(self, answers: Sequence[str]) -> np.ndarray:
         """The second classifier's probability of the persona's tone; nothing is trained or chosen on it."""

@@ -1,0 +1,68 @@
+"""Exports damaged at random: whatever is left of them is read or refused in one line, never anything else."""
+
+import json
+import random
+
+import pytest
+
+from tests.support import exports
+from tests.support.exports import talk
+from tonetune.core.errors import UserError
+from tonetune.imports.formats import READERS, read_export
+from tonetune.imports.messages import Export
+
+SAID = talk(9, 30)
+WRITTEN = {
+    "telegram": exports.telegram(SAID),
+    "discord": exports.discord(SAID),
+    "x": exports.x_archive(SAID),
+    "whatsapp": exports.WHATSAPP["android, month first, 12 h"](SAID),
+    "messages": exports.chat_rows(SAID, "messages"),
+    "table": exports.table(SAID, ";", ("question", "answer")),
+    "text": exports.markdown(SAID),
+}
+ODD = [None, 5, "x", [], {}, [None], {"text": 5}, True]
+
+
+def spoilt(draw: random.Random, value):
+    """The value with one thing in it, wherever, replaced by something odd."""
+    if isinstance(value, dict) and value and draw.random() < 0.9:
+        key = draw.choice(list(value))
+        return value | {key: spoilt(draw, value[key])}
+    if isinstance(value, list) and value and draw.random() < 0.9:
+        place = draw.randrange(len(value))
+        return [*value[:place], spoilt(draw, value[place]), *value[place + 1 :]]
+    return draw.choice(ODD)
+
+
+def damaged(draw: random.Random, form: str) -> bytes:
+    text = WRITTEN[form]
+    if form in ("telegram", "discord", "x") and draw.random() < 0.7:
+        start, _, body = text.rpartition(" = ") if form == "x" else ("", "", text)
+        return (start + " = " * bool(start) + json.dumps(spoilt(draw, json.loads(body)))).encode()
+    data = text.encode()
+    place, other = sorted(draw.sample(range(len(data)), 2))
+    return draw.choice([data[:place], data[:place] + data[other:], data[:place] + draw.randbytes(3) + data[place:]])
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+@pytest.mark.parametrize("seed", range(40))
+def test_it_is_read_or_refused_in_one_line(tmp_path, form, seed):
+    draw = random.Random(f"{form} {seed}")
+    path = tmp_path / "export"
+    path.write_bytes(damaged(draw, form))
+    refused, export = None, Export()
+    try:
+        _, export = read_export(path, draw.choice(["auto", form]))
+    except UserError as error:
+        refused = str(error)
+    if refused is not None:
+        assert len(refused.splitlines()) == 1
+        assert str(path) in refused
+    else:
+        assert export.messages
+        assert all(message.text.strip() and isinstance(message.author, str) for message in export.messages)
+
+
+def test_every_format_but_mailboxes_is_damaged_here():
+    assert WRITTEN.keys() | {"mbox"} == READERS.keys()
