@@ -11,7 +11,7 @@ from tonetune.core.rows import SCORES, Example, Generation, Message, read_rows
 from tonetune.evaluation.batch import Turn, answer_together
 from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import bound, broken_bounds, control_answers
-from tonetune.evaluation.systems import Prompting, Responder, TestSet, as_told, spread, with_shots
+from tonetune.evaluation.systems import Prompting, Responder, TestSet, as_told, shots_of, spread, with_shots
 from tonetune.generation.sampling import answer_seed
 
 
@@ -202,6 +202,14 @@ def test_controls_of_rewriting_are_bound_in_meaning_too():
     assert low == "control copied: meaning kept 0.800 should be at least 0.9"
     (high,) = broken_bounds(good | {"other_rewriting": {"joint": 0.1, "meaning_kept": 0.3}})
     assert high == "control other_rewriting: meaning kept 0.300 should be at most 0.2"
+
+
+def test_examples_are_of_different_questions_and_of_no_basic_exchange():
+    rows = [example(text) for text in ("Who?", "Why?", "Why?", "How?", "When?")]
+    rows[0] = rows[0].model_copy(update={"category": "basics"})
+    rows[2] = rows[2].model_copy(update={"completion": [Message(role="assistant", content="Another.")]})
+    assert shots_of(rows, 2) == [rows[1], rows[3]]
+    assert shots_of(rows, 9) == [rows[1], rows[3], rows[4]]
 
 
 def test_the_readme_names_every_control_that_the_committed_run_breaks():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -254,7 +255,7 @@ class Rating(Row):
     question_id: Text
     question: Text
     writer: Text
-    """docs/readers.md lists them; with the ending `_2s` what is left after two sentences."""
+    """docs/readers.md lists them; with the ending `_2s` or `_1s` what is left after two sentences or one."""
     side: Literal["fit", "held_out"]
     """Scores are fitted on the one and their validity is measured on the other, which holds other questions."""
     answer: str
@@ -265,8 +266,8 @@ class Rating(Row):
 
     @property
     def author(self) -> str:
-        """The writer, whether whole or in two sentences: who is left out is left out of both."""
-        return self.writer.removesuffix("_2s")
+        """The writer, whether whole or cut to sentences: who is left out is left out of all of it."""
+        return re.sub(r"_\ds$", "", self.writer)
 
     @property
     def mean_sense(self) -> float:

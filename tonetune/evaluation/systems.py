@@ -178,8 +178,12 @@ class Prompting:
 
 
 def shots_of(train: Sequence[Example], count: int) -> list[Example]:
-    """The examples that a model is shown: the first so many of the training questions, without what everybody is asked."""
-    return [example for example in train if example.category != BASICS][:count]
+    """The examples that a model is shown: the first so many of the training questions, without what everybody is asked.
+
+    Of several answers to one question the first alone.
+    """
+    asked = {example.question_id: example for example in reversed(train) if example.category != BASICS}
+    return list(reversed(asked.values()))[:count]
 
 
 def ways_to_tell(
