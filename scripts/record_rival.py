@@ -144,6 +144,7 @@ def run_of(params: Params, wordings: Sequence[str], shots: Sequence[Example]) ->
     """The prompts and the sampling of the current params, as the header tells them."""
     return {
         "persona": params.persona,
+        "task": params.train.task,
         "wordings": list(wordings),
         "examples": [shot.question for shot in shots],
         "chat_template_kwargs": params.chat_template_kwargs,
