@@ -18,8 +18,13 @@ from tonetune.teacher.question_list import parse_question_list
 pytestmark = pytest.mark.usefixtures("here")
 
 
+MANY = pytest.mark.skipif(not os.environ.get("TEST_ALL"), reason="ten minutes more: make test-all")
+
+
 @pytest.mark.parametrize(
-    "mixtures", [range(30), pytest.param(range(30, 200), marks=pytest.mark.slow)], ids=["30", "200"]
+    "mixtures",
+    [range(30), pytest.param(range(30, 200), marks=[pytest.mark.slow, MANY])],
+    ids=["30", "200"],
 )
 def test_whatever_a_server_does_the_end_is_the_right_data_or_one_line(mixtures, tmp_path):
     with ServerFromHell() as server:
