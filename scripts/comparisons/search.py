@@ -32,6 +32,7 @@ from tonetune.core.files import cache_dir, load_yaml, locked
 from tonetune.core.params import Params, load_params
 from tonetune.core.rows import read_examples
 from tonetune.core.tables import write_table
+from tonetune.core.tasks import posed
 from tonetune.evaluation.systems import TUNED, local_responder, sampled, score_answers
 from tonetune.experiments import ensure, experiments
 from tonetune.model.base import load_base, load_tokenizer
@@ -157,7 +158,8 @@ def measured(theirs: Params, params: Params, adapter: Path, label: str) -> dict[
     """
     validation = read_examples("validation")
     seeds = [theirs.seed + turn for turn in range(theirs.evaluate.seeds)]
-    asked = sampled(validation, [example.prompt for example in validation], seeds)
+    chats = [posed(example, theirs.train.task, theirs.rewrite_prompt).prompt for example in validation]
+    asked = sampled(validation, chats, seeds)
     tuned = load_tuned(theirs.base_model, theirs.compute, adapter)
     responder = local_responder(tuned, load_tokenizer(theirs.base_model, theirs.chat_template_kwargs), theirs.evaluate)
     texts = responder.answer(asked.chats, asked.seeds, f"{label}: answers")

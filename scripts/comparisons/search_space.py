@@ -102,7 +102,7 @@ def read_space(path: Path, params: Params) -> Space:
         raise UserError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
     before: set[str] = set()
     for key, dimension in space.root.items():
-        if not key.startswith(ALLOWED):
+        if key == "train.task" or not key.startswith(ALLOWED):
             raise UserError(f"{path}: {key}: changes what is asked or how it is scored; allowed: {', '.join(ALLOWED)}…")
         if unknown := dimension.when.keys() - before:
             raise UserError(f"{path}: {key}.when: {min(unknown)} is no key above it")

@@ -24,6 +24,7 @@ PARAMS = load_params(ROOT / "params.yaml")
     [
         ("", "names no parameter"),
         ("split.train_size: [50, 100]", "split.train_size: changes what is asked or how it is scored"),
+        ("train.task: [answer, rewrite]", "train.task: changes what is asked"),
         ("evaluate.seeds: [1, 2]", "evaluate.seeds: changes what is asked"),
         ("train.rate: [1]", "train.rate: unknown key"),
         ("train.nothing.r: [1]", "train.nothing.r: params.yaml has no such parameter"),
