@@ -109,7 +109,9 @@ def main() -> None:
             f"data/ratings: none of {params.persona}: its tone is the classifier's probability, calibrated on validation"
         )
     RatedFigures(
-        sense=sense.figures([r.question for r in of_tone], [r.answer for r in of_tone]),
+        sense=sense.figures([r.question for r in of_tone], [r.answer for r in of_tone])
+        if of_tone
+        else known_figures[:0],
         tone=tone.figures([r.answer for r in of_tone]) if of_tone else known_tone_figures[:0],
         known_sense=known_figures,
         senses=senses,
