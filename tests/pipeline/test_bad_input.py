@@ -126,7 +126,7 @@ CASES = {
     ),
     "repeated line in a recording": Case(
         "answers",
-        ["elon_musk.jsonl.gz, line 1745", "repeats", "of line 1"],
+        ["elon_musk.jsonl.gz, line 1920", "repeats", "of line 1"],
         edit=change_recording(lambda lines: [*lines, lines[0]]),
         before=("questions",),
     ),
