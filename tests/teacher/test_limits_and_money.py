@@ -107,15 +107,15 @@ def test_the_estimate_counts_what_is_there_and_sends_nothing(live):
         assert server.arrivals == []
         assert [line.split()[:3] for line in fresh[1:4]] == [
             ["questions", "0", "4"],
-            ["answers", "0", "348"],
-            ["together", "0", "352"],
+            ["answers", "0", "698"],
+            ["together", "0", "702"],
         ]
-        assert "about $4." in fresh[4]
+        assert "about $8." in fresh[4]
         space.stage("questions")
         assert "0       4" not in space.run(*command).stdout
         space.stage("answers")
         before = len(server.arrivals)
         done = space.run(*command).stdout
-        assert "together       352       0" in done
+        assert "together       702       0" in done
         assert "nothing to pay" in done
         assert len(server.arrivals) == before
