@@ -62,7 +62,14 @@ def test_the_dequantised_base_is_made_once(params, capsys):
 
 
 def test_qlora_trains_an_nf4_base_and_peft_alone_loads_the_adapter(params, tokenizer, base, tmp_path):
-    quick = {"tuning": "qlora", "epochs": 3.0, "evals_per_epoch": 1, "batch_size": 8, "warmup": 0.0, "dequantize": "step"}
+    quick = {
+        "tuning": "qlora",
+        "epochs": 3.0,
+        "evals_per_epoch": 1,
+        "batch_size": 8,
+        "warmup": 0.0,
+        "dequantize": "step",
+    }
     params = params.model_copy(update={"train": params.train.model_copy(update=quick)})
     model = model_for_training(params)
     adapter = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)

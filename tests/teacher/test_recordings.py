@@ -11,6 +11,7 @@ from tests.support.workspace import ROOT, copy_repo
 from tonetune.core.files import read_json
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import OTHER_ANSWERS, Answer, OtherAnswer, Question, read_rows
+from tonetune.core.text import first_sentences
 from tonetune.teacher.recordings import PLAIN, read_recordings
 
 
@@ -108,7 +109,8 @@ def test_the_other_personas_answers_are_what_it_says_itself(shipped):
         said = shipped[other].in_style("persona")
         assert {row.persona for row in shipped[persona].others} == {other}
         given = {row.question_id: row.text for row in shipped[persona].others}
-        assert given == {identifier: text for identifier, text in said.items() if identifier in asked}
+        # As long as the split leaves the persona's own: no length may tell them apart.
+        assert given == {key: first_sentences(text, 2) for key, text in said.items() if key in asked}
 
 
 def load_persona_of(name):
