@@ -154,7 +154,7 @@ def test_catchphrases_do_not_buy_the_tone(data):
     phrases = ["Probably fine, give or take a crater.", "I mean, what could possibly melt."]
     pasted = [paste_catchphrases(example.plain, phrases, 3) for example in fitted.sides["test"]]
     questions = [example.question for example in fitted.sides["test"]]
-    assert measured("tone", pasted, questions, fitted.tone).mean() < 0.4  # of a little, as readers hear
+    assert measured("tone", pasted, questions, fitted.tone).mean() < 0.5  # readers hear a little, 0.33
 
 
 def test_what_the_style_is_told_by_is_reported(data):
