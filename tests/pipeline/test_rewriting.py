@@ -75,7 +75,7 @@ def test_the_tuned_rewriter_rewrites_at_the_command_line(rewriting):
 
 def test_training_takes_as_many_steps_as_both_tasks_have_rows(rewriting, tmp_path):
     space = copied(rewriting[0], tmp_path / "repo")
-    space.set(train__task="both", evaluate__drafts=[])
+    space.set(train__task="both")
     space.stage("train_qlora")
     params = load_params(space.root / "params.yaml")
     train = read_rows(space.root / "data/train.jsonl", Example)
