@@ -94,6 +94,7 @@ def test_the_committed_page_can_be_written():
 @pytest.mark.slow
 def test_the_ladder_runs_what_is_missing_and_leaves_out_what_cannot_be_had(tiny_repo, tiny_base, tmp_path):
     space = copied(tiny_repo, tmp_path / "repo")
+    shutil.copytree(ROOT / "benchmarks", space.root / "benchmarks")  # speed and memory are measured by what they hold
     other = tmp_path / "other"
     shutil.copytree(tiny_base, other)
     weights = load_file(other / "model.safetensors")
