@@ -58,7 +58,7 @@ def test_the_recorder_tells_what_it_recorded(recorded):
         "temperature": 0.4,
         "top_p": 0.9,
         "max_new_tokens": 8,
-        "max_sentences": 2,
+        "max_sentences": 1,
         "seeds": [17, 18],
     }
 
