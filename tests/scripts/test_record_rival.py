@@ -37,7 +37,10 @@ def test_a_recorded_rival_scores_as_the_same_rival_does_that_is_here(recorded, t
     for way in ("prompted", "fewshot"):
         assert found["recorded:tiny"][way] == {name: found[here][way][name] for name in shared}
     assert said.count("warning: evaluate.rivals") == 1
-    assert "no data/rivals/none.jsonl.gz; recorded are: recorded:tiny " in found["recorded:none"]["error"]
+    assert (
+        "no data/rivals/none.jsonl.gz; recorded are: recorded:qwen2.5-coder-1.5b-instruct, recorded:tiny "
+        in found["recorded:none"]["error"]
+    )
 
     space.stage("evaluate")
     report = " ".join(Page((space.root / "reports/evaluation.html").read_text()).texts)
