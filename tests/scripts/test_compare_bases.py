@@ -92,7 +92,6 @@ def test_the_committed_page_can_be_written():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="failed once for want of benchmarks/ and has not been seen to pass since", strict=False)
 def test_the_ladder_runs_what_is_missing_and_leaves_out_what_cannot_be_had(tiny_repo, tiny_base, tmp_path):
     space = copied(tiny_repo, tmp_path / "repo")
     shutil.copytree(ROOT / "benchmarks", space.root / "benchmarks")  # speed and memory are measured by what they hold
