@@ -65,19 +65,8 @@ def calibration_chart(bins: Sequence[CalibrationBin], label: str) -> Markup:
         )
         for b in bins
     )
-    ticks = Markup("").join(
-        Markup(
-            '<text x="{0:.1f}" y="278" text-anchor="middle">{1}</text><text x="32" y="{2:.1f}" text-anchor="end">{1}</text>'
-        ).format(40 + 250 * tick, tick, 264 - 250 * tick)
-        for tick in (0, 0.5, 1)
-    )
-    return Markup(
-        '<svg class="calibration" viewBox="0 0 304 304" role="img" aria-label="{label}">'
-        '<rect class="frame" x="40" y="10" width="250" height="250"/>'
-        '<line class="mark" x1="40" y1="260" x2="290" y2="10"/><polyline points="{line}"/>{dots}{ticks}'
-        '<text x="165" y="298" text-anchor="middle">predicted probability</text>'
-        '<text x="-135" y="10" text-anchor="middle" transform="rotate(-90)">share that is the persona</text></svg>'
-    ).format(label=label, line=line, dots=dots, ticks=ticks)
+    drawn = Markup('<polyline points="{0}"/>{1}').format(line, dots)
+    return _square(drawn, "predicted probability", "share that is the persona", label)
 
 
 def validity_chart(rows: Sequence[Agreement], label: str) -> Markup:
@@ -88,6 +77,11 @@ def validity_chart(rows: Sequence[Agreement], label: str) -> Markup:
         ).format(40 + 250 * row.rated, 260 - 250 * row.scored, row.writer, row.rated, row.scored)
         for row in rows
     )
+    return _square(dots, "mean rating", "mean score", label)
+
+
+def _square(drawn: Markup, across: str, up: str, label: str) -> Markup:
+    """What is `drawn` in a frame from 0 to 1 either way, over a dashed line on which both are equal."""
     ticks = Markup("").join(
         Markup(
             '<text x="{0:.1f}" y="278" text-anchor="middle">{1}</text><text x="32" y="{2:.1f}" text-anchor="end">{1}</text>'
@@ -97,7 +91,7 @@ def validity_chart(rows: Sequence[Agreement], label: str) -> Markup:
     return Markup(
         '<svg class="calibration" viewBox="0 0 304 304" role="img" aria-label="{label}">'
         '<rect class="frame" x="40" y="10" width="250" height="250"/>'
-        '<line class="mark" x1="40" y1="260" x2="290" y2="10"/>{dots}{ticks}'
-        '<text x="165" y="298" text-anchor="middle">mean rating</text>'
-        '<text x="-135" y="10" text-anchor="middle" transform="rotate(-90)">mean score</text></svg>'
-    ).format(label=label, dots=dots, ticks=ticks)
+        '<line class="mark" x1="40" y1="260" x2="290" y2="10"/>{drawn}{ticks}'
+        '<text x="165" y="298" text-anchor="middle">{across}</text>'
+        '<text x="-135" y="10" text-anchor="middle" transform="rotate(-90)">{up}</text></svg>'
+    ).format(label=label, drawn=drawn, ticks=ticks, across=across, up=up)
