@@ -20,7 +20,7 @@ from tonetune.core.text import ends_in_sentence
 from tonetune.scoring.corruptions import shuffle_words, slip_words
 from tonetune.scoring.tfidf import tfidf_ngrams
 
-States = Callable[[Sequence[str]], np.ndarray]
+States = Callable[[Sequence[str]], np.ndarray]  # `HiddenStates`, whose module imports torch, or what stands for them
 
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 ENDINGS = ("ing", "ed", "ly", "tion", "ness", "ment", "er", "est", "ful", "ous", "al", "s", "y")
