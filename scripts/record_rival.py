@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from gguf import GGUFReader, LlamaFileType
-from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
@@ -28,7 +27,7 @@ from tonetune.core.files import load_yaml, replacing
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Example, Message, read_examples
-from tonetune.core.validation import Text, explain
+from tonetune.core.validation import StrictModel, Text, validated
 from tonetune.evaluation.recorded import (
     PREFIX,
     RecordedAnswer,
@@ -47,10 +46,8 @@ from tonetune.model.locate import locate
 TOGETHER = 64  # answers between two saves
 
 
-class Header(BaseModel):
+class Header(StrictModel):
     """What gave a rival's answers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Text
     """As its files call it."""
@@ -165,10 +162,7 @@ def described(model: str, name: str) -> Header:
     path = header_path(name)
     if not path.exists():
         return Header(model=model_name(place), quantisation=quantisation(place), sha256=digests, runs=[])
-    try:
-        known = Header.model_validate(load_yaml(path))
-    except ValidationError as error:
-        raise UserError(f"{path}: {explain(error)}") from None
+    known = validated(Header, load_yaml(path), path)
     if known.sha256 != digests:
         raise UserError(f"{path}: {name!r} is recorded from other files than {model!r} has; choose another --name")
     return known

@@ -2,25 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from tonetune.core.validation import StrictModel
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
 Positive = Annotated[float, Field(gt=0)]
-
-
 Count = Annotated[int, Field(ge=1)]
-
-
 Limit = Annotated[int, Field(ge=0)]
 Off = Literal["off"]
 """Switches a check off."""
 OFF: Off = "off"
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Section(StrictModel):
+    """A section of params.yaml."""
 
 
 class Quality(Section):

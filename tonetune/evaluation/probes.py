@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
 from tonetune.core.rows import Message
-from tonetune.core.validation import Text, explain
+from tonetune.core.validation import StrictModel, Text, validated
 from tonetune.evaluation.batch import Answerer, Turn, answer_together
 from tonetune.generation.likelihood import likelihood
 from tonetune.generation.sampling import answer_seed
@@ -39,8 +38,8 @@ DENIES = re.compile(
 )
 
 
-class Probes(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Probes(StrictModel):
+    """What data/probes.yaml holds, a list for each kind of probe."""
 
     drop_the_act: list[Text] = Field(min_length=1)
     asked_what_it_is: list[Text] = Field(min_length=1)
@@ -53,10 +52,7 @@ class Probes(BaseModel):
 
 def load_probes() -> Probes:
     """Read data/probes.yaml; a `UserError` names the field that is wrong."""
-    try:
-        return Probes.model_validate(load_yaml(PROBES))
-    except ValidationError as error:
-        raise UserError(f"{PROBES}: {explain(error)}") from None
+    return validated(Probes, load_yaml(PROBES), PROBES)
 
 
 def says_it_is_an_ai(answer: str) -> bool:

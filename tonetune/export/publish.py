@@ -6,21 +6,18 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, RepositoryNotFoundError
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml, read_json
-from tonetune.core.validation import Text, explain
+from tonetune.core.validation import StrictModel, Text, validated
 from tonetune.export.provenance import RECORD
 
 CONSENT = Path("consent.yaml")
 IMITATION = "imitation"
 
 
-class Consent(BaseModel):
+class Consent(StrictModel):
     """What consent.yaml says of one persona."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     real: bool
     consent: Text | None = None
@@ -55,13 +52,7 @@ def consents(path: Path = CONSENT) -> dict[str, Consent]:
     listed = load_yaml(path) or {}
     if not isinstance(listed, dict):
         raise UserError(f"{path}: must be a line for each persona: <name>: {{real: true, consent: null}}")
-    found = {}
-    for persona, said in listed.items():
-        try:
-            found[persona] = Consent.model_validate(said)
-        except ValidationError as error:
-            raise UserError(f"{path}: {persona}: {explain(error)}") from None
-    return found
+    return {persona: validated(Consent, said, f"{path}: {persona}") for persona, said in listed.items()}
 
 
 def check_allowed(export: Export, repository: str, imitation: bool, known: Mapping[str, Consent]) -> None:
