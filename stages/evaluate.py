@@ -54,14 +54,14 @@ def main() -> None:
     test_set = TestSet(test, scorer, params)
     responder = local_responder(tuned, tokenizer, params.evaluate)
     chats = [posed(example, params.train.task, params.rewrite_prompt).prompt for example in test]
-    answers = answer_together(responder.answer, {TUNED: test_set.turn(chats)}, f"{TUNED}: answers")
+    answers = answer_together(responder.answer, {TUNED: test_set.seeded(chats)}, f"{TUNED}: answers")
     metrics: dict[str, Any] = test_set.score(TUNED, responder, chats, answers[TUNED])
 
     # The same model drawn several times: what choosing by the scores brings. Readers say how much of it is true.
     measured = read_json("metrics/baselines.json")
     if (count := params.evaluate.best_of) > 1:
         chosen = best_of(responder, count, joint_reward(scorer))
-        answers |= answer_together(chosen.answer, {BEST: test_set.turn(chats)}, f"{TUNED}: best of {count}")
+        answers |= answer_together(chosen.answer, {BEST: test_set.seeded(chats)}, f"{TUNED}: best of {count}")
         measured[BEST] = test_set.score(BEST, chosen, chats, answers[BEST])
 
     # Plain answers of others that the tuned model says in the tone: systems of their own.

@@ -18,7 +18,7 @@ PER_GIB = 2**20 if sys.platform == "linux" else 2**30  # ru_maxrss counts kibiby
 
 
 def stages_file() -> Path:
-    """Where it is kept."""
+    """The file of `stage_times`, in the cache folder that experiments share."""
     return cache_dir("timing") / "stages.json"
 
 

@@ -20,6 +20,8 @@ class Section(StrictModel):
 
 
 class Quality(Section):
+    """The section `split.quality`, a limit for each check."""
+
     words: Annotated[list[Count], Field(min_length=2, max_length=2)] | Off
     language: Annotated[str, Field(pattern="^[a-z]{2,3}$")]
     near_question: Share

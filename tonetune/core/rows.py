@@ -37,6 +37,8 @@ class Question(Row):
 
 
 class Answer(Row):
+    """One answer of the teacher to a question, plain or as the persona."""
+
     question_id: Text
     style: Style
     text: Text
@@ -63,6 +65,8 @@ class Dropped(Row):
 
 
 class Message(Row):
+    """One message of a chat, as chat templates and endpoints take it."""
+
     role: Literal["system", "user", "assistant"]
     content: str
 
@@ -156,6 +160,8 @@ BASE_ANSWERS = Path("data/base_answers.jsonl")
 
 
 class BaseAnswer(Row):
+    """What the untuned base answered to a training question."""
+
     question_id: str
     text: str
     """Empty where the base ended at once."""

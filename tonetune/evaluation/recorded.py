@@ -63,7 +63,7 @@ def answers_path(name: str) -> Path:
 
 
 def header_path(name: str) -> Path:
-    """Where it says what gave them."""
+    """The YAML file beside a rival's answers that says which model and which runs they are from."""
     return answers_path(name).with_name(f"{name}.yaml")
 
 
@@ -93,7 +93,7 @@ def write_answers(name: str, answers: Iterable[RecordedAnswer]) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class CoveredPart:
     """What of one way to tell a model who to be has a recording."""
 
     prompting: Prompting
@@ -119,7 +119,7 @@ class RecordedRival:
         keys = [answer_key(chat, seed, self.settings) for chat, seed in zip(chats, seeds, strict=True)]
         return [self.answers[key].text for key in keys]
 
-    def covered(self, ways: Mapping[str, Prompting], test_set: TestSet) -> tuple[dict[str, Part], str | None]:
+    def covered(self, ways: Mapping[str, Prompting], test_set: TestSet) -> tuple[dict[str, CoveredPart], str | None]:
         """The ways of which there are recordings, each with its covered part, and in words what is left out of them.
 
         A wording and a sampling seed count as recorded if any test question is, and a question if it is under each of
@@ -138,7 +138,7 @@ class RecordedRival:
         ]
         return parts, "; ".join(missing) or None
 
-    def _part(self, prompting: Prompting, test_set: TestSet) -> Part | None:
+    def _part(self, prompting: Prompting, test_set: TestSet) -> CoveredPart | None:
         def has(example: Example, wording: str, seed: int) -> bool:
             chat = prompting.ask(example, wording)
             return answer_key(chat, answer_seed(example.question_id, seed), self.settings) in self.answers
@@ -154,10 +154,10 @@ class RecordedRival:
         if not chosen_on:  # nothing to choose by: the first counts
             places, kept = places[:1], kept[:1]
         narrowed = Prompting(prompting.ask, kept, chosen_on, asked, prompting.seed)
-        return Part(narrowed, places, test_set.part(asked, seeds))
+        return CoveredPart(narrowed, places, test_set.part(asked, seeds))
 
 
-def _missing(prompting: Prompting, part: Part | None, test_set: TestSet) -> str | None:
+def _missing(prompting: Prompting, part: CoveredPart | None, test_set: TestSet) -> str | None:
     """What of a way is not recorded, in words; None if all of it is."""
     if part is None:
         return "all of it"

@@ -36,7 +36,7 @@ class Calibration:
 
 
 def calibration(name: str, probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Of a classifier's probabilities for texts labelled 1 (the persona's) and 0."""
+    """The calibration of a classifier's `probabilities` for texts labelled 1 (the persona's) and 0."""
     return Calibration(name, calibration_error(probabilities, labels), calibration_bins(probabilities, labels))
 
 

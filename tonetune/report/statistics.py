@@ -1,4 +1,4 @@
-"""How sure the scores are: intervals over questions, and which of two systems wins on the same questions."""
+"""How sure the scores are: bootstrap intervals over questions, and significance tests of two systems on the same questions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -29,6 +29,8 @@ PERSONA, PLAIN, PASTED = 0.97, 0.1, 0.33
 
 
 class Probabilities(Protocol):
+    """A fitted classifier of texts."""
+
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray: ...
 
 
