@@ -23,6 +23,7 @@ import dvc.api
 import numpy as np
 from ruamel.yaml import YAML
 
+from scripts.comparisons.points import with_interval
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, read_json, replacing, write_json
@@ -181,7 +182,7 @@ def page(outcomes: dict[str, Outcome], seed: int) -> str:
         "|" + "---|" * 13,
     ]
     for name, found in outcomes.items():
-        scores = [between(found.scores[score], digits, seed) for score, digits in SHOWN.items()]
+        scores = [mean_with_interval(found.scores[score], digits, seed) for score, digits in SHOWN.items()]
         perplexities = ["{:.1f} [{:.1f}, {:.1f}]".format(*found.perplexity[style]) for style in get_args(Style)]
         lines.append(
             f"| {name} | {' '.join(f'`{c}`' for c in METHODS[name]) or 'as they are'} "
@@ -211,11 +212,10 @@ def luck(outcomes: dict[str, Outcome]) -> str:
     )
 
 
-def between(by_question: dict[str, float], digits: int, seed: int) -> str:
+def mean_with_interval(by_question: dict[str, float], digits: int, seed: int) -> str:
     """The mean over questions, with its 95 % interval."""
     values = np.array(list(by_question.values()))
-    low, high = mean_interval(values, LEVEL, seed)
-    return f"{values.mean():.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return with_interval(values.mean(), *mean_interval(values, LEVEL, seed), digits=f".{digits}f")
 
 
 def answered(pairs: Pairs, outcomes: dict[str, Outcome], seed: int, figures: str | None = None) -> str:
