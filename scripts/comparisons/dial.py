@@ -32,7 +32,7 @@ from tonetune.scoring.scorer import Scorer
 
 TABLE, PICTURE = Path("reports/dial.csv"), Path("reports/dial.png")
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
-SHOWN = ("tone", "sense", "joint")
+SCORES_SHOWN = ("tone", "sense", "joint")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def means(rows: Sequence[Generation], name: str, score: str) -> np.ndarray:
 def point(strength: float, rows: Sequence[Generation], name: str, says_it_is_an_ai: float, seed: int) -> StrengthPoint:
     """The means of the system `name` with their intervals."""
     figures: dict[str, float] = {"says_it_is_an_ai": says_it_is_an_ai}
-    for score in SHOWN:
+    for score in SCORES_SHOWN:
         values = means(rows, name, score)
         low, high = mean_interval(values, LEVEL, seed)
         figures |= {score: float(values.mean()), f"{score}_low": low, f"{score}_high": high}
@@ -125,9 +125,9 @@ def conclusions(joints: dict[float, np.ndarray], seed: int) -> list[str]:
 
 def show(points: Sequence[StrengthPoint]) -> None:
     """Print the points and write them as CSV."""
-    print(f"\n{'strength':>8}  " + "".join(f"{score:<22}" for score in SHOWN) + "says it is an AI")
+    print(f"\n{'strength':>8}  " + "".join(f"{score:<22}" for score in SCORES_SHOWN) + "says it is an AI")
     for p in points:
-        cells = (figure_of(p, score) for score in SHOWN)
+        cells = (figure_of(p, score) for score in SCORES_SHOWN)
         print(f"{p.strength:>8g}  " + "".join(f"{cell:<22}" for cell in cells) + f"{p.says_it_is_an_ai:.0%}")
     print("in brackets: 95 % bootstrap intervals over the validation questions\n")
     write_points(TABLE, StrengthPoint, points)
@@ -137,7 +137,7 @@ def draw_picture(points: Sequence[StrengthPoint], path: Path) -> None:
     """Tone, sense and joint with their intervals, and the share that says it is an AI, against the strength, as a PNG."""
     strengths = [p.strength for p in points]
     with picture(path, 1, (7, 4), "95 % intervals over the validation questions") as (axis,):
-        for score in SHOWN:
+        for score in SCORES_SHOWN:
             draw_intervals(axis, strengths, points, score, label=score)
         axis.plot(strengths, [p.says_it_is_an_ai for p in points], marker="s", linestyle="--", label="says it is an AI")
         axis.axvline(1, color="grey", linewidth=0.8)

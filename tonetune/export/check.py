@@ -134,7 +134,7 @@ def ask_ours(
     )
 
 
-def answers_of(url: str, model: str, ours: Ours, params: Params, label: str) -> list[str]:
+def served_answers(url: str, model: str, ours: Ours, params: Params, label: str) -> list[str]:
     """The greedy answers of a served model to the questions, by the path on which any endpoint is asked."""
     settings = params.teacher.model_copy(
         update={
