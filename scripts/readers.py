@@ -24,9 +24,8 @@ from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import write_rows_of
-from tonetune.evaluation.best_of import BEST
 from tonetune.evaluation.lineup import lineup
-from tonetune.evaluation.systems import TUNED
+from tonetune.evaluation.names import BEST, TUNED
 from tonetune.page.choices import Choice, choice_figures, merged
 from tonetune.report.model_reader import ask_model
 from tonetune.report.readers import (

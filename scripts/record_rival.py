@@ -28,8 +28,8 @@ from tonetune.core.params import Params, load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Example, Message, read_examples
 from tonetune.core.validation import StrictModel, Text, validated
+from tonetune.evaluation.names import RECORDED
 from tonetune.evaluation.recorded import (
-    PREFIX,
     RecordedAnswer,
     answer_key,
     answers_path,
@@ -76,7 +76,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "model", help="as base_model: path:<folder or .gguf>, hub:<owner>/<name>@<revision>, package:..."
     )
-    parser.add_argument("--name", required=True, help=f"what it is called in evaluate.rivals, after {PREFIX}")
+    parser.add_argument("--name", required=True, help=f"what it is called in evaluate.rivals, after {RECORDED}")
     parser.add_argument(
         "--together", type=int, default=TOGETHER, help="answers between two saves (default: %(default)s)"
     )
@@ -108,7 +108,7 @@ def record(model: str, name: str, together: int = TOGETHER) -> None:
             label = f"{name}: {len(wanted) - len(missing) + start} of {len(wanted)} answers"
             answers |= ask(responder, part, label)
             write_answers(name, answers.values())
-    print(f"{path}: {len(missing)} of {len(wanted)} answers were new; evaluate.rivals: [{PREFIX}{name}]")
+    print(f"{path}: {len(missing)} of {len(wanted)} answers were new; evaluate.rivals: [{RECORDED}{name}]")
 
 
 def ask(responder: Responder, asked: Sequence[Asked], label: str) -> dict[str, RecordedAnswer]:

@@ -18,17 +18,15 @@ from tonetune.core.tables import write_measures
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import AS_REWRITINGS, broken_bounds, control_answers, rated_controls, rated_example
+from tonetune.evaluation.names import BASE, WAYS, told_name
 from tonetune.evaluation.probes import predict_neutral, run_probes
 from tonetune.evaluation.rivals import enter_rival
 from tonetune.evaluation.systems import (
-    BASE,
-    WAYS,
     TestSet,
     local_responder,
     mean_scores,
     score_answers,
     score_ways,
-    told_name,
     ways_to_tell,
 )
 from tonetune.model.base import load_base, load_tokenizer

@@ -18,12 +18,13 @@ from tonetune.core.rows import Answer, Generation, read_examples, read_rows, wri
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
-from tonetune.evaluation.best_of import BEST, best_of
+from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.drafts import enter_drafts
 from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.names import BEST, TUNED
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
+from tonetune.evaluation.systems import TestSet, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked

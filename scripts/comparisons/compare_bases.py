@@ -32,7 +32,8 @@ from tonetune.core.files import cache_dir, read_json, replacing, write_json
 from tonetune.core.params import Params, load_params
 from tonetune.core.rows import Example, Generation, read_examples
 from tonetune.core.tables import write_rows_of
-from tonetune.evaluation.systems import BASE, TUNED, WAYS, score_answers, told_name
+from tonetune.evaluation.names import BASE, TUNED, WAYS, told_name
+from tonetune.evaluation.systems import score_answers
 from tonetune.experiments import BASELINE_ROWS, answers_of, changed, ensure, experiments, in_its_own_process
 from tonetune.model.base import base_folder, load_base, load_tokenizer
 from tonetune.report.statistics import LEVEL, mean_interval, question_means

@@ -29,6 +29,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, read_json, replacing, write_json
 from tonetune.core.params import load_params
 from tonetune.core.rows import Style
+from tonetune.evaluation.names import TUNED
 from tonetune.experiments import answers_of, check_same, ensure, experiments
 from tonetune.report.statistics import LEVEL, mean_interval, question_means, teacher_perplexity
 
@@ -143,8 +144,8 @@ def outcome(name: str, revision: str) -> Outcome:
     return Outcome(
         json.loads(dvc.api.read("metrics/evaluate.json", rev=revision)),
         json.loads(dvc.api.read("metrics/train.json", rev=revision)),
-        {score: question_means(rows, "tuned", score) for score in DIGITS},
-        {style: teacher_perplexity(rows, "tuned", load_params().seed, style) for style in get_args(Style)},
+        {score: question_means(rows, TUNED, score) for score in DIGITS},
+        {style: teacher_perplexity(rows, TUNED, load_params().seed, style) for style in get_args(Style)},
         adapter["size"],
         cost(name, revision),
     )

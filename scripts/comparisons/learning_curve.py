@@ -26,6 +26,7 @@ from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
 from tonetune.core.rows import Example, Generation, parse_lines, read_examples
+from tonetune.evaluation.names import TUNED
 from tonetune.experiments import ROWS, answers_of, ensure, experiments
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.statistics import LEVEL, mean_interval
@@ -99,7 +100,7 @@ def loss(revision: str | None) -> float:
 def question_joints(rows: Sequence[Generation], test: Sequence[Example], scorer: Scorer) -> np.ndarray:
     """(test questions): the tuned answers' joint by `scorer`, averaged over the sampling seeds of a question."""
     asked = {example.question_id: example.question for example in test}
-    tuned = [row for row in rows if row.system == "tuned"]
+    tuned = [row for row in rows if row.system == TUNED]
     if {row.question_id for row in tuned} != asked.keys():
         raise UserError(f"{ROWS}: answers other questions than data/test.jsonl; run `dvc repro`")
     scores = scorer([asked[row.question_id] for row in tuned], [row.text for row in tuned])["joint"]

@@ -25,7 +25,8 @@ def with_interval(middle: float, low: float, high: float, digits: str = ".3f") -
 
 def figure_of(point: Any, name: str, digits: str = ".3f") -> str:
     """The point's figure `name` with its interval."""
-    return with_interval(*(getattr(point, name + end) for end in ("", "_low", "_high")), digits)
+    middle, low, high = (getattr(point, name + end) for end in ("", "_low", "_high"))
+    return with_interval(middle, low, high, digits)
 
 
 def write_points(path: Path, kind: type, points: Sequence[Any]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from scripts.comparisons.points import draw_intervals, figure_of, number_by_doubling, picture, write_points
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
+from tonetune.evaluation.names import TUNED
 from tonetune.experiments import answers_of, ensure, experiments
 from tonetune.report.statistics import LEVEL, mean_interval, question_means, teacher_perplexity
 
@@ -63,13 +64,13 @@ def measured(name: str, revision: str, rank: int) -> RankPoint:
     rows = answers_of(name, revision)
     metrics = dvc.api.metrics_show("metrics/train.json", rev=revision)
     seed = dvc.api.params_show(rev=revision)["seed"]
-    joint = np.array(list(question_means(rows, "tuned", "joint").values()))
+    joint = np.array(list(question_means(rows, TUNED, "joint").values()))
     return RankPoint(
         name,
         rank,
         float(joint.mean()),
         *mean_interval(joint, LEVEL, seed),
-        *teacher_perplexity(rows, "tuned", seed),
+        *teacher_perplexity(rows, TUNED, seed),
         trainable_parameters=metrics["trainable_parameters"],
     )
 

@@ -93,6 +93,11 @@ def test_a_light_room_imports_neither_torch_nor_scikit_learn(room):
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "set()"
 
 
+def test_a_sweep_reads_rows_without_torch():
+    code = "import sys, scripts.comparisons.sweep; print({'torch', 'sklearn'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "set()"
+
+
 def reached(stage: str) -> set[Path]:
     """Every file of this repository that a stage's recipe, and the metric modules it loads, lead to."""
     waiting = {ROOT / "stages" / f"{stage}.py"}

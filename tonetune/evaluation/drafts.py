@@ -9,11 +9,10 @@ from tonetune.core.errors import UserError
 from tonetune.core.params import Params
 from tonetune.core.tasks import rewriting_chat
 from tonetune.evaluation.lineup import Lineup
+from tonetune.evaluation.names import BASE, IDEAL, over
 from tonetune.evaluation.rivals import rival
-from tonetune.evaluation.systems import BASE, Responder, TestSet, over
+from tonetune.evaluation.systems import Responder, TestSet
 
-IDEAL = "ideal"
-"""The teacher's plain answers as drafts: how good it can be."""
 KNOB = "evaluate.drafts"
 
 

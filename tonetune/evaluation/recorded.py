@@ -17,10 +17,10 @@ from tonetune.core.files import content_key, replacing
 from tonetune.core.params import Evaluate, Params
 from tonetune.core.rows import Example, Message, Row, parse_lines
 from tonetune.core.validation import Text
+from tonetune.evaluation.names import RECORDED
 from tonetune.evaluation.systems import Prompting, Responder, TestSet
 from tonetune.generation.sampling import answer_seed
 
-PREFIX = "recorded:"
 FOLDER = Path("data/rivals")
 
 
@@ -33,11 +33,6 @@ class RecordedAnswer(Row):
     """The question: for people, who cannot read keys."""
     text: str
     """Empty where the model ended at once."""
-
-
-def is_recorded(system: str) -> bool:
-    """Whether it is the label, or the system's name, of a recorded rival."""
-    return system.startswith(PREFIX)
 
 
 def sampling_of(settings: Evaluate) -> dict[str, float | int | None]:
@@ -58,7 +53,7 @@ def answer_key(chat: Sequence[Message], seed: int, settings: Evaluate) -> str:
 def answers_path(name: str) -> Path:
     """Where a rival's answers lie; a `UserError` if the name is no file name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
-        raise UserError(f"evaluate.rivals: {PREFIX + name!r}: a name has letters, digits, dots and hyphens only")
+        raise UserError(f"evaluate.rivals: {RECORDED + name!r}: a name has letters, digits, dots and hyphens only")
     return FOLDER / f"{name}.jsonl.gz"
 
 
@@ -74,9 +69,9 @@ def read_answers(name: str) -> dict[str, RecordedAnswer]:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             lines = file.readlines()
     except FileNotFoundError:
-        there = sorted(PREFIX + found.name.removesuffix(".jsonl.gz") for found in FOLDER.glob("*.jsonl.gz"))
+        there = sorted(RECORDED + found.name.removesuffix(".jsonl.gz") for found in FOLDER.glob("*.jsonl.gz"))
         raise UserError(
-            f"evaluate.rivals: {PREFIX + name!r}: no {path}; recorded are: {', '.join(there) or 'none'} "
+            f"evaluate.rivals: {RECORDED + name!r}: no {path}; recorded are: {', '.join(there) or 'none'} "
             "(`python -m scripts.record_rival` records)"
         ) from None
     except (OSError, EOFError, UnicodeDecodeError) as error:
@@ -109,7 +104,7 @@ class RecordedRival:
     def __init__(self, label: str, params: Params):
         """Of `label`, `recorded:<name>`; a `UserError` if nothing of that name is recorded."""
         self.label, self.settings = label, params.evaluate
-        self.answers = read_answers(label.removeprefix(PREFIX))
+        self.answers = read_answers(label.removeprefix(RECORDED))
 
     def responder(self) -> Responder:
         """Looks the answers up; it must only be asked for what is covered."""

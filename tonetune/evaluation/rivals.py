@@ -8,8 +8,9 @@ from tonetune.core.params import Params
 from tonetune.core.rows import Message
 from tonetune.core.text import first_sentences
 from tonetune.evaluation.batch import answer_together
-from tonetune.evaluation.recorded import RecordedRival, is_recorded
-from tonetune.evaluation.systems import Prompting, Responder, TestSet, local_responder, score_ways, told_name
+from tonetune.evaluation.names import is_recorded, told_name
+from tonetune.evaluation.recorded import RecordedRival
+from tonetune.evaluation.systems import Prompting, Responder, TestSet, local_responder, score_ways
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.teacher.endpoint.model import PREFIX, EndpointModel
 

@@ -14,25 +14,11 @@ from tonetune.core.persona import Persona
 from tonetune.core.rows import BASICS, SCORES, Example, Generation, Message
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import Answerer, SeededChats, answer_together
+from tonetune.evaluation.names import WAYS
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
 from tonetune.model.chat_template import prompt_ids
 from tonetune.scoring.scorer import MEASURES, Scorer
-
-TUNED, BASE = "tuned", "base"
-WAYS = ("prompted", "fewshot")
-"""How a model is told who to be: by a system prompt, and by that with examples."""
-
-
-def told_name(model: str, way: str) -> str:
-    """What a model that is told who to be is called: `base_prompted`, or a rival's label and `prompted`."""
-    return f"{model}_{way}" if model == BASE else f"{model} {way}"
-
-
-def over(draft: str) -> str:
-    """What the tuned model is called where it speaks the drafts of another: `base`, `ideal`, or a model's label."""
-    return f"{TUNED} over {draft}"
-
 
 # The headline metrics: of what a system answers, and of how well it predicts what the teacher answered.
 PREDICTED = ("perplexity_persona", "perplexity_plain", "bits_per_byte_persona", "bits_per_byte_plain")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tonetune.core.rows import Example, Generation
 from tonetune.evaluation.controls import CEILING_CONTROL
-from tonetune.evaluation.systems import BASE, TUNED, WAYS, told_name
+from tonetune.evaluation.names import BASE, TUNED, WAYS, told_name
 from tonetune.report.system_names import title
 
 SHOWN = (CEILING_CONTROL, BASE, told_name(BASE, WAYS[0]), TUNED)

@@ -8,7 +8,7 @@ from scipy.stats import bootstrap, permutation_test
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import SCORES, Generation, Style
-from tonetune.evaluation.recorded import is_recorded
+from tonetune.evaluation.names import is_recorded
 
 COMPARED = ("joint", "reported_tone")
 
