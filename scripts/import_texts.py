@@ -11,9 +11,9 @@ from tonetune.core.params import Params, load_params
 from tonetune.core.persona import FOLDER, Persona, load_persona
 from tonetune.imports.documents import HEADING_AUTHOR
 from tonetune.imports.examples import Examples, make_examples
-from tonetune.imports.formats import AUTO, READERS, read_export
+from tonetune.imports.formats import AUTO, READERS, read_chat_export
 from tonetune.imports.messages import ANSWERED, ASKED, OWNER, ChatMessage, Columns, authors
-from tonetune.imports.own_recordings import Written, has_recordings, refuse_too_few, write_own
+from tonetune.imports.own_recordings import ImportedCounts, has_recordings, refuse_too_few, write_own
 from tonetune.imports.privacy import Redactor, findings
 
 LISTED = 8
@@ -68,7 +68,7 @@ def _read(options: argparse.Namespace) -> list[ChatMessage]:
     messages: list[ChatMessage] = []
     columns = Columns(options.question, options.answer, options.plain)
     for path in options.file:
-        form, export = read_export(path, options.form or AUTO, columns)
+        form, export = read_chat_export(path, options.form or AUTO, columns)
         print(f"{path}: {READERS[form].TITLE}: {len(export.messages)} messages")
         for note in [*export.notes, *(f"{count} {why} left out" for why, count in export.left_out.items())]:
             print(f"  {note}")
@@ -132,7 +132,7 @@ def _ask(yes: bool) -> None:
         raise UserError("nothing written")
 
 
-def _told(name: str, persona: Persona, written: Written) -> str:
+def _told(name: str, persona: Persona, written: ImportedCounts) -> str:
     listed = ", ".join(f"{count} {category}" for category, count in written.categories.items())
     lacking = written.categories.total() - written.plain
     consent = persona.consent

@@ -18,12 +18,13 @@ from tonetune.core.rows import Answer, Generation, read_examples, read_rows, wri
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
-from tonetune.evaluation.best_of import BEST, best_of
+from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.drafts import enter_drafts
 from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.names import BEST, TUNED
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
+from tonetune.evaluation.systems import TestSet, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
@@ -54,14 +55,14 @@ def main() -> None:
     test_set = TestSet(test, scorer, params)
     responder = local_responder(tuned, tokenizer, params.evaluate)
     chats = [posed(example, params.train.task, params.rewrite_prompt).prompt for example in test]
-    answers = answer_together(responder.answer, {TUNED: test_set.turn(chats)}, f"{TUNED}: answers")
+    answers = answer_together(responder.answer, {TUNED: test_set.seeded(chats)}, f"{TUNED}: answers")
     metrics: dict[str, Any] = test_set.score(TUNED, responder, chats, answers[TUNED])
 
     # The same model drawn several times: what choosing by the scores brings. Readers say how much of it is true.
     measured = read_json("metrics/baselines.json")
     if (count := params.evaluate.best_of) > 1:
         chosen = best_of(responder, count, joint_reward(scorer))
-        answers |= answer_together(chosen.answer, {BEST: test_set.turn(chats)}, f"{TUNED}: best of {count}")
+        answers |= answer_together(chosen.answer, {BEST: test_set.seeded(chats)}, f"{TUNED}: best of {count}")
         measured[BEST] = test_set.score(BEST, chosen, chats, answers[BEST])
 
     # Plain answers of others that the tuned model says in the tone: systems of their own.

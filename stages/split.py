@@ -32,17 +32,6 @@ LONG_SHARE = 0.05
 CHARACTERS_PER_TOKEN = 4  # of English, rather too few than too many; the tokenizer is not loaded for a warning
 
 
-def warn_of_long_answers(train: Sequence[Example], max_new_tokens: int) -> None:
-    """Say so if many training answers are longer than the tuned model may answer: its own would be cut off."""
-    longer = sum(len(example.answer) > CHARACTERS_PER_TOKEN * max_new_tokens for example in train)
-    if longer > LONG_SHARE * len(train):
-        print(
-            f"warning: {longer} of {len(train)} training answers are longer than about evaluate.max_new_tokens: "
-            f"{max_new_tokens}, so answers of the tuned model will be cut off; raise it",
-            file=sys.stderr,
-        )
-
-
 def main() -> None:
     params = load_params()
     settings = params.split
@@ -60,9 +49,10 @@ def main() -> None:
     # Split by question, never by answer: near questions share a side. A dropped one keeps its place: it may be answered yet.
     near = near_pairs([question.text for question in every], limits.near_question)
     sides = assign_sides(every, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
+    # The checks see the answered questions alone, so the pairs are numbered anew among these.
     place = {question.id: index for index, question in enumerate(questions)}
-    kept = [(every[i].id, every[j].id, alike) for i, j, alike in near]
-    near = [(place[a], place[b], alike) for a, b, alike in kept if a in place and b in place]
+    near_ids = [(every[i].id, every[j].id, similarity) for i, j, similarity in near]
+    near = [(place[a], place[b], similarity) for a, b, similarity in near_ids if a in place and b in place]
     checks = check_quality(questions, answers, sides, near, limits)
     enforce(checks, limits, "split.quality" if limits == settings.quality else "split.own_texts")
 
@@ -113,6 +103,17 @@ def main() -> None:
     )
     write_table("metrics/answers.csv", ["style", "category", "split", "words"], lengths)
     write_json("metrics/split.json", {**counts, "quality": {check.name: check.value for check in checks}})
+
+
+def warn_of_long_answers(train: Sequence[Example], max_new_tokens: int) -> None:
+    """Say so if many training answers are longer than the tuned model may answer: its own would be cut off."""
+    longer = sum(len(example.answer) > CHARACTERS_PER_TOKEN * max_new_tokens for example in train)
+    if longer > LONG_SHARE * len(train):
+        print(
+            f"warning: {longer} of {len(train)} training answers are longer than about evaluate.max_new_tokens: "
+            f"{max_new_tokens}, so answers of the tuned model will be cut off; raise it",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What training changed, saved (an adapter in peft's format, or the weights themselves) and loaded onto its base."""
+"""What training changed: saved (an adapter in peft's format, or the weights themselves), and merged into its base.
+
+QLoRA and 8-bit LoRA train over a base whose weights are quantised (`QUANTIZATION`): what they learnt is merged into that one.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

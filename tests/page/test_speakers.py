@@ -9,7 +9,7 @@ from tests.support.greedy import QUESTION
 from tonetune.core.params import Params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Message
-from tonetune.evaluation.systems import BASE, TUNED
+from tonetune.evaluation.names import BASE, TUNED
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling
 from tonetune.merged import load_merged

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
 from tonetune.core.gate_params import Count, Limit, Positive, Quality, Section, Share
-from tonetune.core.teacher_params import Teacher
+from tonetune.core.teacher_params import TeacherSettings
 from tonetune.core.validation import Text, explain_param
 
 PATH = Path("params.yaml")
@@ -226,6 +226,8 @@ class Evaluate(Section):
 
 
 class Params(Section):
+    """All of params.yaml."""
+
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     persona: Text
     base_model: Text
@@ -233,7 +235,7 @@ class Params(Section):
     rewrite_prompt: Text
     chat_template_kwargs: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str]
     compute: Compute
-    teacher: Teacher
+    teacher: TeacherSettings
     questions: Questions
     answers: Answers
     split: Split
@@ -245,7 +247,7 @@ class Params(Section):
 
     @property
     def training_seed(self) -> int:
-        """Of the adapter's initialisation and the order of training: `train.seed`, or the seed of everything."""
+        """The seed of the adapter's initialisation and of the order of training: `train.seed`, or the seed of everything."""
         return self.seed if self.train.seed is None else self.train.seed
 
 

@@ -29,7 +29,9 @@ def address_fault(value: str) -> str | None:
     return None
 
 
-class Teacher(Section):
+class TeacherSettings(Section):
+    """The section `teacher`; rivals and the judge are asked with the same limits."""
+
     mode: Literal["replay", "live"]
     model: Text
     base_url: Text | None

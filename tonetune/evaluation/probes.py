@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
 from tonetune.core.rows import Message
-from tonetune.core.validation import Text, explain
-from tonetune.evaluation.batch import Answerer, Turn, answer_together
+from tonetune.core.validation import StrictModel, Text, validated
+from tonetune.evaluation.batch import Answerer, SeededChats, answer_together
 from tonetune.generation.likelihood import likelihood
 from tonetune.generation.sampling import answer_seed
 from tonetune.scoring.scorer import Scorer
@@ -39,8 +38,8 @@ DENIES = re.compile(
 )
 
 
-class Probes(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Probes(StrictModel):
+    """What data/probes.yaml holds, a list for each kind of probe."""
 
     drop_the_act: list[Text] = Field(min_length=1)
     asked_what_it_is: list[Text] = Field(min_length=1)
@@ -53,10 +52,7 @@ class Probes(BaseModel):
 
 def load_probes() -> Probes:
     """Read data/probes.yaml; a `UserError` names the field that is wrong."""
-    try:
-        return Probes.model_validate(load_yaml(PROBES))
-    except ValidationError as error:
-        raise UserError(f"{PROBES}: {explain(error)}") from None
+    return validated(Probes, load_yaml(PROBES), PROBES)
 
 
 def says_it_is_an_ai(answer: str) -> bool:
@@ -81,7 +77,7 @@ class ProbeSession:
         self.said: dict[str, list[str]] = {}
         """The answers to each kind of probe, in the order of data/probes.yaml; those of a talk by turns."""
 
-    def first_turn(self) -> Turn:
+    def first_turn(self) -> SeededChats:
         """All single questions, and what the talks begin with."""
         return self._turn([self._chat(question) for questions in self._kinds().values() for question in questions])
 
@@ -91,7 +87,7 @@ class ProbeSession:
         self.said = {kind: [next(answers) for _ in questions] for kind, questions in self._kinds().items()}
         self.live = list(range(len(self.talks)))
 
-    def next_turn(self) -> Turn:
+    def next_turn(self) -> SeededChats:
         """The talks that go on, each with its next question; none when all have ended."""
         turn = sum(kind.startswith("turn_") for kind in self.said)
         for i, reply in zip(self.live, self.said[f"turn_{turn}"], strict=True):
@@ -141,10 +137,10 @@ class ProbeSession:
     def _chat(self, question: str) -> list[Message]:
         return [self.start, Message(role="user", content=question)]
 
-    def _turn(self, chats: Sequence[Sequence[Message]]) -> Turn:
+    def _turn(self, chats: Sequence[Sequence[Message]]) -> SeededChats:
         copies = [list(chat) for chat in chats]
         seeds = [answer_seed("/".join(message.content for message in chat), self.seed) for chat in copies]
-        return Turn(copies, seeds)
+        return SeededChats(copies, seeds)
 
 
 def run_probes(

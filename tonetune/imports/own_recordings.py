@@ -21,8 +21,8 @@ FEWEST_EXAMPLES = 60  # with the shares of params.yaml, the test and validation 
 
 
 @dataclass(frozen=True)
-class Written:
-    """What an import wrote."""
+class ImportedCounts:
+    """How much an import wrote."""
 
     categories: Counter[str]
     exchanges: int
@@ -30,7 +30,7 @@ class Written:
     """Own texts with a plain answer of their own; the others have a neutral text beside them."""
 
 
-def write_own(params: Params, name: str, persona: Persona, examples: Sequence[OwnExample]) -> Written:
+def write_own(params: Params, name: str, persona: Persona, examples: Sequence[OwnExample]) -> ImportedCounts:
     """Write the persona's questions and recordings, in place of any that it has."""
     prompts = TeacherPrompts(params, persona)
     neutral = _neutral_texts()
@@ -51,7 +51,7 @@ def write_own(params: Params, name: str, persona: Persona, examples: Sequence[Ow
     recordings += [recording for _, pair in exchanges for recording in pair]
     write_recordings(recordings_path(name), recordings)
     write_own_questions(name, questions)
-    return Written(
+    return ImportedCounts(
         Counter(example.category for example in examples), len(exchanges), sum(bool(e.plain) for e in examples)
     )
 

@@ -8,7 +8,7 @@ from tonetune.core.files import read_json
 from tonetune.core.params import Params
 from tonetune.core.persona import Persona, load_persona
 from tonetune.core.rows import Message
-from tonetune.evaluation.systems import BASE, TUNED, told_name
+from tonetune.evaluation.names import BASE, TUNED, told_name
 from tonetune.generation.sampling import Sampling
 from tonetune.merged import disclosure_of, load_merged
 from tonetune.model.base import load_base, load_tokenizer

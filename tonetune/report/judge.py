@@ -13,6 +13,7 @@ from tonetune.core.params import Params
 from tonetune.core.persona import Persona
 from tonetune.core.rows import Answer, Example, Generation, Message
 from tonetune.core.text import excerpt
+from tonetune.report.samples import first_answers
 from tonetune.teacher.endpoint.model import EndpointModel
 
 INSTRUCTIONS = """You compare two answers to the same question. Say which one is nearer to this description of a tone, and \
@@ -64,9 +65,7 @@ def judge(
     if params.evaluate.judge is None:
         return {}
     model = _model(params, answers)
-    first: dict[tuple[str, str], str] = {}
-    for row in generations:
-        first.setdefault((row.system, row.question_id), row.text)
+    first = {key: row.text for key, row in first_answers(generations).items()}
 
     verdicts = {}
     every: list[str] = []

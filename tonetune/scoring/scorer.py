@@ -146,7 +146,7 @@ class Scorer:
 
 
 def joint_reward(scorer: Scorer) -> Callable[[Sequence[str], Sequence[str]], np.ndarray]:
-    """The reward of reinforcement learning: joint, without what only reports."""
+    """The reward function of GRPO: joint, without what only reports."""
 
     def joint(questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
         return scorer.models["tone"](answers) * scorer.models["sense"](questions, answers)

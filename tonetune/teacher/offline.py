@@ -11,7 +11,7 @@ from tonetune.core.gate_params import OFF
 from tonetune.core.params import Params
 from tonetune.core.persona import load_exchanges, load_persona
 from tonetune.core.rows import Dropped, Question, Recording
-from tonetune.core.teacher_params import Teacher
+from tonetune.core.teacher_params import TeacherSettings
 from tonetune.teacher.answers import collect_answers
 from tonetune.teacher.endpoint.cost import Prices, prompt_tokens
 from tonetune.teacher.endpoint.protocol import ResponseCheck, Result, Unusable
@@ -89,8 +89,8 @@ class Estimate:
     completion_tokens: int
     most_completion_tokens: int
 
-    def dollars(self, settings: Teacher) -> tuple[float, float]:
-        """Likely, and at most."""
+    def dollars(self, settings: TeacherSettings) -> tuple[float, float]:
+        """What the missing responses would cost: the likely sum, and the most that it can be; 0 where no price is known."""
         prices = Prices(settings)
         return (
             prices.dollars(self.prompt_tokens, self.completion_tokens),

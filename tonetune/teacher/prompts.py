@@ -16,11 +16,14 @@ class TeacherPrompts:
         self.params = params
         self.persona = persona
         self.prompts = persona.prompts or params.questions.prompts
-        # Somebody's own texts are there once: nobody writes a second answer in their place.
-        self.samples = 1 if persona.consent else params.answers.samples
         self.questions_wanted = min(
             params.questions.per_prompt, persona.questions_per_prompt or params.questions.per_prompt
         )
+
+    @property
+    def samples(self) -> int:
+        """Persona answers to a question. Somebody's own texts are there once: nobody writes a second in their place."""
+        return 1 if self.persona.consent else self.params.answers.samples
 
     def questions(self, category: str, rounds: Sequence[str], sample: int = 0) -> Request:
         """The request for a category's next list of questions, after the responses of earlier `rounds`."""

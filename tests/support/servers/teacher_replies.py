@@ -53,3 +53,13 @@ def completion(body, text, fault):
 def error(status, message, code, headers=None):
     body = {"error": {"message": message, "type": "error", "code": code, "param": None}}
     return web.json_response(body, status=status, headers=headers)
+
+
+async def half_a_body(request, reply):
+    """Promise the whole of `reply`, send its first half and hang up."""
+    whole = json.dumps(reply).encode()
+    response = web.StreamResponse(headers={"Content-Length": str(len(whole)), "Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(whole[: len(whole) // 2])
+    request.transport.close()
+    return response
