@@ -62,6 +62,7 @@ def test_questions_and_answers_of_a_served_model_flow_through_split(served, work
         answers__persona_user="{question}\n\nThe answer: {plain}\n\nSay it in your own words.",
         split__validation=0.3,
         split__test=0.3,
+        split__max_sentences=None,
         # A model of this size is no teacher: it declines, rambles, makes lists and repeats what it is to rewrite.
         split__quality__words=[3, 160],
         split__quality__pair_length="off",
