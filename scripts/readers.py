@@ -106,7 +106,7 @@ def ask_reader(name: str | None) -> None:
     model = EndpointModel(name, params, "evaluate.judge")
     if model.is_teacher:
         raise UserError(f"evaluate.judge: {name!r} wrote the data; choose another model")
-    readings, odd = ask_model(model, read_rows(ITEMS, Item), load_persona(params.persona))
+    readings, odd = ask_model(model, read_rows(ITEMS, Item), load_persona(params.persona), params.evaluate)
     if odd:
         print(f"warning: {odd} replies of {name} are no two ratings; those items it has not read", file=sys.stderr)
     add_readings(readings)

@@ -31,7 +31,7 @@ from tonetune.scoring.fluency import fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, rated_means, read_ratings
 from tonetune.scoring.relevance import Relevance, calibrate_meaning, calibrate_relevance, fit_words
-from tonetune.scoring.scorer import FittedScorers, RatedFigures, load_tone
+from tonetune.scoring.scorer import FittedScorers, RatedFigures, contents_of, load_tone
 from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
 from tonetune.scoring.tone import fit_tone, known_tones
 from tonetune.scoring.tone_classifier import fit_reporting, labelled, negatives
@@ -172,7 +172,7 @@ def main() -> None:
         reporting=reporting,
         questions=pairs[0],
         answers=pairs[1],
-    ).save(adapter)
+    ).save(adapter, contents_of(params))
     write_json("metrics/scorers.json", {name: round(float(value), 6) for name, value in metrics.items()})
 
 

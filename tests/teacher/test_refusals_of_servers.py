@@ -166,6 +166,55 @@ def test_a_rivals_bad_answers_count_as_they_are_and_lose_no_other(capfd):
     )
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "Unexpected fields in the request: {'chat_template_kwargs'}",
+        "Extra inputs are not permitted",
+        "chat_template is not supported for Mistral tokenizers.",
+        None,
+    ],
+)
+def test_a_rivals_server_gets_the_templates_variables_where_it_takes_them(refusal, capfd):
+    def refuses(body, count):
+        if refusal and "chat_template_kwargs" in body:
+            return error(422, refusal, "invalid_request_error")
+
+    chats = [[Message(role="user", content=f"Why {n}?")] for n in range(3)]
+    with Told(refuses) as server:
+        own = {"test-model": {"reasoning_effort": "low"}, "another": {"top_k": 1}}
+        params = params_for(server, extra_body=own)
+        params = params.model_copy(
+            update={
+                "teacher": make_settings("http://127.0.0.1:1/v1", model="the-teacher", concurrency=1),
+                "chat_template_kwargs": {"enable_thinking": False},
+            }
+        )
+        model = EndpointModel(f"endpoint:test-model@{server.url}", params, "evaluate.rivals")
+        assert all(model.respond(chats, [0] * 3, 0.7, 100, "rival"))
+        assert len(server.bodies) == 3 + bool(refusal)
+        assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
+        last = server.bodies[-1]
+        assert last.get("chat_template_kwargs") == (None if refusal else {"enable_thinking": False})
+        assert last["reasoning_effort"] == "low"
+        assert "top_k" not in last
+    assert capfd.readouterr().err.count("the endpoint refuses chat_template_kwargs") == bool(refusal)
+    of_openai = EndpointModel("endpoint:gpt-4o", params, "evaluate.rivals")
+    assert of_openai.extra_body == {}
+
+
+def test_a_judge_is_asked_as_params_say_and_its_limit_is_named():
+    def thinks(body, count):
+        return web.json_response(shaped("open thought", ""))
+
+    with Told(thinks) as server:
+        name = f"endpoint:test-model@{server.url}"
+        params = params_for(server, judge=name, judge_max_tokens=300, judge_temperature=0.5)
+        with pytest.raises(UserError, match=r"evaluate\.judge_max_tokens: 300 before a word was written"):
+            check_judge(params, [])
+        assert (server.bodies[0]["max_tokens"], server.bodies[0]["temperature"]) == (300, 0.5)
+
+
 def test_a_judge_that_cannot_be_asked_is_found_out_by_one_request():
     def refuses(body, count):
         return error(404, "The model `test-model` does not exist", "model_not_found")

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
 from tonetune.core.gate_params import Count, Limit, Positive, Quality, Section, Share
-from tonetune.core.teacher_params import TeacherSettings
+from tonetune.core.teacher_params import ExtraBody, TeacherSettings
 from tonetune.core.validation import Text, explain_param
 
 PATH = Path("params.yaml")
@@ -211,6 +211,9 @@ class Evaluate(Section):
     rivals: list[Text]
     drafts: list[Text]
     judge: Text | None
+    judge_max_tokens: Count
+    judge_temperature: Annotated[float, Field(ge=0, le=2)]
+    extra_body: dict[Text, ExtraBody]
     max_new_tokens: Count
     max_sentences: Count | None
     best_of: Count
@@ -231,6 +234,7 @@ class Params(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     persona: Text
     base_model: Text
+    base_files: Text
     system_prompt: Text
     rewrite_prompt: Text
     chat_template_kwargs: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str]
