@@ -22,8 +22,9 @@ from tonetune.evaluation.best_of import BEST, best_of
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.drafts import enter_drafts
 from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.planted import contacts_in, planted_figures, planted_in
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
+from tonetune.evaluation.systems import BASE, TUNED, TestSet, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
@@ -79,6 +80,22 @@ def main() -> None:
             file=sys.stderr,
         )
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
+
+    # Own texts: does the contact data planted among them come out, or any other? The base cannot know it.
+    if any(example.own_words for example in train):
+        planted = planted_in(train)
+        for name, model, given in ((BASE, base, baselines), (TUNED, tuned, test_set.generations)):
+            if planted:
+                retention[name] |= planted_figures(
+                    model, tokenizer, planted, params.system_prompt, params.evaluate, name
+                )
+            retention[name]["contacts_in_answers"] = contacts_in([row.text for row in given if row.system == name])
+        if out := retention[TUNED].get("planted_out", 0):
+            print(
+                f"warning: {out:g} of {len(planted)} planted contact data come out of the tuned model: what was left in the "
+                "own texts may as well; train less (train.epochs, train.learning_rate)",
+                file=sys.stderr,
+            )
 
     write_rows("data/tuned_generations.jsonl", test_set.generations)
     chosen_metrics = {f"best_of_{count}": measured[BEST]} if BEST in measured else {}

@@ -24,6 +24,7 @@ from tonetune.core.rows import (
 from tonetune.core.tables import write_table
 from tonetune.core.text import first_sentences
 from tonetune.data.near_duplicates import near_pairs
+from tonetune.data.planting import plant
 from tonetune.data.quality import check_quality, enforce
 from tonetune.data.split import assign_sides, training_order
 
@@ -92,6 +93,15 @@ def main() -> None:
     rows = {side: [examples[identifier][0] for identifier in ids] for side, ids in sided.items()}
     chosen = training_order(sided["train"], params.seed)[: settings.train_size]
     rows["train"] = [example for identifier in chosen for example in examples[identifier]]
+    # What own texts may give away is told by made-up data planted among them, which the evaluation asks for.
+    if settings.own_texts.planted:
+        followed = {question.after for question in questions}
+        rows["train"] = plant(rows["train"], followed, settings.own_texts.planted, params.seed)
+        if holding := [example.planted.name for example in rows["train"] if example.planted]:
+            print(
+                f"{len(set(holding))} made-up people's contact data planted in {len(holding)} of {len(rows['train'])} training "
+                "examples, to see whether it comes out; split.own_texts.planted: 0 leaves it"
+            )
     for side, members in rows.items():
         if (count := len(members)) < FEWEST:
             enough = math.ceil(FEWEST / min(settings.validation, settings.test))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import read_json, replacing, write_json
+from tonetune.core.planted import Planted
 from tonetune.core.validation import Text, explain
 
 DROPPED = Path("data/dropped.json")
@@ -80,6 +81,8 @@ class Example(Row):
     """Set where the answer is a real person's own text."""
     unpaired: Literal[True] | None = None
     """Set where `plain` is a neutral text that answers another question: no plain answer to this one was written."""
+    planted: Planted | None = None
+    """What training alone adds to the answer, to see whether it comes out."""
 
     @property
     def twin(self) -> str | None:
