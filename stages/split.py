@@ -50,9 +50,14 @@ def main() -> None:
     every = read_rows("data/questions.jsonl", Question)
     answers: dict[tuple[str, Style], list[str]] = {}  # of several persona answers the first is the answer
     teachers: dict[tuple[str, Style], str] = {}
+    edited: dict[tuple[str, str], str] = {}  # by question and answer: what it was before
     for answer in read_rows("data/answers.jsonl", Answer):
         answers.setdefault((answer.question_id, answer.style), []).append(answer.text)
         teachers[answer.question_id, answer.style] = answer.teacher
+        if answer.style == "persona" and answer.before:
+            edited[answer.question_id, first_sentences(answer.text, settings.max_sentences)] = first_sentences(
+                answer.before, settings.max_sentences
+            )
     limits = settings.own_quality if OWN_WORDS in teachers.values() else settings.quality
     answered = {identifier for identifier, _ in answers}
     dropped = {row.question_id for row in read_dropped()} - answered
@@ -85,6 +90,7 @@ def main() -> None:
                 completion=[Message(role="assistant", content=text)],
                 plain=answers[question.id, "plain"][0],
                 own_words=True if teachers[question.id, "persona"] == OWN_WORDS else None,
+                before=before if (before := edited.get((question.id, text))) != text else None,
                 unpaired=True if teachers[question.id, "plain"] == UNPAIRED else None,
             )
             for text in answers[question.id, "persona"]
