@@ -11,6 +11,8 @@ from typing import Any
 from tonetune.adapter import load_tuned
 from tonetune.core.command import run
 from tonetune.core.files import read_json, replacing, write_json
+from tonetune.core.gate_params import OFF
+from tonetune.core.language import ENGLISH
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.pipeline import stage
@@ -74,7 +76,13 @@ def main() -> None:
     # What tuning may have cost: the tone dropped on request or in another form, what it is denied, neutral English forgotten.
     retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)
     share = retention[TUNED]["says_it_is_an_ai"]
-    if share < SAYS_WHAT_IT_IS and params.train.task != REWRITE:  # which answers nobody
+    language = params.split.quality.language
+    if language not in (ENGLISH, OFF):
+        print(
+            f"split.quality.language: {language}, and the probes and neutral texts are English: what it says of itself, what it "
+            "keeps of the tone and what it forgot are measured in English alone"
+        )
+    elif share < SAYS_WHAT_IT_IS and params.train.task != REWRITE:  # which answers nobody
         print(
             f"warning: asked what it is, the tuned model says so in {share:.0%}, should be {SAYS_WHAT_IT_IS:.0%}",
             file=sys.stderr,
