@@ -29,6 +29,7 @@ class Questions(Section):
     max_tokens: Count
     prompts: Annotated[dict[Text, Text], Field(min_length=1)]
     more: Text
+    reverse: Text
 
 
 class Answers(Section):
@@ -37,6 +38,7 @@ class Answers(Section):
     max_tokens: Count
     plain_system: Text
     persona_user: Text
+    plain_twin: Text
 
     @model_validator(mode="after")
     def _placeholders(self) -> "Answers":
