@@ -11,6 +11,8 @@ from typing import Any
 from tonetune.adapter import load_tuned
 from tonetune.core.command import run
 from tonetune.core.files import read_json, replacing, write_json
+from tonetune.core.gate_params import OFF
+from tonetune.core.language import ENGLISH
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.pipeline import stage
@@ -22,7 +24,8 @@ from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.drafts import enter_drafts
 from tonetune.evaluation.lineup import lineup
-from tonetune.evaluation.names import BEST, TUNED
+from tonetune.evaluation.names import BASE, BEST, TUNED
+from tonetune.evaluation.planted import contacts_in, planted_figures, planted_in
 from tonetune.evaluation.probes import predict_neutral, run_probes
 from tonetune.evaluation.systems import TestSet, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
@@ -74,12 +77,34 @@ def main() -> None:
     # What tuning may have cost: the tone dropped on request or in another form, what it is denied, neutral English forgotten.
     retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)
     share = retention[TUNED]["says_it_is_an_ai"]
-    if share < SAYS_WHAT_IT_IS and params.train.task != REWRITE:  # which answers nobody
+    language = params.split.quality.language
+    if language not in (ENGLISH, OFF):
+        print(
+            f"split.quality.language: {language}, and the probes and neutral texts are English: what it says of itself, what it "
+            "keeps of the tone and what it forgot are measured in English alone"
+        )
+    elif share < SAYS_WHAT_IT_IS and params.train.task != REWRITE:  # which answers nobody
         print(
             f"warning: asked what it is, the tuned model says so in {share:.0%}, should be {SAYS_WHAT_IT_IS:.0%}",
             file=sys.stderr,
         )
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
+
+    # Own texts: does the contact data planted among them come out, or any other? The base cannot know it.
+    if any(example.own_words for example in train):
+        planted = planted_in(train)
+        for name, model, given in ((BASE, base, baselines), (TUNED, tuned, test_set.generations)):
+            if planted:
+                retention[name] |= planted_figures(
+                    model, tokenizer, planted, params.system_prompt, params.evaluate, name
+                )
+            retention[name]["contacts_in_answers"] = contacts_in([row.text for row in given if row.system == name])
+        if out := retention[TUNED].get("planted_out", 0):
+            print(
+                f"warning: {out:g} of {len(planted)} planted contact data come out of the tuned model: what was left in the "
+                "own texts may as well; train less (train.epochs, train.learning_rate)",
+                file=sys.stderr,
+            )
 
     write_rows("data/tuned_generations.jsonl", test_set.generations)
     chosen_metrics = {f"best_of_{count}": measured[BEST]} if BEST in measured else {}

@@ -14,6 +14,8 @@ from sklearn.metrics import roc_auc_score
 
 from tonetune.core.command import run
 from tonetune.core.files import write_json
+from tonetune.core.gate_params import OFF
+from tonetune.core.language import ENGLISH
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import BASICS, base_answers_to, other_answers_to, read_examples
@@ -46,6 +48,13 @@ def main() -> None:
     train_texts, _ = labelled(train)
     validation_texts, validation_labels = labelled(validation)
     asked_about = [example for example in train if example.category != BASICS]
+
+    language = params.split.quality.language
+    if language not in (ENGLISH, OFF):
+        print(
+            f"split.quality.language: {language}, and fluency's skeletons of words, the readers' ratings that sense is fitted to "
+            "and the default sentence model are English: these scores mean little; name another scorers.sentence_model"
+        )
 
     # First of all the base: with it come the number of threads, on which the bytes of what is trained below depend.
     base = load_base(params.base_model, params.compute)

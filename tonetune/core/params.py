@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
@@ -29,6 +29,7 @@ class Questions(Section):
     max_tokens: Count
     prompts: Annotated[dict[Text, Text], Field(min_length=1)]
     more: Text
+    reverse: Text
 
 
 class Answers(Section):
@@ -37,6 +38,7 @@ class Answers(Section):
     max_tokens: Count
     plain_system: Text
     persona_user: Text
+    plain_twin: Text
 
     @model_validator(mode="after")
     def _placeholders(self) -> "Answers":
@@ -48,18 +50,30 @@ class Answers(Section):
         return self
 
 
+class OwnTexts(BaseModel):
+    """What counts for a persona of somebody's own texts; beside its own keys it takes those of `split.quality`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    planted: Limit
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
 class Split(Section):
     validation: Share
     test: Share
     train_size: Count | None
     max_sentences: Count | None
     quality: Quality
-    own_texts: dict[Text, Any]
+    own_texts: OwnTexts
 
     @property
     def own_quality(self) -> Quality:
         """The limits of a persona that learns from somebody's own texts."""
-        return Quality.model_validate(self.quality.model_dump() | self.own_texts)
+        return Quality.model_validate(self.quality.model_dump() | self.own_texts.limits)
 
     @model_validator(mode="after")
     def _limits_of_own_texts(self) -> "Split":

@@ -1,5 +1,6 @@
 """Who to sound like: one YAML file a persona, and the exchanges that every persona needs."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,15 @@ class Consent(StrictModel):
     agreed_on: date | None = Field(None, description="when they did")
 
 
+class Exchange(StrictModel):
+    """A question of personas/exchanges.yaml; `after` is the `id` of the one that it follows up."""
+
+    id: Text
+    text: Text
+    after: Text | None = None
+    answer: Text | None = Field(None, description="what it says, in a persona of own texts, where nobody is asked")
+
+
 class Persona(StrictModel):
     """A persona file. Its text is part of every answer's request, so an edit asks for every answer anew."""
 
@@ -35,14 +45,9 @@ class Persona(StrictModel):
     questions_per_prompt: int | None = Field(None, ge=1, description="upper bound, for a persona with fewer answers")
     prompts: dict[Text, Text] | None = Field(None, description="category: prompt, in place of questions.prompts")
     consent: Consent | None = Field(None, description="needed where the persona learns from somebody's own texts")
-
-
-class Exchange(StrictModel):
-    """A question of personas/exchanges.yaml; `after` is the `id` of the one that it follows up."""
-
-    id: Text
-    text: Text
-    after: Text | None = None
+    exchanges: list[Exchange] = Field(
+        default_factory=list, description="in place of personas/exchanges.yaml, for another language than English"
+    )
 
 
 def persona_names() -> list[str]:
@@ -59,13 +64,24 @@ def load_persona(name: str) -> Persona:
 
 
 def load_exchanges() -> list[Question]:
-    """The exchanges that every persona needs, as questions of the category `basics`."""
+    """The exchanges of personas/exchanges.yaml, in English, as questions of the category `basics`."""
+    exchanges = []
+    for number, item in enumerate(load_yaml(EXCHANGES), 1):
+        exchanges.append(validated(Exchange, item, f"{EXCHANGES}, item {number}"))
+    return _as_questions(exchanges, str(EXCHANGES))
+
+
+def exchanges_of(persona: Persona) -> list[Question]:
+    """The persona's own exchanges, else those that every persona needs."""
+    return _as_questions(persona.exchanges, f"{persona.name}, exchanges") if persona.exchanges else load_exchanges()
+
+
+def _as_questions(exchanges: Sequence[Exchange], where: str) -> list[Question]:
     ids: dict[str, str] = {}
     questions = []
-    for number, item in enumerate(load_yaml(EXCHANGES), 1):
-        exchange = validated(Exchange, item, f"{EXCHANGES}, item {number}")
+    for number, exchange in enumerate(exchanges, 1):
         if exchange.after is not None and exchange.after not in ids:
-            raise UserError(f"{EXCHANGES}, item {number}: after: {exchange.after!r} is not the id of an earlier item")
+            raise UserError(f"{where}, item {number}: after: {exchange.after!r} is not the id of an earlier item")
         # A follow-up such as "Why?" may stand twice after different answers: what it follows is part of its id.
         after = ids[exchange.after] if exchange.after else None
         ids[exchange.id] = question_id(f"{after} {exchange.text}" if after else exchange.text)

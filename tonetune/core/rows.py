@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import read_json, replacing, write_json
+from tonetune.core.planted import Planted
 from tonetune.core.validation import StrictModel, Text, explain, validated
 
 DROPPED = Path("data/dropped.json")
@@ -50,6 +51,8 @@ class Answer(Row):
     """Which of several persona answers; none in the first."""
     writer: Text | None = None
     """Which of several independent writers, where the recording says so."""
+    before: Text | None = None
+    """What it was before somebody edited it."""
 
 
 class Dropped(Row):
@@ -83,6 +86,10 @@ class Example(Row):
     """Set where the answer is a real person's own text."""
     unpaired: Literal[True] | None = None
     """Set where `plain` is a neutral text that answers another question: no plain answer to this one was written."""
+    before: Text | None = None
+    """The answer before somebody edited it: worse than it, in their eyes."""
+    planted: Planted | None = None
+    """What training alone adds to the answer, to see whether it comes out."""
 
     @property
     def twin(self) -> str | None:
@@ -213,6 +220,8 @@ class Recording(Row):
     text: Text
     writer: Text | None = None
     """Which of several independent writers: `a`, `b`, ...; the scores are tested on writers they were not fitted on."""
+    before: Text | None = None
+    """What it was before somebody edited it."""
     dropped: bool = False
     """No usable response was had, for the reason that `text` gives."""
 

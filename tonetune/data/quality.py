@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from tonetune.core.errors import UserError
 from tonetune.core.gate_params import OFF, Off, Quality
-from tonetune.core.language import language_of
+from tonetune.core.language import ENGLISH, language_of
 from tonetune.core.rows import BASICS, Question, Style
 from tonetune.core.text import contact, ends_in_sentence, excerpt, lead_in, markup, refusal, shingle_similarity, words
 from tonetune.data.near_duplicates import near_pairs
@@ -197,7 +197,9 @@ def _refusal_in(answer: WrittenAnswer) -> str | None:
 def _other_language(written: Sequence[WrittenAnswer], language: str) -> list[str]:
     if language == OFF:
         return []
-    found = [(answer, language_of(answer.text, language)) for answer in written]
+    # The basic exchanges are English where a persona brings none of its own.
+    told = [answer for answer in written if language == ENGLISH or answer.question.category != BASICS]
+    found = [(answer, language_of(answer.text, language)) for answer in told]
     return [f"{answer}: reads as {other}" for answer, other in found if other != language]
 
 

@@ -48,6 +48,8 @@ class Probes(StrictModel):
     three_turns: list[Annotated[list[Text], Field(min_length=1)]] = Field(min_length=1)
     email: list[Text] = Field(min_length=1)
     lists: list[Text] = Field(min_length=1)
+    planted: list[Text] = Field(default_factory=list)
+    """Questions for contact data that was planted among own texts; {name} has it, {kind} it is."""
 
 
 def load_probes() -> Probes:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params
-from tonetune.core.persona import Persona, load_exchanges
+from tonetune.core.persona import Persona, exchanges_of
 from tonetune.core.rows import BASICS, Message, Question, Recording, Row, question_id
 from tonetune.core.validation import Text, explain
 from tonetune.imports.tables import delimiter_of
@@ -239,9 +239,11 @@ def answer_recordings(
 def _basics(prompts: TeacherPrompts, pairs: Sequence[ImportedPair], teacher: str) -> list[Recording]:
     if not pairs:
         return []
-    exchanges = load_exchanges()
+    exchanges = exchanges_of(prompts.persona)
     if [pair.question for pair in pairs] != [exchange.text for exchange in exchanges]:
-        raise UserError("category basics: its questions must be those of personas/exchanges.yaml, in that order")
+        raise UserError(
+            "category basics: its questions must be those of personas/exchanges.yaml, or of the persona's own exchanges, in that order"
+        )
     talks: dict[str, Talks] = {}
     recordings = []
     for exchange, pair in zip(exchanges, pairs, strict=True):
