@@ -33,6 +33,11 @@ LONG_SHARE = 0.05
 CHARACTERS_PER_TOKEN = 4  # of English, rather too few than too many; the tokenizer is not loaded for a warning
 
 
+def _other_than(text: str, earlier: str | None) -> str | None:
+    """What an answer was before somebody edited it; nothing if it says the same."""
+    return None if earlier == text else earlier
+
+
 def main() -> None:
     params = load_params()
     settings = params.split
@@ -70,8 +75,8 @@ def main() -> None:
     for question in questions:
         talk = [Message(role="system", content=params.system_prompt)]
         if question.after:
-            before = examples[question.after][0]
-            talk = [*before.prompt, *before.completion]
+            followed = examples[question.after][0]
+            talk = [*followed.prompt, *followed.completion]
         examples[question.id] = [
             Example(
                 question_id=question.id,
@@ -80,7 +85,7 @@ def main() -> None:
                 completion=[Message(role="assistant", content=text)],
                 plain=answers[question.id, "plain"][0],
                 own_words=True if teachers[question.id, "persona"] == OWN_WORDS else None,
-                before=before if (before := edited.get((question.id, text))) != text else None,
+                before=_other_than(text, edited.get((question.id, text))),
                 unpaired=True if teachers[question.id, "plain"] == UNPAIRED else None,
             )
             for text in answers[question.id, "persona"]
@@ -91,8 +96,8 @@ def main() -> None:
     rows["train"] = [example for identifier in chosen for example in examples[identifier]]
     # What own texts may give away is told by made-up data planted among them, which the evaluation asks for.
     if settings.own_texts.planted:
-        followed = {question.after for question in questions}
-        rows["train"] = plant(rows["train"], followed, settings.own_texts.planted, params.seed)
+        followed_up = {question.after for question in questions if question.after}
+        rows["train"] = plant(rows["train"], followed_up, settings.own_texts.planted, params.seed)
         if holding := [example.planted.name for example in rows["train"] if example.planted]:
             print(
                 f"{len(set(holding))} made-up people's contact data planted in {len(holding)} of {len(rows['train'])} training "
