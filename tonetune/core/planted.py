@@ -2,18 +2,14 @@
 
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
-
-from tonetune.core.validation import Text
+from tonetune.core.validation import StrictModel, Text
 
 Kind = Literal["telephone number", "mail address", "street address"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-class Planted(BaseModel):
+class Planted(StrictModel):
     """One item: whose it is and what it is."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Text
     kind: Kind
