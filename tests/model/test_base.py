@@ -147,7 +147,7 @@ def test_a_model_that_is_replaced_in_place_has_another_fingerprint(tmp_path, mon
 
 def test_what_was_tuned_on_weights_that_were_replaced_is_refused(tiny_base, tmp_path, monkeypatch):
     base = shutil.copytree(tiny_base, tmp_path / "base")
-    params = params_with(base, tuning="last_layers")
+    params = params_with(base, tuning="lora")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     save_tuned(
