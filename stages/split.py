@@ -90,7 +90,7 @@ def main() -> None:
                 completion=[Message(role="assistant", content=text)],
                 plain=answers[question.id, "plain"][0],
                 own_words=True if teachers[question.id, "persona"] == OWN_WORDS else None,
-                before=before if (before := edited.get((question.id, text))) != text else None,
+                before=worse if (worse := edited.get((question.id, text))) != text else None,
                 unpaired=True if teachers[question.id, "plain"] == UNPAIRED else None,
             )
             for text in answers[question.id, "persona"]
@@ -101,7 +101,7 @@ def main() -> None:
     rows["train"] = [example for identifier in chosen for example in examples[identifier]]
     # What own texts may give away is told by made-up data planted among them, which the evaluation asks for.
     if settings.own_texts.planted:
-        followed = {question.after for question in questions}
+        followed = {question.after for question in questions if question.after}
         rows["train"] = plant(rows["train"], followed, settings.own_texts.planted, params.seed)
         if holding := [example.planted.name for example in rows["train"] if example.planted]:
             print(
