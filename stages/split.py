@@ -33,9 +33,15 @@ LONG_SHARE = 0.05
 CHARACTERS_PER_TOKEN = 4  # of English, rather too few than too many; the tokenizer is not loaded for a warning
 
 
-def _other_than(text: str, earlier: str | None) -> str | None:
-    """What an answer was before somebody edited it; nothing if it says the same."""
-    return None if earlier == text else earlier
+def warn_of_long_answers(train: Sequence[Example], max_new_tokens: int) -> None:
+    """Say so if many training answers are longer than the tuned model may answer: its own would be cut off."""
+    longer = sum(len(example.answer) > CHARACTERS_PER_TOKEN * max_new_tokens for example in train)
+    if longer > LONG_SHARE * len(train):
+        print(
+            f"warning: {longer} of {len(train)} training answers are longer than about evaluate.max_new_tokens: "
+            f"{max_new_tokens}, so answers of the tuned model will be cut off; raise it",
+            file=sys.stderr,
+        )
 
 
 def main() -> None:
@@ -60,10 +66,9 @@ def main() -> None:
     # Split by question, never by answer: near questions share a side. A dropped one keeps its place: it may be answered yet.
     near = near_pairs([question.text for question in every], limits.near_question)
     sides = assign_sides(every, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
-    # The checks see the answered questions alone, so the pairs are numbered anew among these.
     place = {question.id: index for index, question in enumerate(questions)}
-    near_ids = [(every[i].id, every[j].id, similarity) for i, j, similarity in near]
-    near = [(place[a], place[b], similarity) for a, b, similarity in near_ids if a in place and b in place]
+    kept = [(every[i].id, every[j].id, alike) for i, j, alike in near]
+    near = [(place[a], place[b], alike) for a, b, alike in kept if a in place and b in place]
     checks = check_quality(questions, answers, sides, near, limits)
     enforce(checks, limits, "split.quality" if limits == settings.quality else "split.own_texts")
 
@@ -75,8 +80,8 @@ def main() -> None:
     for question in questions:
         talk = [Message(role="system", content=params.system_prompt)]
         if question.after:
-            followed = examples[question.after][0]
-            talk = [*followed.prompt, *followed.completion]
+            before = examples[question.after][0]
+            talk = [*before.prompt, *before.completion]
         examples[question.id] = [
             Example(
                 question_id=question.id,
@@ -85,7 +90,7 @@ def main() -> None:
                 completion=[Message(role="assistant", content=text)],
                 plain=answers[question.id, "plain"][0],
                 own_words=True if teachers[question.id, "persona"] == OWN_WORDS else None,
-                before=_other_than(text, edited.get((question.id, text))),
+                before=worse if (worse := edited.get((question.id, text))) != text else None,
                 unpaired=True if teachers[question.id, "plain"] == UNPAIRED else None,
             )
             for text in answers[question.id, "persona"]
@@ -96,8 +101,8 @@ def main() -> None:
     rows["train"] = [example for identifier in chosen for example in examples[identifier]]
     # What own texts may give away is told by made-up data planted among them, which the evaluation asks for.
     if settings.own_texts.planted:
-        followed_up = {question.after for question in questions if question.after}
-        rows["train"] = plant(rows["train"], followed_up, settings.own_texts.planted, params.seed)
+        followed = {question.after for question in questions if question.after}
+        rows["train"] = plant(rows["train"], followed, settings.own_texts.planted, params.seed)
         if holding := [example.planted.name for example in rows["train"] if example.planted]:
             print(
                 f"{len(set(holding))} made-up people's contact data planted in {len(holding)} of {len(rows['train'])} training "
@@ -124,17 +129,6 @@ def main() -> None:
     )
     write_table("metrics/answers.csv", ["style", "category", "split", "words"], lengths)
     write_json("metrics/split.json", {**counts, "quality": {check.name: check.value for check in checks}})
-
-
-def warn_of_long_answers(train: Sequence[Example], max_new_tokens: int) -> None:
-    """Say so if many training answers are longer than the tuned model may answer: its own would be cut off."""
-    longer = sum(len(example.answer) > CHARACTERS_PER_TOKEN * max_new_tokens for example in train)
-    if longer > LONG_SHARE * len(train):
-        print(
-            f"warning: {longer} of {len(train)} training answers are longer than about evaluate.max_new_tokens: "
-            f"{max_new_tokens}, so answers of the tuned model will be cut off; raise it",
-            file=sys.stderr,
-        )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from tonetune.teacher.recordings import PLAIN, read_recordings, recordings_path,
 
 EXCHANGES_SHARE, FEWEST_EXCHANGES = 0.1, 8
 """Of the examples so many are exchanges that say what it is, and decline: enough to be learnt, too few to drown the tone."""
+SHIPPED = "general-purpose-language-model"
+"""teacher.model of the recorded plain answers: with its name they are found, whoever is the teacher."""
 FEWEST_EXAMPLES = 60  # with the shares of params.yaml, the test and validation sides hold less than a handful otherwise
 
 
@@ -86,7 +88,7 @@ def _exchanges(params: Params, prompts: TeacherPrompts, count: int) -> list[tupl
     own = {q.id: exchange.answer for q, exchange in zip(questions, persona.exchanges, strict=False)}
     recorded = [] if own else [recording for recording in read_recordings(PLAIN) if not recording.dropped]
     by_request = {recording.request: recording for recording in recorded}
-    shipped = _prompts_of_recordings(params, persona, recorded)
+    shipped = _prompts_of_recordings(params, persona)
     talks: dict[str, Talks] = {}
     found: list[tuple[Question, list[Recording]]] = []
     for question in questions:
@@ -105,11 +107,9 @@ def _exchanges(params: Params, prompts: TeacherPrompts, count: int) -> list[tupl
     return found
 
 
-def _prompts_of_recordings(params: Params, persona: Persona, recorded: Sequence[Recording]) -> TeacherPrompts:
+def _prompts_of_recordings(params: Params, persona: Persona) -> TeacherPrompts:
     """What the recorded plain answers were asked with, whoever is the teacher now."""
-    if not recorded:
-        return TeacherPrompts(params, persona)
-    named = params.teacher.model_copy(update={"model": recorded[0].teacher, "base_url": None, "extra_body": {}})
+    named = params.teacher.model_copy(update={"model": SHIPPED, "base_url": None, "extra_body": {}})
     return TeacherPrompts(params.model_copy(update={"teacher": named}), persona.model_copy(update={"consent": None}))
 
 

@@ -56,8 +56,11 @@ def _twin_check(prompts: TeacherPrompts, question: str, answer: str) -> Response
     most = 2 * len(answer.split()) + ROOM
 
     def check(plain: str) -> str | None:
+        # The gate lets somebody's own texts begin and decline as they like; a plain answer may not.
         if found := lead_in(plain):
             return f'a lead-in ("{found}")'
+        if (found := refusal(plain)) and not refusal(answer):
+            return f'declines ("{found}")'
         if (count := len(plain.split())) > most:
             return f"{count} words for {len(answer.split())}"
         return answer_fault(plain, asked, prompts.params.split.own_quality)

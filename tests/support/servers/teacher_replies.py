@@ -21,6 +21,10 @@ def reply_to(messages, fault):
             + "gar nicht einfach zu sagen, weil niemand genau weiß, wie viele " * 2
             + "davon kommen."
         )
+    if messages[0]["content"].startswith("You are given a text that somebody wrote"):
+        return f"What do you say to {word}?"
+    if messages[0]["content"].startswith("You are given a question and what somebody answered"):
+        return f"It is {word}, in plain words."
     if "\n\nAnswer:" in messages[-1]["content"]:
         plain = (
             "there are several points to make it takes a little time and in general most people would not have it back"
