@@ -19,9 +19,10 @@ MISSING = [kind for kind in KINDS if kind not in INSTALLED]
 
 @pytest.mark.skipif(not INSTALLED, reason="dvclive and tensorboard come with the extra live")
 def test_the_curves_are_the_losses_and_training_is_the_same_with_them(tiny_base, tokenizer, tmp_path, monkeypatch):
+    for name in ("params.yaml", "personas"):
+        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    (tmp_path / "personas").symlink_to(ROOT / "personas")
     found = []
     for live in ([], INSTALLED):
         params = params_with(tiny_base, tuning="lora", live=live)
