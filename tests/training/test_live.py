@@ -35,7 +35,7 @@ def test_the_curves_are_the_losses_and_training_is_the_same_with_them(tiny_base,
     assert plain == watched
     assert all(torch.equal(weights[name], same[name]) for name in weights)
     if "dvclive" in INSTALLED:
-        with open("reports/live/dvclive/sft/plots/metrics/train/loss.tsv") as file:
+        with open("reports/live/dvclive/sft/plots/metrics/loss.tsv") as file:
             shown = [float(row["loss"]) for row in csv.DictReader(file, delimiter="\t")]
         assert shown == pytest.approx(watched)
         assert (tmp_path / "reports/live/dvclive/sft/dvc.yaml").exists()
