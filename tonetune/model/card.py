@@ -1,6 +1,7 @@
 """The card that goes with what training writes: all that is known before anything has measured it."""
 
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
@@ -25,5 +26,5 @@ def trained_card(params: Params, persona: Persona, adapter: bool, data: str) -> 
         base_model=base.hub or base.base_model,
         tags=["conversational", "style-imitation", "tonetune"],
     )
-    context = {"params": params, "persona": persona, "base": base, "adapter": adapter, "data": data}
+    context: dict[str, Any] = {"params": params, "persona": persona, "base": base, "adapter": adapter, "data": data}
     return str(ModelCard.from_template(known, template_path=str(TEMPLATE), **context))
