@@ -27,6 +27,7 @@ from tonetune.core.rows import BASICS, read_examples
 from tonetune.core.tables import write_table
 from tonetune.core.tasks import ANSWER, training_rows
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
+from tonetune.model.card import trained_card
 from tonetune.model.fingerprint import content_of
 from tonetune.model.locate import unwatched
 from tonetune.model.peft_format import save_peft
@@ -114,17 +115,18 @@ def main() -> None:
     whole = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
 
     if first:
-        disclosure = load_persona(params.persona).disclosure
+        persona = load_persona(params.persona)
         save_tuned(
             model,
             "models/adapter",
             params.persona,
-            disclosure,
+            persona.disclosure,
             params.base_model,
             settings.tuning,
             initial,
             whole,
             settings.task,
+            trained_card(params, persona, isinstance(model, PeftModel), content_key([DATA[0]])),
         )
         write_curves(history)
         write_json("metrics/train.json", metrics)

@@ -59,12 +59,14 @@ def save_tuned(
     initial_adapter: Path | None = None,
     weights: Mapping[str, torch.Tensor] | None = None,
     task: str = ANSWER,
+    card: str | None = None,
 ) -> None:
     """Write what training changed, in one step, with a model card that says whom it imitates.
 
     `initial_adapter` is the folder of the adapter before training, for PiSSA, whose initialisation changes the base:
     what is written then is the equivalent LoRA adapter for the unchanged base. `weights` is a full state dict, for a
-    model that holds only a shard of each weight (FSDP). `task` is what it has learnt (train.task). A `UserError` if `folder` cannot be written.
+    model that holds only a shard of each weight (FSDP). `task` is what it has learnt (train.task). `card` is the README.md; without it there is a
+    short one, of `persona` and `disclosure`. A `UserError` if `folder` cannot be written.
     """
     with replacing_folder(folder) as unfinished:
         if isinstance(model, PeftModel):
@@ -82,8 +84,8 @@ def save_tuned(
         base = {"base_model": base_model, "base_content": content_of(base_model, "base_model")}
         write_json(unfinished / TUNING, {"tuning": tuning, **base, **learnt})
         library = "peft" if isinstance(model, PeftModel) else "transformers"
-        card = f"---\nlibrary_name: {library}\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
-        (unfinished / "README.md").write_text(card, encoding="utf-8")
+        short = f"---\nlibrary_name: {library}\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
+        (unfinished / "README.md").write_text(card or short, encoding="utf-8")
 
 
 def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrainedModel:

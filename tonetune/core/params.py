@@ -167,6 +167,7 @@ class Train(Section):
     last_layers: LastLayers
     dpo: DPO
     grpo: GRPO
+    live: list[Literal["dvclive", "tensorboard"]]
     launch: Literal["none", "torchrun", "accelerate"]
     processes: Count
     launch_config: Text

@@ -14,7 +14,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import Params, Train
+from tonetune.core.params import Params
 from tonetune.core.rows import Example
 from tonetune.model.base import compute_dtype
 from tonetune.model.kernels.malloc import retain
@@ -24,6 +24,7 @@ from tonetune.training.decoder_layer import TrainingLayer, adapters_loaded, trai
 from tonetune.training.encode import plain_text, preference, supervised
 from tonetune.training.half_batches import split_by_length, sum_in_two_threads
 from tonetune.training.launch import world_size
+from tonetune.training.live import live_curves
 from tonetune.training.loss import answer_loss, supervised_tokens
 
 PAD_TO_MULTIPLE = 8  # the length of batches: oneDNN compiles and caches a matrix product for each shape
@@ -145,7 +146,7 @@ def _sft(task: Task) -> Trainer:
         # Sorted by length, the validation batches hold the least padding.
         eval_dataset=Dataset.from_list(sorted(validation, key=lambda example: len(example["input_ids"]))),
         processing_class=task.tokenizer,
-        callbacks=_callbacks(settings),
+        callbacks=_callbacks(task),
     )
 
 
@@ -177,7 +178,7 @@ def _dpo(task: Task) -> Trainer:
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(validation),
         processing_class=task.tokenizer,
-        callbacks=_callbacks(settings),
+        callbacks=_callbacks(task),
     )
     task.model.delete_adapter("ref")  # TRL's copy of the initial adapter: without it the base is the reference
     return trainer
@@ -223,13 +224,15 @@ def _grpo(task: Task) -> Trainer:
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=task.tokenizer,
-        callbacks=[SealCheckpoints()],
+        callbacks=[SealCheckpoints(), *live_curves(task.params.train.live, task.phase)],
     )
 
 
-def _callbacks(settings: Train) -> list[TrainerCallback]:
-    """Sealed checkpoints, and early stopping on the validation loss."""
-    return [SealCheckpoints(), EarlyStoppingCallback(early_stopping_patience=settings.patience)]
+def _callbacks(task: Task) -> list[TrainerCallback]:
+    """Sealed checkpoints, early stopping on the validation loss, and the curves that are asked for."""
+    settings = task.params.train
+    stopping = EarlyStoppingCallback(early_stopping_patience=settings.patience)
+    return [SealCheckpoints(), stopping, *live_curves(settings.live, task.phase)]
 
 
 def _common_arguments(task: Task) -> dict[str, Any]:
@@ -249,7 +252,7 @@ def _common_arguments(task: Task) -> dict[str, Any]:
         "use_cpu": not torch.cuda.is_available(),
         "logging_nan_inf_filter": False,
         "ddp_find_unused_parameters": False,  # every trained parameter is used in every step
-        "report_to": [],
+        "report_to": [],  # `live_curves` are callbacks, as report_to's DVCLive would write into the pipeline's dvc.yaml
     }
 
 
