@@ -29,7 +29,7 @@ def silence_libraries() -> None:
 
 def import_bitsandbytes() -> None:
     """Call it before what imports peft. At its import bitsandbytes hands four functions to `torch.compile`, which loads
-    torch's compiler and its front end, a fifth of what a stage imports; those of them that run at all do so uncompiled.
+    torch's compiler for each of them, over a second at every start; those of them that run at all do so uncompiled.
     """
     import torch
 
