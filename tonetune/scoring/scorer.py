@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import evaluate
 import numpy as np
 from sklearn.pipeline import Pipeline
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -120,6 +119,8 @@ class Scorer:
         classifier: str = TONE,
         scorers: str = SCORERS,
     ):
+        import evaluate  # with all that it brings; the stage validity only reads what is fitted
+
         fitted = FittedScorers.load(scorers)
         known = Path(scorers) / f"{CONTENTS}.json"
         contents = read_json(known) if known.is_file() else {}
