@@ -41,13 +41,21 @@ ROWS = [
 ]
 
 
-@pytest.fixture
-def german(space):
-    """The copy with a German persona's texts imported."""
+SETTINGS = {"persona": "ada", "split__quality__language": "de", "split__own_texts__near_question": 0.95}
+
+
+def import_texts(space):
+    """Import a German persona's texts."""
     (space.root / "personas/ada.yaml").write_text(PERSONA + CONSENT, encoding="utf-8")
     (space.root / "texte.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
     main(["import", "texte.jsonl", "--from", "messages", "--persona", "ada", "--yes"])
-    space.set(persona="ada", split__quality__language="de", split__own_texts__near_question=0.95)
+
+
+@pytest.fixture
+def german(space):
+    """The copy with the texts imported."""
+    import_texts(space)
+    space.set(**SETTINGS)
     return space
 
 
@@ -75,8 +83,10 @@ def test_a_follow_up_to_no_earlier_exchange_is_refused(space):
 
 
 @pytest.mark.slow
-def test_german_texts_go_through_to_a_report_that_says_what_is_english(german, tiny_base):
-    make_small(german, tiny_base)
+def test_german_texts_go_through_to_a_report_that_says_what_is_english(space, tiny_base):
+    import_texts(space)
+    make_small(space, tiny_base)
+    space.set(**SETTINGS)
     told = {}
     for stage in [
         "questions",
@@ -90,8 +100,8 @@ def test_german_texts_go_through_to_a_report_that_says_what_is_english(german, t
         "baselines",
         "evaluate",
     ]:
-        told[stage] = german.stage(stage).stdout
+        told[stage] = space.stage(stage).stdout
     assert "split.quality.language: de, and fluency's skeletons" in told["scorers"]
     assert "split.quality.language: de, and the probes and neutral texts are English" in told["evaluate"]
-    report = (german.root / "reports/evaluation.html").read_text(encoding="utf-8")
+    report = (space.root / "reports/evaluation.html").read_text(encoding="utf-8")
     assert "In another language than English (de)" in report

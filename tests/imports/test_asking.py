@@ -1,5 +1,6 @@
 """With a live teacher lone texts get a question that they answer, and own texts a plain twin; the price is told before."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,30 @@ def test_what_the_teacher_declines_keeps_its_plain_wording_and_its_neutral_text(
     unpaired = [a for a in answers if a.teacher == UNPAIRED]
     assert 0 < len(lone) < len(questions)
     assert 0 < len(unpaired) < len(questions)
+
+
+def test_after_an_import_without_a_teacher_the_estimate_says_what_one_would_be_asked(live, capsys):
+    with TeacherServer() as server:
+        space = live(server, teacher__mode="replay")
+        typed("--yes")
+        assert "is sent these texts" not in capsys.readouterr().out
+        estimate = (sys.executable, "-m", "scripts.estimate")
+        before = space.run(*estimate).stdout
+        assert not server.attempts
+        space.set(teacher__mode="live")
+        typed("--yes", "--replace")
+        told = capsys.readouterr().out
+        assert "nothing to ask, nothing to pay" in space.run(*estimate).stdout
+    count = int(told.partition("asked for ")[2].split()[0])
+    assert count > 60
+    assert [line.split()[:3] for line in before.splitlines() if line.startswith(("questions", "answers"))] == [
+        ["questions", "0", str(count)],
+        ["answers", "0", str(count)],
+    ]
+    assert (
+        before.partition("about ")[2].partition(" if")[0]
+        == told.partition("plain answers: about ")[2].partition(";")[0]
+    )
 
 
 def test_without_a_key_nothing_is_asked_and_nothing_written(live, monkeypatch):

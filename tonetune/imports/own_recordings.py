@@ -9,11 +9,11 @@ from tonetune.core.params import Params
 from tonetune.core.persona import Persona, exchanges_of, load_exchanges
 from tonetune.core.rows import BASICS, OWN_WORDS, UNPAIRED, Question, Recording, question_id
 from tonetune.core.text import sentences
-from tonetune.imports.examples import OwnExample
+from tonetune.imports.examples import LONE, OwnExample
 from tonetune.imports.pairs import ImportedPair, Talks, answer_recordings
 from tonetune.teacher.endpoint.live import LiveTeacher
 from tonetune.teacher.offline import Estimate, estimate_own_texts
-from tonetune.teacher.own_questions import own_questions_path, write_own_questions
+from tonetune.teacher.own_questions import own_questions_path, read_own_questions, write_own_questions
 from tonetune.teacher.own_texts import ask_plain_twins, ask_questions
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.recordings import PLAIN, read_recordings, recordings_path, write_recordings
@@ -111,6 +111,40 @@ def _prompts_of_recordings(params: Params, persona: Persona) -> TeacherPrompts:
     """What the recorded plain answers were asked with, whoever is the teacher now."""
     named = params.teacher.model_copy(update={"model": SHIPPED, "base_url": None, "extra_body": {}})
     return TeacherPrompts(params.model_copy(update={"teacher": named}), persona.model_copy(update={"consent": None}))
+
+
+def kept_examples(params: Params, name: str, persona: Persona) -> list[OwnExample]:
+    """What an earlier import of the persona wrote, as examples again, without the exchanges; none if there was no import."""
+    questions = [question for question in read_own_questions(name) or [] if question.category != BASICS]
+    by_request = (
+        {recording.request: recording for recording in read_recordings(recordings_path(name))} if questions else {}
+    )
+    prompts = TeacherPrompts(params, persona)
+    talks: dict[str, Talks] = {}
+    kept = []
+    for question in questions:
+        before = talks.get(question.after) if question.after else Talks()
+        plain = by_request.get(prompts.plain_answer(question, before.plain).key) if before else None
+        if before is None or plain is None:
+            continue
+        own = by_request.get(prompts.persona_answer(question, plain.text, before.persona).key)
+        if own is None or own.dropped:
+            continue
+        pair = ImportedPair(question=question.text, persona_answer=own.text, plain_answer=plain.text)
+        talks[question.id] = before.after(pair)
+        kept.append(
+            OwnExample(
+                id=question.id,
+                category=question.category,
+                question=question.text,
+                answer=own.text,
+                after=question.after,
+                plain=None if plain.teacher == UNPAIRED else plain.text,
+                plain_by=plain.teacher,
+                made_question=question.text.startswith(LONE.partition("{")[0]),
+            )
+        )
+    return kept
 
 
 def _lone(examples: Sequence[OwnExample]) -> list[str]:
