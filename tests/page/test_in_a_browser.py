@@ -163,33 +163,32 @@ def test_blind_tells_whose_is_whose_only_after_the_choice_which_is_saved(visit, 
 
 def test_blind_by_keyboard_alone(visit, place: Path) -> None:
     page = visit()
-    page.get_by_role("tab", name="Talk").focus()
-    page.keyboard.press("End")  # the last tab
-    page.keyboard.press("Enter")
-    page.get_by_label("Your name or initials").wait_for()
 
-    def reach(name: str) -> None:
-        """Press Tab until what has this name has the focus."""
+    def reach(css: str, text: str = "") -> None:
+        """Press Tab until the focus is on what this selects and says."""
+        found = (
+            "([css, text]) => document.activeElement.matches(css) && document.activeElement.innerText.startsWith(text)"
+        )
         for _ in range(40):
             page.keyboard.press("Tab")
-            told = page.evaluate(
-                "(e => e.getAttribute('aria-label') || e.closest('label')?.innerText || e.innerText || '')(document.activeElement)"
-            )
-            if told.strip().startswith(name):
+            if page.evaluate(found, [css, text]):
                 return
-        raise AssertionError(f"Tab does not reach {name!r}")
+        raise AssertionError(f"Tab does not reach {css} {text}")
 
-    reach("Your name")
-    page.keyboard.type("keys")
-    reach("Question")
-    page.keyboard.type("Why is the sky blue?")
-    reach("New pair")
+    reach("[role=tab]", "Blind")
     page.keyboard.press("Enter")
-    filled(page, "#left"), filled(page, "#right")
-    for _ in ("persona", "sense"):
-        reach("Left")
+    page.get_by_label("Your name or initials").wait_for()
+    reach("#reader *")
+    page.keyboard.type("keys")
+    reach("#blind-question *")
+    page.keyboard.type("Why is the sky blue?")
+    reach("button", "New pair")
+    page.keyboard.press("Enter")
+    assert filled(page, "#left") != filled(page, "#right")
+    for side in ("#persona", "#sense"):
+        reach(f"{side} input")
         page.keyboard.press("Space")
-    reach("Save my choice")
+    reach("button", "Save my choice")
     page.keyboard.press("Enter")
     page.get_by_text("Left was").wait_for()
     (choice,) = [c for c in read_rows(place / "reports/choices.jsonl", Choice) if c.reader == "keys"]
