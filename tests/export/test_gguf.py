@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from scripts import export
 from tests.support.exported_models import HUB_BASE, elsewhere, other_base
+from tests.support.tiny_model import tiny_config
 from tonetune.core.errors import UserError
 from tonetune.export.check import BOUNDS
 from tonetune.export.gguf_file import TYPES, stored_as, unsupported, write_gguf
@@ -133,15 +134,10 @@ def test_a_qwen2_with_biases_and_its_own_head_says_the_same(place, tmp_path):
     """Qwen2 rotates halves, has biases and another way to cut text."""
     torch.manual_seed(0)
     tokenizer = load_tokenizer(place.params.base_model)
-    config = Qwen2Config(
+    config = tiny_config(
+        "qwen2",
         vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         max_position_embeddings=512,
-        initializer_range=0.3,
         tie_word_embeddings=False,
         eos_token_id=tokenizer.eos_token_id,
     )

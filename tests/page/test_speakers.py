@@ -12,7 +12,7 @@ from tonetune.core.params import Params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Message
 from tonetune.core.tasks import rewriting_chat
-from tonetune.evaluation.systems import BASE, TUNED
+from tonetune.evaluation.names import BASE, TUNED
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling
 from tonetune.merged import load_merged

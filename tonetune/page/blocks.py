@@ -13,7 +13,7 @@ import gradio as gr
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Message
-from tonetune.evaluation.systems import BASE, TUNED
+from tonetune.evaluation.names import BASE, TUNED
 from tonetune.page.choices import Choice, Pair, Side, pair, save, shares
 from tonetune.page.speakers import LABELS, TOLD, Speakers
 

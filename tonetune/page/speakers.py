@@ -10,7 +10,7 @@ from tonetune.core.persona import Persona, load_persona
 from tonetune.core.rows import Message
 from tonetune.core.tasks import ANSWER, rewriting_chat
 from tonetune.core.text import in_parts
-from tonetune.evaluation.systems import BASE, TUNED, told_name
+from tonetune.evaluation.names import BASE, TUNED, told_name
 from tonetune.generation.sampling import Sampling
 from tonetune.merged import disclosure_of, load_merged, task_of
 from tonetune.model.base import load_base, load_tokenizer

@@ -151,21 +151,26 @@ def _sft(task: Task) -> Trainer:
 
 
 def _dpo(task: Task) -> Trainer:
-    """The persona's answer is chosen over the plain one; the reference model is the base, without the adapter."""
+    """The persona's answer is chosen over the plain one, and an edited answer over what it was.
+
+    The reference model is the base, without the adapter.
+    """
     settings = task.params.train
-    if any(row.unpaired for row in (*task.train, *task.validation)):
-        raise UserError(
-            "train.objective: dpo needs a plain answer to every question, and these own texts have none; use sft, or import "
-            "them with --plain"
-        )
     train, validation = (
-        [preference(task.tokenizer, row, settings.max_length) for row in rows] for rows in (task.train, task.validation)
+        [preference(task.tokenizer, row, worse, settings.max_length) for row, worse in worse_answers(rows)]
+        for rows in (task.train, task.validation)
     )
+    if not (train and validation):
+        raise UserError(
+            f"train.objective: dpo needs pairs on both sides of the split, and there are {len(train)} to train on and "
+            f"{len(validation)} to validate on: own texts have those of their edits alone where no plain answer is; use sft, or "
+            "import them with --plain"
+        )
     trainer = PairTrainer(
         model=task.model,
         args=DPOConfig(
             **_common_arguments(task),
-            **_schedule(task.params, len(task.train), settings.dpo.epochs),
+            **_schedule(task.params, len(train), settings.dpo.epochs),
             beta=settings.dpo.beta,
             max_length=settings.max_length,
             disable_dropout=settings.lora.dropout == 0,  # TRL's default leaves the adapter's dropout without effect
@@ -177,6 +182,15 @@ def _dpo(task: Task) -> Trainer:
     )
     task.model.delete_adapter("ref")  # TRL's copy of the initial adapter: without it the base is the reference
     return trainer
+
+
+def worse_answers(rows: Sequence[Example]) -> list[tuple[Example, str]]:
+    """Each row with what its answer is better than: the plain answer, where there is one to the question, and then all
+    edited ones with what they were before. Two that are the same teach nothing.
+    """
+    pairs = [(row, row.plain) for row in rows if not row.unpaired]
+    pairs += [(row, row.before) for row in rows if row.before]
+    return [(row, worse) for row, worse in pairs if worse != row.answer]
 
 
 def _grpo(task: Task) -> Trainer:
