@@ -17,7 +17,7 @@ from tonetune.export.serving import llama_cpp
 class GgufTalk(Talk):
     """A talk whose model is a file: it has one voice, at the strength that it was exported with."""
 
-    conversation: GgufConversation
+    conversation: GgufConversation  # type: ignore[assignment]
 
     def __init__(self, conversation: GgufConversation, params: Params, file: Path, disclosure: str):
         self.conversation, self.params, self.file, self.disclosure = conversation, params, file, disclosure

@@ -62,6 +62,15 @@ def test_figures_stand_with_their_intervals_and_the_readers_ratings(run):
     assert {result.metric_type for result in results} == {"joint", "tone", "sense", "fluency"}
 
 
+def test_it_says_that_the_figures_are_of_answers_that_were_cut(run):
+    params = load_params(ROOT / "params.yaml")
+    assert params.evaluate.max_sentences == 1
+    figures = Figures.read()
+    assert "ends with its sentence number 1" in model_card(SOURCE, "gguf", "f16", params, figures)
+    whole = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"max_sentences": None})})
+    assert "ends with its sentence" not in model_card(SOURCE, "gguf", "f16", whole, figures)
+
+
 def test_ratings_of_another_run_s_answers_are_left_out(run):
     path = run / "data/tuned_generations.jsonl"
     path.write_text("".join(path.read_text().splitlines(True)[1:]))

@@ -48,7 +48,7 @@ def test_what_was_said_is_part_of_the_next_prompt(conversation, server, place):
     assert [(turn.role, turn.content) for turn in conversation.turns] == [("user", QUESTIONS[0]), ("assistant", answer)]
     asked = Message(role="user", content="And 12 more?")
     talk = [conversation.system, *conversation.turns, asked]
-    assert conversation._prompt(asked) == typed_prompt_ids(load_tokenizer(place.params.base_model), talk)
+    assert conversation.prompt(asked.content) == typed_prompt_ids(load_tokenizer(place.params.base_model), talk)
 
 
 @pytest.mark.parametrize(

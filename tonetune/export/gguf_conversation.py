@@ -27,7 +27,7 @@ class GgufConversation:
     def ask(self, question: str) -> Generator[str, None, None]:
         """Yield the answer piece by piece; if the caller stops early, the history keeps what was yielded."""
         asked = Message(role="user", content=question.encode(errors="replace").decode())
-        prompt = self._prompt(asked)
+        prompt = self.prompt(asked.content)
         settings, answer = self.settings, ""
         body: dict[str, Any] = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0, "min_p": 0}
         said = self.server.stream(prompt=prompt, n_predict=settings.max_new_tokens, seed=self.seed, **body)
@@ -44,12 +44,12 @@ class GgufConversation:
             if answer:
                 self.turns += [asked, Message(role="assistant", content=answer)]
 
-    def _prompt(self, asked: Message) -> list[int]:
-        """The token ids of the chat; the oldest turns are dropped when the window is full.
+    def prompt(self, question: str) -> list[int]:
+        """The token ids of the chat up to the answer to `question`; the oldest turns are dropped when the window is full.
 
         A `UserError` if the question alone does not fit.
         """
-        longest = self.settings.max_new_tokens
+        longest, asked = self.settings.max_new_tokens, Message(role="user", content=question)
         while len(ids := typed_ids(self.server, [self.system, *self.turns, asked])) + longest > CONTEXT:
             if not self.turns:
                 raise UserError(
