@@ -48,13 +48,15 @@ def skipped(command: str) -> str | None:
     return next((why for pattern, why in SKIPPED.items() if re.search(pattern, command)), None)
 
 
-def clone(target: Path, base: Path) -> Workspace:
-    """A clone of the current commit with small params, committed, and this environment as its .venv."""
+def clone(target: Path, base: Path, cache: Path) -> Workspace:
+    """A clone of the current commit with small params, committed, this environment as its .venv and a DVC cache that all share:
+    a stage that one document's clone has run, DVC takes from its run cache in the next."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(target)], check=True)
     space = Workspace(target)
     as_someone(space)
     (target / ".venv").symlink_to(Path(sys.prefix))
     (target / ".git/info/exclude").write_text(".venv\n")
+    (target / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n")
     make_small(space, base)
     space.run("git", "commit", "-qam", "small")
     return space
@@ -74,7 +76,7 @@ def main() -> None:
                 if why:
                     continue
                 if space is None:
-                    space = clone(Path(folder) / document.stem, base)
+                    space = clone(Path(folder) / document.stem, base, Path(folder) / "cache")
                 shell = f'set -e; . .venv/bin/activate; make() {{ command make -o .venv/ready "$@"; }}; {command}'
                 environment = os.environ | {
                     "MAKEFLAGS": "-o .venv/ready",

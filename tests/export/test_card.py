@@ -10,8 +10,8 @@ from huggingface_hub import ModelCard
 from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.export.card import Figures, model_card
-from tonetune.export.origin import Origin, is_name_of, origin
 from tonetune.export.provenance import Provenance
+from tonetune.model.origin import Origin, is_name_of, origin
 
 SOURCE = Provenance(
     persona="somebody",

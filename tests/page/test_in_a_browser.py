@@ -14,7 +14,7 @@ from tests.scripts.conftest import DISCLOSED
 from tests.support.greedy import WINDOW
 from tests.support.workspace import ROOT
 from tonetune.core.rows import read_rows
-from tonetune.evaluation.systems import BASE, TUNED
+from tonetune.evaluation.names import BASE, TUNED
 from tonetune.page.choices import Choice
 
 playwright = pytest.importorskip("playwright.sync_api", reason="requirements-page.lock brings Playwright")

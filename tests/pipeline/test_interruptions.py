@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -85,7 +86,7 @@ def test_a_cache_folder_that_cannot_be_used_is_named(space):
     (space.root / ".cache").touch()
     result = space.stage("train_qlora", check=False)
     assert result.returncode == 1
-    assert ".cache/checkpoints: cannot be created" in result.stderr
+    assert re.search(r"error: \S*\.cache/\w+: cannot be created", result.stderr)  # whichever of the folders comes first
     assert "Traceback" not in result.stderr
 
 

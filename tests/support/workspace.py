@@ -22,7 +22,16 @@ with chdir(ROOT):
 LIGHT = ("questions", "answers", "split", "tone_classifier")  # the stages that import no torch
 PRELOADED = Preloaded()
 SENTENCE_MODEL = "sentence_model"  # the folder beside the tiny base
-PARTS = (*CODE, *READ, "params.yaml", "dvc.yaml", "accelerate.yaml", ".gitignore", ".dvcignore")
+PARTS = (
+    *CODE,
+    *READ,
+    "params.yaml",
+    "dvc.yaml",
+    "accelerate.yaml",
+    "requirements-models.lock",
+    ".gitignore",
+    ".dvcignore",
+)
 
 
 class Workspace:
