@@ -29,7 +29,7 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS)
 def test_it_says_and_ends_as_a_process_of_its_own_does(end, tmp_path):
     (tmp_path / "tonetune").mkdir()
-    (tmp_path / "tonetune/said.py").write_text("SAID = 'the folder's own'")
+    (tmp_path / "tonetune/said.py").write_text("SAID = 'of the folder'")
     (tmp_path / "says.py").write_text(SAYS + ENDS[end])
     space = Workspace(tmp_path)
     environment = space.environment()
