@@ -1,11 +1,9 @@
 """Random models that are as small as they can be. What makes them is imported where they are made: most tests need none."""
 
-import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.workspace import ROOT, SENTENCE_MODEL
+from tests.support.workspace import ROOT
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -27,7 +25,7 @@ def tiny_config(model_type: str, **changes) -> "PretrainedConfig":
 
 
 def make_base(folder: Path) -> Path:
-    """Write a random two-layer Llama with the default base's tokenizer, and beside it a sentence model."""
+    """Write a random two-layer Llama with the default base's tokenizer."""
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
 
@@ -40,24 +38,6 @@ def make_base(folder: Path) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(base_folder(load_params(ROOT / "params.yaml").base_model)).save_pretrained(folder)
-    make_sentence_model(folder.with_name(SENTENCE_MODEL))
-    return folder
-
-
-def make_sentence_model(folder: Path) -> Path:
-    """Write the default sentence model without all but the first of its layers: it still knows words, in a fifth of the time."""
-    from safetensors.torch import load_file, save_file
-
-    from tonetune.core.params import load_params
-    from tonetune.model.locate import locate
-
-    whole = locate(load_params(ROOT / "params.yaml").scorers.sentence_model, "scorers.sentence_model")
-    shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("model.safetensors", "*.md"), dirs_exist_ok=True)
-    weights = load_file(whole / "model.safetensors")
-    kept = {name: weight for name, weight in weights.items() if "layer." not in name or "layer.0." in name}
-    save_file(kept, folder / "model.safetensors", {"format": "pt"})
-    config = json.loads((whole / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
     return folder
 
 

@@ -21,7 +21,6 @@ with chdir(ROOT):
     READ = [part for part in sources() if Path(part).parts[0] not in CODE]
 LIGHT = ("questions", "answers", "split", "tone_classifier")  # the stages that import no torch
 PRELOADED = Preloaded()
-SENTENCE_MODEL = "sentence_model"  # the folder beside the tiny base
 PARTS = (
     *CODE,
     *READ,
@@ -105,10 +104,9 @@ def copy_repo(target: Path) -> Workspace:
 
 def make_small(space: Workspace, base: Path) -> None:
     ratings = space.root / "data/ratings/elon_musk.jsonl"
-    ratings.write_text("".join(ratings.read_text().splitlines(True)[::24]))
+    ratings.write_text("".join(ratings.read_text().splitlines(True)[::12]))
     space.set(
         base_model=f"path:{base}",
-        scorers__sentence_model=f"path:{base.with_name(SENTENCE_MODEL)}",
         questions__per_prompt=20,
         split__test=0.1,
         split__max_sentences=None,  # whole answers tell more to a random model
