@@ -1,5 +1,6 @@
 """What tests share: a tiny random model with the real tokenizer, and copies of the repo that run on it."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.machine import hide_gpu
 from tests.support.tiny_model import make_base
-from tests.support.workspace import ROOT, STAGES, Workspace, committed, copied, copy_repo, make, make_small
+from tests.support.workspace import PRELOADED, ROOT, STAGES, Workspace, committed, copied, copy_repo, make, make_small
 
 hide_gpu()
 
@@ -22,10 +23,26 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers side by side: threads that spin while they wait for work would take the cores from each other.
     os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 
+PRELOADED.environment = dict(os.environ)
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+
+MODELS = {"tiny_base", "tokenizer_folder"}  # every fixture with a model asks for one of them
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out what takes minutes and what needs a model")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes minutes: begun last, one worker would be left with it alone."""
+    if config.getoption("quick"):
+        long = {item for item in items if item.get_closest_marker("slow") or MODELS & set(item.fixturenames)}
+        config.hook.pytest_deselected(items=list(long))
+        items[:] = [item for item in items if item not in long]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+NOTED = ".noted"  # beside the tiny workspace
 
 
 def once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
@@ -75,18 +92,6 @@ def tiny(tiny_base, tokenizer):
     return AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32).eval(), tokenizer
 
 
-# What Python runs at its start: hosts that are looked up go into a file.
-WATCH = """
-import socket
-lookup = socket.getaddrinfo
-def noted(host, *args, **keywords):
-    with open("hosts.log", "a") as file:
-        print(host, file=file)
-    return lookup(host, *args, **keywords)
-socket.getaddrinfo = noted
-"""
-
-
 @pytest.fixture
 def workspace(tmp_path):
     """A copy of the repo with its default params."""
@@ -100,15 +105,19 @@ def tiny_workspace(tmp_path_factory, tiny_base):
     def build(root: Path) -> None:
         space = copy_repo(root)
         make_small(space, tiny_base)
-        watch = root.with_name("watch")
-        watch.mkdir(exist_ok=True)
-        (watch / "sitecustomize.py").write_text(WATCH)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PYTHONPATH", str(watch))
-            for name in STAGES:
-                space.stage(name)
+        noted = root.with_suffix(NOTED)
+        noted.mkdir(exist_ok=True)
+        for name in STAGES:
+            space.noted_stage(name, noted / f"{name}.json")
 
     return Workspace(once(tmp_path_factory, "tiny_workspace", build))
+
+
+@pytest.fixture(scope="session")
+def noted(tiny_workspace):
+    """By stage what it did in the tiny workspace besides: `read`, `looked_up`, `torch`; see tests/support/noted_stage.py."""
+    folder = tiny_workspace.root.with_suffix(NOTED)
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in STAGES}
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 
 import pytest
 
@@ -17,7 +16,7 @@ ANSWERS = "data/rivals/tiny.jsonl.gz"
 
 
 def record(space, model, *options, check=True):
-    return space.run(sys.executable, "-m", "scripts.record_rival", model, *options, check=check)
+    return space.module("scripts.record_rival", model, *options, check=check)
 
 
 @pytest.fixture(scope="module")
