@@ -1,5 +1,5 @@
-# make repro: the pipeline, from nothing to metrics.  make test: the tests (make test-quick: what runs in under a minute, after an
-# edit; make test-all: with ten minutes more of a misbehaving server; make test-gpu: those of a GPU).  All build .venv first.
+# make repro: the pipeline, from nothing to metrics.  make test: the tests (make test-quick: what needs no model, after an edit;
+# make test-all: with ten minutes more of a misbehaving server; make test-gpu: those of a GPU).  All build .venv first.
 # make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
 # `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
 # make learning-curve SIZES="50 100 200 400": an experiment for each number of training questions, a table and a picture.

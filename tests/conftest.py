@@ -1,6 +1,5 @@
 """What tests share: a tiny random model with the real tokenizer, and copies of the repo that run on it."""
 
-import json
 import os
 import shutil
 import signal
@@ -11,7 +10,7 @@ import pytest
 
 from tests.support.machine import hide_gpu
 from tests.support.tiny_model import make_base
-from tests.support.workspace import PRELOADED, ROOT, STAGES, Workspace, committed, copied, copy_repo, make, make_small
+from tests.support.workspace import ROOT, STAGES, Workspace, committed, copied, copy_repo, make, make_small
 
 hide_gpu()
 
@@ -22,8 +21,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers side by side: threads that spin while they wait for work would take the cores from each other.
     os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
-
-PRELOADED.environment = dict(os.environ)
 
 
 MODELS = {"tiny_base", "tokenizer_folder"}  # every fixture with a model asks for one of them
@@ -40,9 +37,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=list(long))
         items[:] = [item for item in items if item not in long]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
-NOTED = ".noted"  # beside the tiny workspace
 
 
 def once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
@@ -92,6 +86,18 @@ def tiny(tiny_base, tokenizer):
     return AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32).eval(), tokenizer
 
 
+# What Python runs at its start: hosts that are looked up go into a file.
+WATCH = """
+import socket
+lookup = socket.getaddrinfo
+def noted(host, *args, **keywords):
+    with open("hosts.log", "a") as file:
+        print(host, file=file)
+    return lookup(host, *args, **keywords)
+socket.getaddrinfo = noted
+"""
+
+
 @pytest.fixture
 def workspace(tmp_path):
     """A copy of the repo with its default params."""
@@ -105,19 +111,15 @@ def tiny_workspace(tmp_path_factory, tiny_base):
     def build(root: Path) -> None:
         space = copy_repo(root)
         make_small(space, tiny_base)
-        noted = root.with_suffix(NOTED)
-        noted.mkdir(exist_ok=True)
-        for name in STAGES:
-            space.noted_stage(name, noted / f"{name}.json")
+        watch = root.with_name("watch")
+        watch.mkdir(exist_ok=True)
+        (watch / "sitecustomize.py").write_text(WATCH)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(watch))
+            for name in STAGES:
+                space.stage(name)
 
     return Workspace(once(tmp_path_factory, "tiny_workspace", build))
-
-
-@pytest.fixture(scope="session")
-def noted(tiny_workspace):
-    """By stage what it did in the tiny workspace besides: `read`, `looked_up`, `torch`; see tests/support/noted_stage.py."""
-    folder = tiny_workspace.root.with_suffix(NOTED)
-    return {name: json.loads((folder / f"{name}.json").read_text()) for name in STAGES}
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Every mistake of a user: one or two lines that say what and where, exit code 1, no traceback, nothing lost."""
 
-import functools
 import gzip
 import json
 import shutil
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 import gguf
 import pytest
 
-from tests.support.workspace import Workspace, copied, copy_repo
+from tests.support.workspace import copied
 from tonetune.teacher.recordings import recordings_path
 
 OUTPUTS = ("data/questions.jsonl", "data/answers.jsonl", "data/train.jsonl", "models/adapter/adapter_config.json")
@@ -193,33 +192,14 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def ran_before(tmp_path_factory):
-    """Workspaces by the stages that have run in them and the params of these: most mistakes are made after the same ones."""
-
-    @functools.cache
-    def prepared(stages: tuple[str, ...], params: tuple[tuple[str, object], ...]) -> Workspace:
-        folder = tmp_path_factory.mktemp("before") / "repo"
-        if not stages:
-            space = copy_repo(folder)
-            space.set(**dict(params))
-            return space
-        space = copied(prepared(stages[:-1], params), folder)
-        space.stage(stages[-1])
-        return space
-
-    return prepared
-
-
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_mistake_gets_a_clear_error_and_loses_nothing(case, ran_before, tmp_path):
-    shape = tuple(change for change in case.params.items() if change[0].startswith(case.before))
-    workspace = copied(ran_before(case.before, shape), tmp_path / "repo")
-    workspace.set(**case.params)
+def test_a_mistake_gets_a_clear_error_and_loses_nothing(case, workspace):
     for name in OUTPUTS:
-        if not (workspace.root / name).exists():
-            (workspace.root / name).parent.mkdir(parents=True, exist_ok=True)
-            (workspace.root / name).write_text("kept")
+        (workspace.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace.root / name).write_text("kept")
+    workspace.set(**case.params)
+    for stage in case.before:
+        workspace.stage(stage)
     if case.edit:
         case.edit(workspace)
     there = {name: (workspace.root / name).read_bytes() for name in OUTPUTS if (workspace.root / name).exists()}

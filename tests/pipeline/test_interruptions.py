@@ -16,7 +16,7 @@ from tests.support.workspace import ROOT, Workspace, copied, in_background, ran,
 
 pytestmark = pytest.mark.slow
 
-KILLED = {"questions": 2, "answers": 2, "split": 2, "tone_classifier": 1, "train_qlora": 1, "evaluate": 1}
+KILLED = {"questions": 2, "answers": 2, "split": 2, "tone_classifier": 2, "train_qlora": 2, "evaluate": 1}
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_the_page_and_the_adapter_say_which_task_it_is(rewriting):
 
 def test_the_tuned_rewriter_rewrites_at_the_command_line(rewriting):
     space, _ = rewriting
-    done = space.module("scripts.rewrite", "Meetings are long.\n\nThey end.", "--temperature", "0")
+    done = space.run("python", "-m", "scripts.rewrite", "Meetings are long.\n\nThey end.", "--temperature", "0")
     assert len(done.stdout.splitlines()) == 3
 
 

@@ -32,9 +32,6 @@ from tonetune.scoring.tone import Probabilities, Tone, fit_tone, known_tones
 SENSELESS = ("the base's favourite", "one sentence repeated", "empty", "one word", "list that never ends")
 """Those of DEGENERATE that repeat themselves or are no answer at all."""
 
-SOME = slice(None, None, 3)
-"""Of the test questions, on which sense is scored: each answer is a pass of the whole base."""
-
 DEGENERATE = {
     "the base's favourite": "No, no, no. No, no, no. No, no, no. No, no, no.",
     "one sentence repeated": "Yeah, I mean, rockets are pretty much hard. " * 5,
@@ -126,7 +123,6 @@ def test_good_texts_are_told_apart_on_questions_nobody_trained_on(data):
     assert fitted.classifier.predict_proba(persona)[:, 1].mean() > 0.8
     assert fitted.classifier.predict_proba(plain)[:, 1].mean() < 0.15
     assert measured("fluency", persona + plain, questions * 2, fitted.word_order).mean() > 0.85
-    questions, persona, plain = questions[SOME], persona[SOME], plain[SOME]
     assert measured("sense", persona + plain, questions * 2, fitted.sense).mean() > 0.7
     assert fitted.joint(questions, persona).mean() > 0.6
     assert fitted.joint(questions, plain).mean() < 0.15
@@ -140,15 +136,14 @@ def test_broken_copies_of_good_texts_score_nothing(data):
     assert fluency(shuffled, fitted.word_order).mean() < 0.1
     assert fluency(repeated, fitted.word_order).max() < 0.1
     assert fluency([cut_in_half(text) for text in persona], fitted.word_order).max() == 0
-    assert fitted.joint(questions[SOME], shuffled[SOME]).mean() < 0.15
-    assert fitted.joint(questions[SOME], repeated[SOME]).max() < 0.1
+    assert fitted.joint(questions, shuffled).mean() < 0.15
+    assert fitted.joint(questions, repeated).max() < 0.1
 
 
 def test_an_answer_to_another_question_makes_less_sense(data):
     fitted = data[1]
     questions = [example.question for example in fitted.sides["test"]]
     persona = [example.answer for example in fitted.sides["test"]]
-    questions, persona = questions[SOME], persona[SOME]
     right = measured("sense", persona, questions, fitted.sense)
     wrong = measured("sense", persona[1:] + persona[:1], questions, fitted.sense)
     assert wrong.mean() < right.mean() - 0.3

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -19,7 +20,8 @@ def test_an_export_is_checked_with_the_run_s_scores_and_a_spoilt_one_fails(tiny_
     if form == "gguf":
         pytest.importorskip("xllamacpp", reason="llama.cpp comes with the extra llamacpp")
     space = copied(tiny_workspace, tmp_path / "repo")
-    done = space.module("scripts.export", form, "--check", "--questions", "5")
+    command = [sys.executable, "-m", "scripts.export", form]
+    done = space.run(*command, "--check", "--questions", "5")
     out = space.root / f"exports/elon_musk-{form}"
     verdict = json.loads((out / "check.json").read_text())
     assert verdict["passed"]
@@ -27,7 +29,7 @@ def test_an_export_is_checked_with_the_run_s_scores_and_a_spoilt_one_fails(tiny_
     assert "says what the tuned model says" in done.stdout.splitlines()[-1]
 
     shutil.rmtree(space.root / "models/adapter")
-    failed = space.module("scripts.export", form, "--check-only", check=False)
+    failed = space.run(*command, "--check-only", check=False)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith("error: models/adapter: no tuned model there")
     assert "Traceback" not in failed.stderr
@@ -35,10 +37,11 @@ def test_an_export_is_checked_with_the_run_s_scores_and_a_spoilt_one_fails(tiny_
 
 def test_a_spoilt_export_fails_with_what_differs(tiny_workspace, tmp_path):
     space = copied(tiny_workspace, tmp_path / "repo")
-    space.module("scripts.export", "merged")
+    command = [sys.executable, "-m", "scripts.export", "merged"]
+    space.run(*command)
     template = space.root / "exports/elon_musk-merged/chat_template.jinja"
     template.write_text(template.read_text().replace("<|im_start|>", "<|im_end|>"))
-    failed = space.module("scripts.export", "merged", "--check-only", "--questions", "3", check=False)
+    failed = space.run(*command, "--check-only", "--questions", "3", check=False)
     assert failed.returncode == 1
     assert "differs: prompts: token 1 differs" in failed.stderr
     assert not json.loads((space.root / "exports/elon_musk-merged/check.json").read_text())["passed"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import pytest
 
@@ -16,7 +17,7 @@ ANSWERS = "data/rivals/tiny.jsonl.gz"
 
 
 def record(space, model, *options, check=True):
-    return space.module("scripts.record_rival", model, *options, check=check)
+    return space.run(sys.executable, "-m", "scripts.record_rival", model, *options, check=check)
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,15 @@
-"""Random models that are as small as they can be. What makes them is imported where they are made: most tests need none."""
+"""Random models that are as small as they can be."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from transformers import AutoConfig, PretrainedConfig
 
 from tests.support.workspace import ROOT
 
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
-
-def tiny_config(model_type: str, **changes) -> "PretrainedConfig":
+def tiny_config(model_type: str, **changes) -> PretrainedConfig:
     """Two layers with two query heads to a key head."""
-    from transformers import AutoConfig
-
     shape = {
         "hidden_size": 64,
         "intermediate_size": 128,
@@ -26,7 +23,6 @@ def tiny_config(model_type: str, **changes) -> "PretrainedConfig":
 
 def make_base(folder: Path) -> Path:
     """Write a random two-layer Llama with the default base's tokenizer."""
-    import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
 
     from tonetune.core.params import load_params
@@ -43,8 +39,6 @@ def make_base(folder: Path) -> Path:
 
 def grouped_config(family, **settings):
     """Two layers with three query heads to a key head."""
-    from transformers import AutoConfig
-
     return AutoConfig.for_model(
         family, vocab_size=50, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, **settings
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tests.support.preloaded import Preloaded
 from tonetune.core.pipeline import sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,8 +18,6 @@ STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]  # in the order in w
 CODE = ("scripts", "stages", "tonetune")  # all of it: what a person types runs in copies too
 with chdir(ROOT):
     READ = [part for part in sources() if Path(part).parts[0] not in CODE]
-LIGHT = ("questions", "answers", "split", "tone_classifier")  # the stages that import no torch
-PRELOADED = Preloaded()
 PARTS = (
     *CODE,
     *READ,
@@ -52,51 +49,26 @@ class Workspace:
             place[name] = value
         yaml.dump(params, path)
 
-    def run(self, *command, check=True, **variables):
-        """Run a command in the copy, with these variables in its environment; its output is in the result."""
-        result = subprocess.run(
-            command, cwd=self.root, env=self.environment() | variables, capture_output=True, text=True
-        )
-        assert not check or result.returncode == 0, result.stdout + result.stderr
-        return result
-
-    def environment(self) -> dict[str, str]:
-        return os.environ | {
+    def run(self, *command, check=True):
+        """Run a command in the copy; its output is in the result."""
+        environment = os.environ | {
             "DVC_ROOT": str(self.root),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-
-    def stage(self, name, check=True):
-        if name in LIGHT:
-            return self.run(sys.executable, "-m", f"stages.{name}", check=check)
-        return self.module(f"stages.{name}", check=check)
-
-    def noted_stage(self, name: str, target: Path) -> None:
-        """Run a stage and write to `target` what else it did; see tests/support/noted_stage.py."""
-        command = ("tests.support.noted_stage", name, str(target))
-        # In a process without the libraries where a stage needs none: whether it imports them is among what is noted.
-        if name in LIGHT or not PRELOADED.serves(self.environment()):
-            self.run(sys.executable, "-m", *command, PYTHONPATH=str(ROOT))
-        else:
-            self.module(*command)
-
-    def module(self, *command: str, check=True):
-        """Run `python -m` with what is expensive to import imported already."""
-        environment = self.environment()
-        if not PRELOADED.serves(environment):
-            return self.run(sys.executable, "-m", *command, check=check)
-        result = PRELOADED.run(*command, cwd=self.root, environment=environment)
+        result = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         assert not check or result.returncode == 0, result.stdout + result.stderr
         return result
 
+    def stage(self, name, check=True):
+        return self.run(sys.executable, "-m", f"stages.{name}", check=check)
+
 
 def copy_repo(target: Path) -> Workspace:
-    """A copy of what stages and scripts run; with what Python has compiled, which it would compile again in each."""
     for part in PARTS:
         source, place = ROOT / part, target / part
         place.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, place, dirs_exist_ok=True)
+            shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         else:
             shutil.copy(source, place)
     return Workspace(target)

@@ -1,7 +1,6 @@
-"""Run a stage and write what it did besides: `python -m tests.support.noted_stage STAGE FILE`.
+"""Run a stage and write which parameters it read: `python -m tests.support.noted_params STAGE FILE`.
 
-Which parameters it read, which hosts it looked up, and whether it imported torch. Of parameters only leaves count
-(`train.lora.r`, not `train`): whoever takes a section along has not read what is in it.
+Only leaves count (`train.lora.r`, not `train`): whoever takes a section along has not read what is in it.
 """
 
 import json
@@ -12,7 +11,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tests.support.machine import LOOKED_UP, note_lookups
 from tonetune.core import params as module
 
 READ: set[str] = set()
@@ -53,12 +51,10 @@ def main() -> None:
         return params
 
     module.load_params = noted
-    note_lookups()
     try:
         runpy.run_module(f"stages.{stage}", run_name="__main__", alter_sys=True)
     finally:
-        done = {"read": sorted(READ), "looked_up": LOOKED_UP, "torch": "torch" in sys.modules}
-        Path(target).write_text(json.dumps(done))
+        Path(target).write_text(json.dumps(sorted(READ)))
 
 
 if __name__ == "__main__":
