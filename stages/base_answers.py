@@ -17,15 +17,13 @@ from tonetune.model.chat_template import prompt_ids
 def main() -> None:
     params = load_params()
     settings = params.base_answers
-    # As many questions of each classifier's half.
     halves = classifier_halves(first_samples(read_examples("train")))
-    examples = [example for half in halves for example in half[: settings.questions]]
-
+    asked = [example for half in halves for example in half[: settings.questions]]
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     texts = generate(
         load_base(params.base_model, params.compute),
         tokenizer,
-        [prompt_ids(tokenizer, example.prompt) for example in examples],
+        [prompt_ids(tokenizer, example.prompt) for example in asked],
         Sampling(
             settings.temperature,
             settings.top_p,
@@ -33,11 +31,10 @@ def main() -> None:
             settings.batch_tokens,
             params.split.max_sentences,
         ),
-        [answer_seed(example.question_id, params.seed) for example in examples],
+        [answer_seed(example.question_id, params.seed) for example in asked],
         label="base: answers",
     )
-
-    answers = zip(examples, texts, strict=True)
+    answers = zip(asked, texts, strict=True)
     write_rows(BASE_ANSWERS, [BaseAnswer(question_id=example.question_id, text=text) for example, text in answers])
 
 

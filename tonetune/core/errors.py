@@ -1,4 +1,4 @@
-"""Errors a user can mend."""
+"""Errors a user can mend, and the frame every command runs in."""
 
 import errno
 import os

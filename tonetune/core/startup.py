@@ -5,7 +5,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 
 def silence_libraries() -> None:
@@ -33,15 +32,11 @@ def import_bitsandbytes() -> None:
     """
     import torch
 
-    def uncompiled(function: Any = None, **_: Any) -> Any:
-        return function
-
-    compiled = torch.compile
-    torch.compile = uncompiled
+    torch.compiler.set_default_backend("eager")
     try:
         import bitsandbytes  # noqa: F401
     finally:
-        torch.compile = compiled
+        torch.compiler.set_default_backend(None)
 
 
 @contextmanager

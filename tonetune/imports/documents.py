@@ -2,7 +2,7 @@
 
 import re
 
-from tonetune.imports.messages import OWNER, ChatExport, ChatMessage, Source
+from tonetune.imports.messages import OWNER, ChatMessage, Export, Source
 
 NAME = "text"
 TITLE = "plain text or Markdown: one's own writing"
@@ -23,9 +23,9 @@ def looks_like(source: Source) -> bool:
     return source.path.suffix.lower() in SUFFIXES and b"\0" not in source.data[:2000]
 
 
-def read(source: Source) -> ChatExport:
+def read(source: Source) -> Export:
     """The texts, without code, quotations, pictures and marks; a heading stands before what it is above."""
-    export = ChatExport()
+    export = Export()
     text = CODE.sub("", FRONT_MATTER.sub("", source.text()))
     heading, held = "", ""
     number = 0

@@ -41,7 +41,7 @@ class ChatMessage:
 
 
 @dataclass
-class ChatExport:
+class Export:
     """The messages of a file, and how many it holds that are nobody's words, by what they are."""
 
     messages: list[ChatMessage] = field(default_factory=list)
