@@ -1,5 +1,5 @@
-# make repro: the pipeline, from nothing to metrics.  make test: the tests (make test-all: with ten minutes more of a misbehaving
-# server; make test-gpu: those of a GPU).  All build .venv first.
+# make repro: the pipeline, from nothing to metrics.  make test: the tests (make test-quick: what needs no model, after an edit;
+# make test-all: with ten minutes more of a misbehaving server; make test-gpu: those of a GPU).  All build .venv first.
 # make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
 # `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
 # make learning-curve SIZES="50 100 200 400": an experiment for each number of training questions, a table and a picture.
@@ -14,17 +14,21 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test test-all test-gpu bench sweep learning-curve search compare compare-bases data readers page dial export remote verify clean
+.PHONY: repro test test-quick test-all test-gpu bench sweep learning-curve search compare compare-bases data readers page dial export remote verify clean
 RANKS ?= 2 4 8 16
 SIZES ?= 50 100 200 400
 TRIALS ?= 20
 FORMAT ?= gguf
+QUICK := core data imports report teacher pipeline/test_beside.py pipeline/test_layers.py
 
 repro: .venv/ready
 	@dvc repro
 
 test: .venv/ready
 	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test-quick: .venv/ready
+	@python -m pytest --quick -n auto --maxprocesses 4 --dist loadfile $(addprefix tests/,$(QUICK))
 
 test-all: .venv/ready
 	@TEST_ALL=1 python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -23,8 +23,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+MODELS = {"tiny_base", "tokenizer_folder"}  # every fixture with a model asks for one of them
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out what takes minutes and what needs a model")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes minutes: begun last, one worker would be left with it alone."""
+    if config.getoption("quick"):
+        long = {item for item in items if item.get_closest_marker("slow") or MODELS & set(item.fixturenames)}
+        config.hook.pytest_deselected(items=list(long))
+        items[:] = [item for item in items if item not in long]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
