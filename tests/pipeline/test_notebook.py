@@ -39,7 +39,8 @@ def test_without_an_address_it_says_what_to_set(tmp_path) -> None:
 def test_its_cells_run_in_their_order_inside_a_clone(tiny_repo, tmp_path) -> None:
     space = cloned(tiny_repo, tmp_path / "clone")
     # Its .venv is this one, and ready: make takes no word of that from its environment.
-    shutil.copy(ROOT / "requirements.lock", space.root)
+    for lock in ("requirements.lock", "requirements-models.lock"):
+        shutil.copy(ROOT / lock, space.root)
     (space.root / ".venv").mkdir()
     for part in Path(sys.prefix).iterdir():
         if part.name != "ready":

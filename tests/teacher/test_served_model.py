@@ -60,6 +60,7 @@ def test_questions_and_answers_of_a_served_model_flow_through_split(served, work
         answers__samples=1,
         answers__plain_system="Answer in one short sentence.",
         answers__persona_user="{question}\n\nThe answer: {plain}\n\nSay it in your own words.",
+        seed=8,  # by which the sides have two questions at least, whichever one is dropped
         split__validation=0.3,
         split__test=0.3,
         split__max_sentences=None,
@@ -68,6 +69,7 @@ def test_questions_and_answers_of_a_served_model_flow_through_split(served, work
         split__quality__pair_length="off",
         split__quality__max_pair_similarity="off",
         split__quality__max_refusals=99,
+        split__quality__near_question=0.99,
         split__quality__max_near_questions=99,
         split__quality__max_near_answers=99,
         split__quality__max_duplicates=99,
