@@ -1,4 +1,4 @@
-# make repro: the pipeline, from nothing to metrics.  make test: the tests (make test-quick: what needs no model, after an edit;
+# make repro: the pipeline, from nothing to metrics.  make test: the tests (make test-quick: the quick ones that need no model;
 # make test-all: with ten minutes more of a misbehaving server; make test-gpu: those of a GPU).  All build .venv first.
 # make sweep RANKS="2 4 8 16": an experiment for each LoRA rank, a table and a picture.  make remote URL=s3://...: where
 # `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
@@ -19,7 +19,7 @@ RANKS ?= 2 4 8 16
 SIZES ?= 50 100 200 400
 TRIALS ?= 20
 FORMAT ?= gguf
-QUICK := core data imports report teacher pipeline/test_beside.py pipeline/test_layers.py
+QUICK := core data report pipeline/test_beside.py pipeline/test_layers.py
 
 repro: .venv/ready
 	@dvc repro
