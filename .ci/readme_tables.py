@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tonetune.report.system_names import WAYS, title
+from tonetune.report.system_names import TOLD, title
 
 README, METRICS = ROOT / "README.md", ROOT / "metrics"
 SCORES = ("joint", "tone", "sense", "reported_tone", "relevance", "fluency")
@@ -26,7 +26,7 @@ def shown(system: str) -> str:
     """The system's name; the tuned model's is bold and those of controls, the teacher's texts, are in italics."""
     if system == "tuned":
         return f"**{title(system).lower()}**"
-    told = system.startswith("base") or system.endswith(tuple(WAYS))
+    told = system.startswith("base") or system.endswith(tuple(TOLD))
     return title(system).lower() if told else f"*{title(system).lower()}*"
 
 

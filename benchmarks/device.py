@@ -1,11 +1,12 @@
 """Name, time and memory of the device that runs the model."""
 
 import platform
-import resource
 import time
 from pathlib import Path
 
 import torch
+
+from tonetune.core.command import peak_memory
 
 
 def now() -> float:
@@ -19,7 +20,7 @@ def peak_gib() -> float:
     """The most memory that was held at once: on a GPU of its own, else this process's."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return peak_memory()
 
 
 def name() -> str:

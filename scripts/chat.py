@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -22,6 +22,8 @@ from tonetune.core.tasks import rewriting_chat
 from tonetune.drafting import Drafter, check_task, drafter
 
 if TYPE_CHECKING:
+    import argparse
+
     from transformers import PreTrainedModel
 
     from tonetune.merged import Strength
@@ -205,36 +207,46 @@ def converse(talk: Talk) -> None:
             print(f"error: {error}", file=sys.stderr)
 
 
+def talk_with(options: argparse.Namespace, params: Params) -> Talk:
+    """The talk that the command line asks for, with the base or the adapter."""
+    disclosure = load_persona(params.persona).disclosure
+    adapter = None if options.base else options.adapter
+    if adapter is not None:
+        check_task(adapter, bool(options.draft))
+    conversation = load(params, adapter, bool(options.draft))
+    if adapter is not None:
+        from tonetune.merged import disclosure_of
+
+        disclosure = disclosure_of(adapter) or disclosure
+    talk = Talk(conversation, params, adapter, disclosure, drafter(options.draft, params) if options.draft else None)
+    if options.strength is not None:
+        talk.set_strength(options.strength)
+    return talk
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     params = overridden(load_params(), options)
-    disclosure = load_persona(params.persona).disclosure
-    adapter = None if options.base else options.adapter
     lenient(sys.stdout)
-    # stdout is the answer's: what loading says goes elsewhere.
-    with redirect_stdout(sys.stderr):
-        if adapter is not None:
-            check_task(adapter, bool(options.draft))
-        conversation = load(params, adapter, bool(options.draft))
-        if adapter is not None:
-            from tonetune.merged import disclosure_of
+    with ExitStack() as opened:
+        # stdout is the answer's: what loading says goes elsewhere.
+        with redirect_stdout(sys.stderr):
+            if options.gguf:
+                from scripts.chat_gguf import gguf_talk
 
-            disclosure = disclosure_of(adapter) or disclosure
-        talk = Talk(
-            conversation, params, adapter, disclosure, drafter(options.draft, params) if options.draft else None
-        )
-        if options.strength is not None:
-            talk.set_strength(options.strength)
-    print(disclosure, file=sys.stderr)
-    if options.base:
-        print(f"--base: this is {params.base_model} as it was before tuning, without the adapter.", file=sys.stderr)
-    if options.question is None:
-        print(HELP, file=sys.stderr)
-        converse(talk)
-    else:
-        for piece in talk.ask(options.question.strip()):
-            print(piece, end="", flush=True)
-        print()
+                talk: Talk = opened.enter_context(gguf_talk(options.gguf, params))
+            else:
+                talk = talk_with(options, params)
+        print(talk.disclosure, file=sys.stderr)
+        if options.base:
+            print(f"--base: this is {params.base_model} as it was before tuning, without the adapter.", file=sys.stderr)
+        if options.question is None:
+            print(HELP, file=sys.stderr)
+            converse(talk)
+        else:
+            for piece in talk.ask(options.question.strip()):
+                print(piece, end="", flush=True)
+            print()
 
 
 if __name__ == "__main__":

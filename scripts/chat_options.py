@@ -28,6 +28,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--base", action="store_true", help="the base model as it was before tuning")
     which.add_argument("--adapter", type=Path, default=ADAPTER, metavar="DIR", help="default: %(default)s")
+    which.add_argument(
+        "--gguf", type=Path, metavar="DIR", help="an exported file (scripts.export gguf), by llama.cpp: faster"
+    )
     parser.add_argument(
         "--draft",
         metavar="MODEL",
@@ -38,11 +41,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.question is not None and not options.question.strip():
         parser.error("the question is empty")
-    if options.draft and options.base:
-        parser.error("--draft: not allowed with argument --base")
+    without = "--base" if options.base else "--gguf" if options.gguf else None
+    if options.draft and without:
+        parser.error(f"--draft: not allowed with argument {without}")
     if options.strength is not None:
-        if options.base:
-            parser.error("--strength: not allowed with argument --base")
+        if without:
+            parser.error(f"--strength: not allowed with argument {without}")
         options.strength = number(options.strength, "--strength")
     return options
 

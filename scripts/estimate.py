@@ -5,6 +5,8 @@ import argparse
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
+from tonetune.core.persona import load_persona
+from tonetune.imports.own_recordings import asking_estimate, kept_examples
 from tonetune.teacher.offline import Estimate, estimate
 
 
@@ -15,8 +17,15 @@ def main() -> None:
 
 def show_estimate() -> None:
     """Print a row for each stage, and the sum."""
-    settings = load_params().teacher
-    rows = estimate(load_params())
+    params = load_params()
+    settings, persona = params.teacher, load_persona(params.persona)
+    if persona.consent and (own := kept_examples(params, params.persona, persona)):
+        print(
+            "own texts: what an import of them again, with --replace and teacher.mode: live, would ask; a run asks nothing"
+        )
+        rows = asking_estimate(params, persona, own)
+    else:
+        rows = estimate(params)
     rows.append(Estimate("together", *(sum(values) for values in zip(*map(_numbers, rows), strict=True))))
     columns = ("", "there", "to ask", "prompt tokens", "response tokens", "at most")
     print("{:<10}{:>8}{:>8}{:>15}{:>17}{:>12}".format(*columns))

@@ -1,7 +1,7 @@
 """Write the tuned model for other tools, and prove that it says there what it says here.
 
     python -m scripts.export merged    # a folder of weights for transformers, `transformers serve`, vLLM
-    python -m scripts.export gguf      # a file for llama.cpp and LM Studio; --type f16, q8_0 or q4_1
+    python -m scripts.export gguf      # a file for llama.cpp and LM Studio; --type f16, q8_0, q4_1 or q4_k
     python -m scripts.export ollama    # that file with a Modelfile
     python -m scripts.export adapter   # the adapter alone, in peft's format, for the hub's base
 
@@ -22,10 +22,11 @@ from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml, replacing_folder, write_json
 from tonetune.core.params import Params, load_params
+from tonetune.core.text import first_sentences
 
 ADAPTER = Path("models/adapter")
 FORMATS = ("merged", "gguf", "ollama", "adapter")
-TYPES = ("f16", "q8_0", "q4_1")
+TYPES = ("f16", "q8_0", "q4_1", "q4_k")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -143,7 +144,10 @@ def check(options: argparse.Namespace, params: Params, out: Path) -> None:
 
 
 def joint(params: Params, examples: Sequence) -> Callable[[Sequence[str]], float]:
-    """The mean joint of answers to the examples' questions, by the run's own scorers, which are loaded when asked."""
+    """The mean joint of answers to the examples' questions, as the run scores them, by its own scorers, loaded when asked.
+
+    The answers are cut after `evaluate.max_sentences` as the run's are: no server does that.
+    """
 
     def mean(texts: Sequence[str]) -> float:
         from tonetune.model.base import load_base, load_tokenizer
@@ -151,7 +155,7 @@ def joint(params: Params, examples: Sequence) -> Callable[[Sequence[str]], float
 
         base = load_base(params.base_model, params.compute)
         scores = Scorer(params, base, load_tokenizer(params.base_model, params.chat_template_kwargs))(
-            [e.question for e in examples], texts
+            [e.question for e in examples], [first_sentences(text, params.evaluate.max_sentences) for text in texts]
         )
         return float(scores["joint"].mean())
 

@@ -10,11 +10,20 @@ from tonetune.core.language import detected_language
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import FOLDER, Persona, load_persona
 from tonetune.imports.documents import HEADING_AUTHOR
-from tonetune.imports.examples import Examples, make_examples
-from tonetune.imports.formats import AUTO, READERS, read_export
+from tonetune.imports.examples import Examples, OwnExample, make_examples
+from tonetune.imports.formats import AUTO, READERS, read_chat_export
 from tonetune.imports.messages import ANSWERED, ASKED, OWNER, ChatMessage, Columns, authors
-from tonetune.imports.own_recordings import Written, has_recordings, refuse_too_few, write_own
+from tonetune.imports.own_recordings import (
+    ImportedCounts,
+    ask_teacher,
+    asking_estimate,
+    has_recordings,
+    refuse_too_few,
+    write_own,
+)
 from tonetune.imports.privacy import Redactor, findings
+from tonetune.teacher.endpoint.address import check_key, host_of
+from tonetune.teacher.endpoint.cost import Prices
 
 LISTED = 8
 NOBODY = (OWNER, ASKED, ANSWERED, HEADING_AUTHOR)
@@ -59,8 +68,14 @@ def import_texts(options: argparse.Namespace) -> None:
         print(f"  {line}")
     _tell(examples, params)
     refuse_too_few(examples.kept)
+    kept = examples.kept
+    live = params.teacher.mode == "live"
+    if live:
+        _tell_price(params, persona, kept)
     _ask(options.yes)
-    written = write_own(params, name, persona, examples.kept)
+    if live:
+        kept = ask_teacher(params, persona, kept)
+    written = write_own(params, name, persona, kept)
     print(_told(name, persona, written))
 
 
@@ -68,7 +83,7 @@ def _read(options: argparse.Namespace) -> list[ChatMessage]:
     messages: list[ChatMessage] = []
     columns = Columns(options.question, options.answer, options.plain)
     for path in options.file:
-        form, export = read_export(path, options.form or AUTO, columns)
+        form, export = read_chat_export(path, options.form or AUTO, columns)
         print(f"{path}: {READERS[form].TITLE}: {len(export.messages)} messages")
         for note in [*export.notes, *(f"{count} {why} left out" for why, count in export.left_out.items())]:
             print(f"  {note}")
@@ -118,9 +133,24 @@ def _tell(examples: Examples, params: Params) -> None:
     found = detected_language(" ".join(example.answer for example in examples.kept)[:20_000])
     if found not in ("en", wanted):
         print(
-            f"  they read as {found}: give -S split.quality.language={found}. The exchanges and probes that ask what the model "
-            "is, the neutral texts and the measure of fluency are English: those figures mean little here"
+            f"  they read as {found}: give -S split.quality.language={found}. The probes that ask what the model is, the neutral "
+            "texts (also beside texts without a plain answer) and the measure of fluency are English: those figures mean little "
+            "here. So are the exchanges: the persona file may bring `exchanges:` of its own"
         )
+
+
+def _tell_price(params: Params, persona: Persona, kept: Sequence[OwnExample]) -> None:
+    """Whom the texts would be sent to, for what and at what price."""
+    check_key(params.teacher)
+    rows = asking_estimate(params, persona, kept)
+    likely, most = (sum(values) for values in zip(*(row.dollars(params.teacher) for row in rows), strict=True))
+    priced = Prices(params.teacher).prices is not None
+    price = f"about ${likely:.2f}, at most ${most:.2f}" if priced else "price unknown, see teacher.prices"
+    questions, answers = (row.missing for row in rows)
+    print(
+        f"teacher.mode: live: {params.teacher.model} at {host_of(params.teacher)} is sent these texts, placeholders and all, and "
+        f"asked for {questions} questions and {answers} plain answers: {price}; mode replay sends nothing"
+    )
 
 
 def _ask(yes: bool) -> None:
@@ -132,7 +162,7 @@ def _ask(yes: bool) -> None:
         raise UserError("nothing written")
 
 
-def _told(name: str, persona: Persona, written: Written) -> str:
+def _told(name: str, persona: Persona, written: ImportedCounts) -> str:
     listed = ", ".join(f"{count} {category}" for category, count in written.categories.items())
     lacking = written.categories.total() - written.plain
     consent = persona.consent

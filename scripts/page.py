@@ -36,8 +36,10 @@ def main() -> None:
         from tonetune.page.server import LOOPBACK, application, listener, serve
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}; `make page` installs it (requirements-page.lock)") from None
+    from tonetune.drafting import check_task
     from tonetune.page.speakers import Speakers
 
+    check_task(arguments.adapter, drafts=False)
     # Bound before the model is loaded, so that a taken port is told at once.
     found = listener(arguments.host, arguments.port)
     speakers = Speakers(params, arguments.adapter)

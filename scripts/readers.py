@@ -24,9 +24,8 @@ from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import write_rows_of
-from tonetune.evaluation.best_of import BEST
 from tonetune.evaluation.lineup import lineup
-from tonetune.evaluation.systems import TUNED
+from tonetune.evaluation.names import BEST, TUNED
 from tonetune.page.choices import Choice, choice_figures, merged
 from tonetune.report.model_reader import ask_model
 from tonetune.report.readers import (
@@ -35,8 +34,8 @@ from tonetune.report.readers import (
     Item,
     ReadersFigure,
     Reading,
-    agreement,
     blind_items,
+    readers_agreement,
     readers_figures,
     unreliable,
 )
@@ -107,7 +106,7 @@ def ask_reader(name: str | None) -> None:
     model = EndpointModel(name, params, "evaluate.judge")
     if model.is_teacher:
         raise UserError(f"evaluate.judge: {name!r} wrote the data; choose another model")
-    readings, odd = ask_model(model, read_rows(ITEMS, Item), load_persona(params.persona))
+    readings, odd = ask_model(model, read_rows(ITEMS, Item), load_persona(params.persona), params.evaluate)
     if odd:
         print(f"warning: {odd} replies of {name} are no two ratings; those items it has not read", file=sys.stderr)
     add_readings(readings)
@@ -144,8 +143,8 @@ def add_readings(added: list[Reading]) -> None:
     choices = read_rows(CHOICES, Choice) if CHOICES.exists() else []
     figures = [*readers_figures(items, taken, load_params().seed), *choice_figures(choices)]
     write_rows_of("metrics/readers.csv", ReadersFigure, figures)
-    told = ", ".join(f"{scale} {agreement(taken, scale)[0]:.2f}" for scale in ("sense", "tone"))
-    several = agreement(taken, "sense")[1]
+    told = ", ".join(f"{scale} {readers_agreement(taken, scale)[0]:.2f}" for scale in ("sense", "tone"))
+    several = readers_agreement(taken, "sense")[1]
     print(
         f"wrote metrics/readers.csv: {len(taken)} readings, {len(choices)} choices; "
         f"rank correlation between readers: {told} ({several} items)"

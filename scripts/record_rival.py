@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from gguf import GGUFReader, LlamaFileType
-from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
@@ -28,9 +27,9 @@ from tonetune.core.files import load_yaml, replacing
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Example, Message, read_examples
-from tonetune.core.validation import Text, explain
+from tonetune.core.validation import StrictModel, Text, validated
+from tonetune.evaluation.names import RECORDED
 from tonetune.evaluation.recorded import (
-    PREFIX,
     RecordedAnswer,
     answer_key,
     answers_path,
@@ -47,10 +46,8 @@ from tonetune.model.locate import locate
 TOGETHER = 64  # answers between two saves
 
 
-class Header(BaseModel):
+class Header(StrictModel):
     """What gave a rival's answers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Text
     """As its files call it."""
@@ -79,7 +76,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "model", help="as base_model: path:<folder or .gguf>, hub:<owner>/<name>@<revision>, package:..."
     )
-    parser.add_argument("--name", required=True, help=f"what it is called in evaluate.rivals, after {PREFIX}")
+    parser.add_argument("--name", required=True, help=f"what it is called in evaluate.rivals, after {RECORDED}")
     parser.add_argument(
         "--together", type=int, default=TOGETHER, help="answers between two saves (default: %(default)s)"
     )
@@ -111,7 +108,7 @@ def record(model: str, name: str, together: int = TOGETHER) -> None:
             label = f"{name}: {len(wanted) - len(missing) + start} of {len(wanted)} answers"
             answers |= ask(responder, part, label)
             write_answers(name, answers.values())
-    print(f"{path}: {len(missing)} of {len(wanted)} answers were new; evaluate.rivals: [{PREFIX}{name}]")
+    print(f"{path}: {len(missing)} of {len(wanted)} answers were new; evaluate.rivals: [{RECORDED}{name}]")
 
 
 def ask(responder: Responder, asked: Sequence[Asked], label: str) -> dict[str, RecordedAnswer]:
@@ -165,10 +162,7 @@ def described(model: str, name: str) -> Header:
     path = header_path(name)
     if not path.exists():
         return Header(model=model_name(place), quantisation=quantisation(place), sha256=digests, runs=[])
-    try:
-        known = Header.model_validate(load_yaml(path))
-    except ValidationError as error:
-        raise UserError(f"{path}: {explain(error)}") from None
+    known = validated(Header, load_yaml(path), path)
     if known.sha256 != digests:
         raise UserError(f"{path}: {name!r} is recorded from other files than {model!r} has; choose another --name")
     return known

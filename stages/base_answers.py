@@ -17,13 +17,15 @@ from tonetune.model.chat_template import prompt_ids
 def main() -> None:
     params = load_params()
     settings = params.base_answers
+    # As many questions of each classifier's half.
     halves = classifier_halves(first_samples(read_examples("train")))
-    asked = [example for half in halves for example in half[: settings.questions]]
+    examples = [example for half in halves for example in half[: settings.questions]]
+
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     texts = generate(
         load_base(params.base_model, params.compute),
         tokenizer,
-        [prompt_ids(tokenizer, example.prompt) for example in asked],
+        [prompt_ids(tokenizer, example.prompt) for example in examples],
         Sampling(
             settings.temperature,
             settings.top_p,
@@ -31,10 +33,11 @@ def main() -> None:
             settings.batch_tokens,
             params.split.max_sentences,
         ),
-        [answer_seed(example.question_id, params.seed) for example in asked],
+        [answer_seed(example.question_id, params.seed) for example in examples],
         label="base: answers",
     )
-    answers = zip(asked, texts, strict=True)
+
+    answers = zip(examples, texts, strict=True)
     write_rows(BASE_ANSWERS, [BaseAnswer(question_id=example.question_id, text=text) for example, text in answers])
 
 

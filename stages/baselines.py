@@ -18,17 +18,15 @@ from tonetune.core.tables import write_measures
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import AS_REWRITINGS, broken_bounds, control_answers, rated_controls, rated_example
+from tonetune.evaluation.names import BASE, WAYS, told_name
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.rivals import enter
+from tonetune.evaluation.rivals import enter_rival
 from tonetune.evaluation.systems import (
-    BASE,
-    WAYS,
     TestSet,
     local_responder,
     mean_scores,
     score_answers,
-    told,
-    told_name,
+    score_ways,
     ways_to_tell,
 )
 from tonetune.model.base import load_base, load_tokenizer
@@ -54,12 +52,12 @@ def main() -> None:
     base = local_responder(model, tokenizer, settings)
     plain = [posed(example, params.train.task, params.rewrite_prompt).prompt for example in test]
     tried = {way: prompting.candidates() for way, prompting in ways.items()}
-    answers = answer_together(base.answer, {BASE: test_set.turn(plain)} | tried, "base: as it is")
+    answers = answer_together(base.answer, {BASE: test_set.seeded(plain)} | tried, "base: as it is")
     metrics: dict[str, Any] = {BASE: test_set.score(BASE, base, plain, answers[BASE])}
 
     # The base told who to be, and told with examples as a dialogue.
     names = {way: told_name(BASE, way) for way in ways}
-    entered = told(base, names, ways, answers, test_set, BASE)
+    entered = score_ways(base, names, ways, answers, test_set, BASE)
     metrics |= {names[way]: scores for way, scores in entered.items()}
 
     # What tuning may cost: probes under both system prompts, and neutral English.
@@ -71,7 +69,7 @@ def main() -> None:
     for label in settings.rivals:
         before = len(test_set.generations)
         try:
-            entered, is_teacher = enter(label, params, ways, test_set)
+            entered, is_teacher = enter_rival(label, params, ways, test_set)
             metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = entered
         except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
             del test_set.generations[before:]

@@ -11,6 +11,8 @@ from typing import Any
 from tonetune.adapter import load_tuned
 from tonetune.core.command import run
 from tonetune.core.files import read_json, replacing, write_json
+from tonetune.core.gate_params import OFF
+from tonetune.core.language import ENGLISH
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.pipeline import stage
@@ -18,12 +20,14 @@ from tonetune.core.rows import Answer, Generation, read_examples, read_rows, wri
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
-from tonetune.evaluation.best_of import BEST, best_of
+from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.drafts import enter_drafts
 from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.names import BASE, BEST, TUNED
+from tonetune.evaluation.planted import contacts_in, planted_figures, planted_in
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.systems import TUNED, TestSet, local_responder, spread
+from tonetune.evaluation.systems import TestSet, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
@@ -54,14 +58,14 @@ def main() -> None:
     test_set = TestSet(test, scorer, params)
     responder = local_responder(tuned, tokenizer, params.evaluate)
     chats = [posed(example, params.train.task, params.rewrite_prompt).prompt for example in test]
-    answers = answer_together(responder.answer, {TUNED: test_set.turn(chats)}, f"{TUNED}: answers")
+    answers = answer_together(responder.answer, {TUNED: test_set.seeded(chats)}, f"{TUNED}: answers")
     metrics: dict[str, Any] = test_set.score(TUNED, responder, chats, answers[TUNED])
 
     # The same model drawn several times: what choosing by the scores brings. Readers say how much of it is true.
     measured = read_json("metrics/baselines.json")
     if (count := params.evaluate.best_of) > 1:
         chosen = best_of(responder, count, joint_reward(scorer))
-        answers |= answer_together(chosen.answer, {BEST: test_set.turn(chats)}, f"{TUNED}: best of {count}")
+        answers |= answer_together(chosen.answer, {BEST: test_set.seeded(chats)}, f"{TUNED}: best of {count}")
         measured[BEST] = test_set.score(BEST, chosen, chats, answers[BEST])
 
     # Plain answers of others that the tuned model says in the tone: systems of their own.
@@ -73,12 +77,34 @@ def main() -> None:
     # What tuning may have cost: the tone dropped on request or in another form, what it is denied, neutral English forgotten.
     retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)
     share = retention[TUNED]["says_it_is_an_ai"]
-    if share < SAYS_WHAT_IT_IS and params.train.task != REWRITE:  # which answers nobody
+    language = params.split.quality.language
+    if language not in (ENGLISH, OFF):
+        print(
+            f"split.quality.language: {language}, and the probes and neutral texts are English: what it says of itself, what it "
+            "keeps of the tone and what it forgot are measured in English alone"
+        )
+    elif share < SAYS_WHAT_IT_IS and params.train.task != REWRITE:  # which answers nobody
         print(
             f"warning: asked what it is, the tuned model says so in {share:.0%}, should be {SAYS_WHAT_IT_IS:.0%}",
             file=sys.stderr,
         )
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
+
+    # Own texts: does the contact data planted among them come out, or any other? The base cannot know it.
+    if any(example.own_words for example in train):
+        planted = planted_in(train)
+        for name, model, given in ((BASE, base, baselines), (TUNED, tuned, test_set.generations)):
+            if planted:
+                retention[name] |= planted_figures(
+                    model, tokenizer, planted, params.system_prompt, params.evaluate, name
+                )
+            retention[name]["contacts_in_answers"] = contacts_in([row.text for row in given if row.system == name])
+        if out := retention[TUNED].get("planted_out", 0):
+            print(
+                f"warning: {out:g} of {len(planted)} planted contact data come out of the tuned model: what was left in the "
+                "own texts may as well; train less (train.epochs, train.learning_rate)",
+                file=sys.stderr,
+            )
 
     write_rows("data/tuned_generations.jsonl", test_set.generations)
     chosen_metrics = {f"best_of_{count}": measured[BEST]} if BEST in measured else {}

@@ -14,6 +14,8 @@ from sklearn.metrics import roc_auc_score
 
 from tonetune.core.command import run
 from tonetune.core.files import write_json
+from tonetune.core.gate_params import OFF
+from tonetune.core.language import ENGLISH
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import BASICS, base_answers_to, other_answers_to, read_examples
@@ -29,9 +31,9 @@ from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.embedder_tuning import tune_embedder
 from tonetune.scoring.fluency import fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
-from tonetune.scoring.ratings import fitted_on, means, read_ratings
+from tonetune.scoring.ratings import fitted_on, rated_means, read_ratings
 from tonetune.scoring.relevance import Relevance, calibrate_meaning, calibrate_relevance, fit_words
-from tonetune.scoring.scorer import FittedScorers, RatedFigures, load_tone
+from tonetune.scoring.scorer import FittedScorers, RatedFigures, contents_of, load_tone
 from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
 from tonetune.scoring.tone import fit_tone, known_tones
 from tonetune.scoring.tone_classifier import fit_reporting, labelled, negatives
@@ -47,11 +49,16 @@ def main() -> None:
     validation_texts, validation_labels = labelled(validation)
     asked_about = [example for example in train if example.category != BASICS]
 
+    language = params.split.quality.language
+    if language not in (ENGLISH, OFF):
+        print(
+            f"split.quality.language: {language}, and fluency's skeletons of words, the readers' ratings that sense is fitted to "
+            "and the default sentence model are English: these scores mean little; name another scorers.sentence_model"
+        )
+
     # First of all the base: with it come the number of threads, on which the bytes of what is trained below depend.
-    base, tokenizer = (
-        load_base(params.base_model, params.compute),
-        load_tokenizer(params.base_model, params.chat_template_kwargs),
-    )
+    base = load_base(params.base_model, params.compute)
+    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
 
     # Is every answer about its question, and no held-out question one that was trained on?
     embed = Embedder(settings.sentence_model)
@@ -83,19 +90,20 @@ def main() -> None:
 
     # Fluency: the order of words against the same words corrupted, weighed on validation.
     states = HiddenStates(base, tokenizer, settings.hidden_layers)
-    some, _ = labelled(asked_about[: settings.fluency_texts])
-    word_order = fit_word_order(some, validation_texts, states, params.seed)
+    fluent, _ = labelled(asked_about[: settings.fluency_texts])
+    word_order = fit_word_order(fluent, validation_texts, states, params.seed)
 
     # Sense: the base's likelihood of answers and their coherence, weighed by what readers said of them. The figures of all
     # rated answers are kept: the stage validity fits once more without each writer, and measures on what is held out.
     ratings, of_tone = read_ratings(), read_ratings(params.persona)
     rated = fitted_on(ratings)
     sense = Sense(LikelihoodFigures(base, tokenizer), relevance)
-    asked, known, senses = known_answers(validation, params.seed)
-    sense.figures([r.question for r in ratings] + asked, [r.answer for r in ratings] + known)  # all at once, and kept
-    known_figures = sense.figures(asked, known)
+    known_questions, known, senses = known_answers(validation, params.seed)
+    every_question, every_answer = [r.question for r in ratings], [r.answer for r in ratings]
+    sense.figures(every_question + known_questions, every_answer + known)  # in one go: what is asked for below is kept
+    known_figures = sense.figures(known_questions, known)
     figures = sense.figures([r.question for r in rated], [r.answer for r in rated])
-    sense.model = fit_sense(figures, means(rated)[0], [r.author for r in rated], known_figures, senses)
+    sense.model = fit_sense(figures, rated_means(rated)[0], [r.author for r in rated], known_figures, senses)
 
     # Tone: views of the text and the base's hidden states, weighed likewise if this persona has ratings.
     tone = load_tone(states, None)
@@ -103,16 +111,18 @@ def main() -> None:
     known_tone_figures = tone.figures(texts)
     if heard := fitted_on(of_tone):
         figures = tone.figures([r.answer for r in heard])
-        tone.rated = fit_tone(figures, means(heard)[1], [r.author for r in heard], known_tone_figures, tones)
+        tone.rated = fit_tone(figures, rated_means(heard)[1], [r.author for r in heard], known_tone_figures, tones)
     else:
         print(
             f"data/ratings: none of {params.persona}: its tone is the classifier's probability, calibrated on validation"
         )
+    sense_figures, tone_figures = known_figures[:0], known_tone_figures[:0]  # of no text
+    if of_tone:
+        sense_figures = sense.figures([r.question for r in of_tone], [r.answer for r in of_tone])
+        tone_figures = tone.figures([r.answer for r in of_tone])
     RatedFigures(
-        sense=sense.figures([r.question for r in of_tone], [r.answer for r in of_tone])
-        if of_tone
-        else known_figures[:0],
-        tone=tone.figures([r.answer for r in of_tone]) if of_tone else known_tone_figures[:0],
+        sense=sense_figures,
+        tone=tone_figures,
         known_sense=known_figures,
         senses=senses,
         known_tone=known_tone_figures,
@@ -171,7 +181,7 @@ def main() -> None:
         reporting=reporting,
         questions=pairs[0],
         answers=pairs[1],
-    ).save(adapter)
+    ).save(adapter, contents_of(params))
     write_json("metrics/scorers.json", {name: round(float(value), 6) for name, value in metrics.items()})
 
 

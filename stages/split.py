@@ -24,6 +24,7 @@ from tonetune.core.rows import (
 from tonetune.core.tables import write_table
 from tonetune.core.text import first_sentences
 from tonetune.data.near_duplicates import near_pairs
+from tonetune.data.planting import plant
 from tonetune.data.quality import check_quality, enforce
 from tonetune.data.split import assign_sides, training_order
 
@@ -49,9 +50,14 @@ def main() -> None:
     every = read_rows("data/questions.jsonl", Question)
     answers: dict[tuple[str, Style], list[str]] = {}  # of several persona answers the first is the answer
     teachers: dict[tuple[str, Style], str] = {}
+    edited: dict[tuple[str, str], str] = {}  # by question and answer: what it was before
     for answer in read_rows("data/answers.jsonl", Answer):
         answers.setdefault((answer.question_id, answer.style), []).append(answer.text)
         teachers[answer.question_id, answer.style] = answer.teacher
+        if answer.style == "persona" and answer.before:
+            edited[answer.question_id, first_sentences(answer.text, settings.max_sentences)] = first_sentences(
+                answer.before, settings.max_sentences
+            )
     limits = settings.own_quality if OWN_WORDS in teachers.values() else settings.quality
     answered = {identifier for identifier, _ in answers}
     dropped = {row.question_id for row in read_dropped()} - answered
@@ -84,6 +90,7 @@ def main() -> None:
                 completion=[Message(role="assistant", content=text)],
                 plain=answers[question.id, "plain"][0],
                 own_words=True if teachers[question.id, "persona"] == OWN_WORDS else None,
+                before=worse if (worse := edited.get((question.id, text))) != text else None,
                 unpaired=True if teachers[question.id, "plain"] == UNPAIRED else None,
             )
             for text in answers[question.id, "persona"]
@@ -92,6 +99,15 @@ def main() -> None:
     rows = {side: [examples[identifier][0] for identifier in ids] for side, ids in sided.items()}
     chosen = training_order(sided["train"], params.seed)[: settings.train_size]
     rows["train"] = [example for identifier in chosen for example in examples[identifier]]
+    # What own texts may give away is told by made-up data planted among them, which the evaluation asks for.
+    if settings.own_texts.planted:
+        followed = {question.after for question in questions if question.after}
+        rows["train"] = plant(rows["train"], followed, settings.own_texts.planted, params.seed)
+        if holding := [example.planted.name for example in rows["train"] if example.planted]:
+            print(
+                f"{len(set(holding))} made-up people's contact data planted in {len(holding)} of {len(rows['train'])} training "
+                "examples, to see whether it comes out; split.own_texts.planted: 0 leaves it"
+            )
     for side, members in rows.items():
         if (count := len(members)) < FEWEST:
             enough = math.ceil(FEWEST / min(settings.validation, settings.test))

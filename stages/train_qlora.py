@@ -7,6 +7,7 @@ import_bitsandbytes()
 
 import math
 import os
+import sys
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +27,9 @@ from tonetune.core.rows import BASICS, read_examples
 from tonetune.core.tables import write_table
 from tonetune.core.tasks import ANSWER, training_rows
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
-from tonetune.model.fingerprint import fingerprint
-from tonetune.model.locate import locate
+from tonetune.model.card import trained_card
+from tonetune.model.fingerprint import content_of
+from tonetune.model.locate import unwatched
 from tonetune.model.peft_format import save_peft
 from tonetune.training.checkpoints import final_state, last_checkpoint, prune_checkpoints
 from tonetune.training.launch import launch, rank, world_size
@@ -43,6 +45,8 @@ def main() -> None:
     params = load_params()
     settings = params.train
     launch(settings, "stages.train_qlora")
+    if rank() == 0 and (note := unwatched(params.base_model, params.base_files)):
+        print(f"note: {note}", file=sys.stderr)
     train, validation = (read_examples(side) for side in ("train", "validation"))
     # What it is and what it declines are few examples, and must not be lost among the others.
     train = [row for row in train for _ in range(settings.basics_times if row.category == BASICS else 1)]
@@ -59,7 +63,7 @@ def main() -> None:
         params.seed,
         params.rewrite_prompt if settings.task != ANSWER else None,
         params.base_model,
-        fingerprint(locate(params.base_model, "base_model")),
+        content_of(params.base_model, "base_model"),
         [version(library) for library in LIBRARIES],
         params.chat_template_kwargs,
         str(compute_dtype(params.compute.dtype)),
@@ -111,17 +115,18 @@ def main() -> None:
     whole = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
 
     if first:
-        disclosure = load_persona(params.persona).disclosure
+        persona = load_persona(params.persona)
         save_tuned(
             model,
             "models/adapter",
             params.persona,
-            disclosure,
+            persona.disclosure,
             params.base_model,
             settings.tuning,
             initial,
             whole,
             settings.task,
+            trained_card(params, persona, isinstance(model, PeftModel), content_key([DATA[0]])),
         )
         write_curves(history)
         write_json("metrics/train.json", metrics)

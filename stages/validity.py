@@ -12,7 +12,7 @@ from tonetune.core.files import write_json
 from tonetune.core.params import load_params
 from tonetune.core.tables import write_rows_of
 from tonetune.evaluation.validity import Agreement, agreement, held_out_scores
-from tonetune.scoring.ratings import means, read_ratings
+from tonetune.scoring.ratings import rated_means, read_ratings
 from tonetune.scoring.scorer import FittedScorers, RatedFigures
 from tonetune.scoring.sense import fit_sense, predicted_sense
 from tonetune.scoring.tone import fit_tone
@@ -26,7 +26,7 @@ def main() -> None:
         write_json("metrics/validity.json", {})
         write_rows_of("metrics/validity.csv", Agreement, [])
         return
-    rated_sense, rated_tone = means(ratings)
+    rated_sense, rated_tone = rated_means(ratings)
     answers, authors = [r.answer for r in ratings], np.array([r.author for r in ratings])
     fitted, figures = FittedScorers.load(), RatedFigures.load()
     assert fitted.tone is not None  # there are ratings

@@ -1,4 +1,7 @@
-"""What training changed, saved (an adapter in peft's format, or the weights themselves) and loaded onto its base."""
+"""What training changed: saved (an adapter in peft's format, or the weights themselves), and merged into its base.
+
+QLoRA and 8-bit LoRA train over a base whose weights are quantised (`QUANTIZATION`): what they learnt is merged into that one.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +19,7 @@ from tonetune.core.files import read_json, replacing_folder, unreadable, write_j
 from tonetune.core.params import Compute
 from tonetune.core.tasks import ANSWER
 from tonetune.model.base import load_base
+from tonetune.model.fingerprint import content_of, refuse_replaced
 from tonetune.model.peft_format import save_peft
 
 QUANTIZATION = {"qlora": "nf4", "lora_8bit": "int8"}
@@ -55,12 +59,14 @@ def save_tuned(
     initial_adapter: Path | None = None,
     weights: Mapping[str, torch.Tensor] | None = None,
     task: str = ANSWER,
+    card: str | None = None,
 ) -> None:
     """Write what training changed, in one step, with a model card that says whom it imitates.
 
     `initial_adapter` is the folder of the adapter before training, for PiSSA, whose initialisation changes the base:
     what is written then is the equivalent LoRA adapter for the unchanged base. `weights` is a full state dict, for a
-    model that holds only a shard of each weight (FSDP). `task` is what it has learnt (train.task). A `UserError` if `folder` cannot be written.
+    model that holds only a shard of each weight (FSDP). `task` is what it has learnt (train.task). `card` is the README.md; without it there is a
+    short one, of `persona` and `disclosure`. A `UserError` if `folder` cannot be written.
     """
     with replacing_folder(folder) as unfinished:
         if isinstance(model, PeftModel):
@@ -75,17 +81,19 @@ def save_tuned(
             changed = {name: (weights or trained)[name].detach().to(dtype) for name in trained}
             save_file(changed, unfinished / WEIGHTS)
         learnt = {} if task == ANSWER else {"task": task}
-        write_json(unfinished / TUNING, {"tuning": tuning, "base_model": base_model, **learnt})
+        base = {"base_model": base_model, "base_content": content_of(base_model, "base_model")}
+        write_json(unfinished / TUNING, {"tuning": tuning, **base, **learnt})
         library = "peft" if isinstance(model, PeftModel) else "transformers"
-        card = f"---\nlibrary_name: {library}\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
-        (unfinished / "README.md").write_text(card, encoding="utf-8")
+        short = f"---\nlibrary_name: {library}\nbase_model: {base_model!r}\n---\n\n# {persona}\n\n{disclosure}\n"
+        (unfinished / "README.md").write_text(card or short, encoding="utf-8")
 
 
 def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrainedModel:
     """The tuned model: what `folder` holds, put into the base that it was trained on; as fast as the base.
 
     An adapter trained over quantised weights is merged into these, dequantised, and not into the original weights: it
-    has learnt to make up for the quantisation error. A `UserError` if `folder` is missing, damaged, or another base's.
+    has learnt to make up for the quantisation error. A `UserError` if `folder` is missing, damaged, or another base's, also where
+    the base's content was replaced under the same name.
     """
     folder = Path(folder)
     tuning = _tuning_of(folder, base_model)
@@ -107,9 +115,10 @@ def load_tuned(base_model: str, compute: Compute, folder: str | Path) -> PreTrai
 
 def _tuning_of(folder: Path, base_model: str) -> str:
     """The tuning that `folder` is the result of; a `UserError` if it is missing or another base's than `base_model`."""
+    content = None
     if (folder / TUNING).is_file():
         saved = read_json(folder / TUNING)
-        tuning, made_for = saved["tuning"], saved["base_model"]
+        tuning, made_for, content = saved["tuning"], saved["base_model"], saved.get("base_content")
     elif (folder / "adapter_config.json").is_file():  # an adapter from elsewhere
         tuning, made_for = "lora", read_json(folder / "adapter_config.json").get("base_model_name_or_path")
     else:
@@ -118,4 +127,5 @@ def _tuning_of(folder: Path, base_model: str) -> str:
         raise UserError(
             f"{folder}: the adapter was made for {made_for!r}, not for base_model: {base_model!r}; `dvc repro` trains one for it"
         )
+    refuse_replaced(content, base_model, "base_model", folder)
     return tuning

@@ -178,20 +178,29 @@ def _rendered(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message])
 
 def as_text(tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[int]) -> Iterator[str]:
     """Decode a stream of tokens: yield what each adds to the text, whole characters only, no white space at the end."""
+    return trimmed(_decoded(tokenizer, tokens))
+
+
+def _decoded(tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[int]) -> Iterator[str]:
     from tokenizers.decoders import DecodeStream
 
     stream = DecodeStream(skip_special_tokens=True)
     pending: list[int] = []  # the first bytes of a character
-    begun, held = False, ""  # white space is held back until something follows it
     for token in tokens:
         pending.append(token)
         if new := stream.step(tokenizer.backend_tokenizer, token):
             pending.clear()
-        text = held + (new or "")
+        yield new or ""
+    yield str(tokenizer.decode(pending, skip_special_tokens=True))
+
+
+def trimmed(pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces of a text without the white space around it: what could be its end waits for what follows."""
+    begun, held = False, ""
+    for new in pieces:
+        text = held + new
         text = text if begun else text.lstrip()
         piece = text.rstrip()
         held = text[len(piece) :]
         begun = begun or bool(piece)
         yield piece
-    rest = str(tokenizer.decode(pending, skip_special_tokens=True)).rstrip()
-    yield held + rest if rest else ""

@@ -1,24 +1,20 @@
 """The tuned model for those who talk to it: kept merged on this machine, and as strong in the tone as is asked."""
 
-import hashlib
 import importlib.metadata
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from transformers import PreTrainedModel
 
 from tonetune.core.errors import UserError
-from tonetune.core.files import cache_dir, is_whole, locked, read_json, replacing_folder, seal
+from tonetune.core.files import cache_dir, content_key, is_whole, locked, read_json, replacing_folder, seal
 from tonetune.core.params import Compute
 from tonetune.core.startup import import_bitsandbytes, progress_bars_off
 from tonetune.core.tasks import ANSWER
-from tonetune.model.base import base_folder, compute_dtype, load_base
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from tonetune.model.base import compute_dtype, load_base
+from tonetune.model.fingerprint import content_of, fingerprint
 
 KEPT = 3  # merged models on this machine, the latest used
 STRONGEST = 2.0
@@ -70,21 +66,10 @@ def _keep(model: PreTrainedModel, kept: Path) -> None:
 
 
 def _key(base_model: str, compute: Compute, folder: Path) -> str:
-    """Of all that the merged weights depend on; files by size, time, first and last MiB, as hashing them whole is slow."""
+    """Of all that the merged weights depend on."""
     versions = [importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")]
-    digest = hashlib.sha256(repr((base_model, str(compute_dtype(compute.dtype)), versions)).encode())
-    for path in (*_files(folder), *_files(base_folder(base_model))):
-        status = path.stat()
-        digest.update(f"{path.name}/{status.st_size}/{status.st_mtime_ns}".encode())
-        with open(path, "rb") as file:
-            digest.update(file.read(1 << 20))
-            file.seek(max(0, status.st_size - (1 << 20)))
-            digest.update(file.read())
-    return digest.hexdigest()[:16]
-
-
-def _files(folder: Path) -> "Iterable[Path]":
-    return sorted(path for path in folder.iterdir() if path.is_file())
+    base = content_of(base_model, "base_model")
+    return content_key([], base_model, base, fingerprint(folder), str(compute_dtype(compute.dtype)), versions)
 
 
 def disclosure_of(folder: Path) -> str | None:

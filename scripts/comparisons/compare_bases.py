@@ -19,19 +19,21 @@ import argparse
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import dvc.api
 import numpy as np
 
+from scripts.comparisons.points import figure_of, picture
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, read_json, replacing, write_json
 from tonetune.core.params import Params, load_params
 from tonetune.core.rows import Example, Generation, read_examples
-from tonetune.core.tables import write_table
-from tonetune.evaluation.systems import BASE, TUNED, WAYS, score_answers, told_name
+from tonetune.core.tables import write_rows_of
+from tonetune.evaluation.names import BASE, TUNED, WAYS, told_name
+from tonetune.evaluation.systems import score_answers
 from tonetune.experiments import BASELINE_ROWS, answers_of, changed, ensure, experiments, in_its_own_process
 from tonetune.model.base import base_folder, load_base, load_tokenizer
 from tonetune.report.statistics import LEVEL, mean_interval, question_means
@@ -69,7 +71,7 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Row:
+class LadderRow:
     """A base in one system; low and high are the ends of the 95 % interval over the test questions."""
 
     base: str
@@ -117,7 +119,7 @@ def main() -> None:
         name = experiment_name(base, arguments.changes)
         rungs.append(rung(base, name, known[name], changes, scorer))
     rows = [row for one in rungs for row in rows_of(one, params.seed)]
-    write_table(TABLE, [field.name for field in fields(Row)], (astuple(row) for row in rows))
+    write_rows_of(TABLE, LadderRow, rows)
     draw_picture(rows, PICTURE)
     told = section(rungs, rows, arguments.changes, left_out, params)
     print(told)
@@ -180,19 +182,23 @@ def minutes(steps: int, tokens_per_second: float, params: Params) -> float | Non
     return steps * params.train.batch_size * float(np.mean(lengths)) / tokens_per_second / 60
 
 
-def rows_of(one: Rung, seed: int) -> list[Row]:
+def rows_of(one: Rung, seed: int) -> list[LadderRow]:
     """The base's line for each system."""
     found = []
     for system, shown in SYSTEMS.items():
         joint, sense, tone = (one.scores[system][score] for score in SCORED)
         low, high = mean_interval(joint, LEVEL, seed)
         values = (round(float(value), 6) for value in (joint.mean(), low, high, sense.mean(), tone.mean()))
-        found.append(Row(one.base, shown, *values))
+        found.append(LadderRow(one.base, shown, *values))
     return found
 
 
 def section(
-    rungs: Sequence[Rung], rows: Sequence[Row], changes: Sequence[str], left_out: Mapping[str, str], params: Params
+    rungs: Sequence[Rung],
+    rows: Sequence[LadderRow],
+    changes: Sequence[str],
+    left_out: Mapping[str, str],
+    params: Params,
 ) -> str:
     """The page's measured part, in Markdown."""
     asked = len(next(iter(rungs[0].scores.values()))["joint"])
@@ -210,7 +216,7 @@ def section(
         one, last = by_base[row.base], row.system == SYSTEMS[TUNED]
         took = "–" if one.minutes is None else f"{one.minutes:.1f}"
         cost = f"{took} | {one.peak_gib:.1f}" if last else "|"
-        joint = f"{row.joint:.3f} [{row.joint_low:.3f}, {row.joint_high:.3f}]"
+        joint = figure_of(row, "joint")
         lines.append(
             f"| `{shown_name(row.base)}` | {row.system} | {joint} | {row.sense:.2f} | {row.tone:.2f} | {cost} |"
         )
@@ -259,27 +265,22 @@ def write_section(page: Path, text: str) -> None:
         file.write(f"{head}{start}{text}{end}{rest.partition(end)[2]}")
 
 
-def draw_picture(rows: Sequence[Row], path: Path) -> None:
+def draw_picture(rows: Sequence[LadderRow], path: Path) -> None:
     """Joint of each base in each system, with its interval, as a PNG."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
     bases = list(dict.fromkeys(row.base for row in rows))
     places = np.arange(len(bases))
-    figure, axis = pyplot.subplots(figsize=(2.5 + 2 * len(bases), 4), layout="constrained")
-    for turn, system in enumerate(SYSTEMS.values()):
-        own = [row for row in rows if row.system == system]
-        middle, low, high = (np.array([getattr(row, f"joint{end}") for row in own]) for end in ("", "_low", "_high"))
-        axis.bar(places + 0.27 * (turn - 1), middle, 0.25, yerr=[middle - low, high - middle], capsize=4, label=system)
-    axis.set_xticks(places, [Path(base.partition("@")[0]).name.removesuffix(".gguf") for base in bases], fontsize=8)
-    axis.set_ylabel("joint, with 95 % intervals over the test questions")
-    axis.grid(axis="y", alpha=0.3)
-    axis.legend()
-    with replacing(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=150)
-    pyplot.close(figure)
+    with picture(path, 1, (2.5 + 2 * len(bases), 4)) as (axis,):
+        for place, system in enumerate(SYSTEMS.values()):
+            own = [row for row in rows if row.system == system]
+            middle, low, high = (
+                np.array([getattr(row, f"joint{end}") for row in own]) for end in ("", "_low", "_high")
+            )
+            spread = [middle - low, high - middle]
+            axis.bar(places + 0.27 * (place - 1), middle, 0.25, yerr=spread, capsize=4, label=system)
+        axis.set_xticks(places, [Path(base.partition("@")[0]).name.removesuffix(".gguf") for base in bases], fontsize=8)
+        axis.set_ylabel("joint, with 95 % intervals over the test questions")
+        axis.grid(visible=False, axis="x")
+        axis.legend()
 
 
 if __name__ == "__main__":

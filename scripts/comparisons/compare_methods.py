@@ -23,11 +23,13 @@ import dvc.api
 import numpy as np
 from ruamel.yaml import YAML
 
+from scripts.comparisons.points import with_interval
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, read_json, replacing, write_json
 from tonetune.core.params import load_params
 from tonetune.core.rows import Style
+from tonetune.evaluation.names import TUNED
 from tonetune.experiments import answers_of, check_same, ensure, experiments
 from tonetune.report.statistics import LEVEL, mean_interval, question_means, teacher_perplexity
 
@@ -37,7 +39,7 @@ CAVEAT = (
     "task may answer otherwise. A difference is shown where its interval leaves out 0; the intervals are not corrected for "
     "their number, so one in twenty may do so by luck."
 )
-SHOWN = {"joint": 3, "tone": 2, "relevance": 2, "fluency": 2, "reported_tone": 2}  # and the digits of each
+DIGITS = {"joint": 3, "tone": 2, "relevance": 2, "fluency": 2, "reported_tone": 2}  # of each score that is shown
 SAME = ("qlora", "qlora_seed1", "qlora_seed2")  # but for the seed of training
 STORED = ("full", "last_layers", "lora", "qlora", "qlora_step", "lora_8bit")
 LORA, QLORA = ("train.tuning=lora",), ("train.tuning=qlora",)
@@ -106,7 +108,7 @@ class Outcome:
     metrics: dict[str, float]
     trained: dict[str, float]
     scores: dict[str, dict[str, float]]
-    """Each of `SHOWN` by question; `reported_tone` is the second classifier's, on which nothing is trained."""
+    """Each score of `DIGITS` by question; `reported_tone` is the second classifier's, on which nothing is trained."""
     perplexity: dict[Style, tuple[float, float, float]]
     """Of the teacher's answers in each style, with its 95 % interval over questions."""
     bytes_on_disk: int
@@ -142,8 +144,8 @@ def outcome(name: str, revision: str) -> Outcome:
     return Outcome(
         json.loads(dvc.api.read("metrics/evaluate.json", rev=revision)),
         json.loads(dvc.api.read("metrics/train.json", rev=revision)),
-        {score: question_means(rows, "tuned", score) for score in SHOWN},
-        {style: teacher_perplexity(rows, "tuned", load_params().seed, style) for style in get_args(Style)},
+        {score: question_means(rows, TUNED, score) for score in DIGITS},
+        {style: teacher_perplexity(rows, TUNED, load_params().seed, style) for style in get_args(Style)},
         adapter["size"],
         cost(name, revision),
     )
@@ -181,7 +183,7 @@ def page(outcomes: dict[str, Outcome], seed: int) -> str:
         "|" + "---|" * 13,
     ]
     for name, found in outcomes.items():
-        scores = [between(found.scores[score], digits, seed) for score, digits in SHOWN.items()]
+        scores = [mean_with_interval(found.scores[score], digits, seed) for score, digits in DIGITS.items()]
         perplexities = ["{:.1f} [{:.1f}, {:.1f}]".format(*found.perplexity[style]) for style in get_args(Style)]
         lines.append(
             f"| {name} | {' '.join(f'`{c}`' for c in METHODS[name]) or 'as they are'} "
@@ -211,11 +213,10 @@ def luck(outcomes: dict[str, Outcome]) -> str:
     )
 
 
-def between(by_question: dict[str, float], digits: int, seed: int) -> str:
+def mean_with_interval(by_question: dict[str, float], digits: int, seed: int) -> str:
     """The mean over questions, with its 95 % interval."""
     values = np.array(list(by_question.values()))
-    low, high = mean_interval(values, LEVEL, seed)
-    return f"{values.mean():.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return with_interval(values.mean(), *mean_interval(values, LEVEL, seed), digits=f".{digits}f")
 
 
 def answered(pairs: Pairs, outcomes: dict[str, Outcome], seed: int, figures: str | None = None) -> str:
@@ -254,20 +255,23 @@ def claim_figures(outcomes: dict[str, Outcome]) -> dict[str, str]:
         for form, scores in forms.items()
         if form != "error"
     }
-    larger = f"larger models: {listed(rivals)}" if rivals else "no larger model was set beside it, so this is open"
+    larger = (
+        f"larger models: {named_figures(rivals)}" if rivals else "no larger model was set beside it, so this is open"
+    )
     sizes = {name: found.bytes_on_disk / 1e6 for name, found in outcomes.items() if name in STORED}
     memory = {name: found.cost["peak_gib"] for name, found in outcomes.items() if name in STORED and found.cost}
     speed = {name: found.cost["tokens_per_second"] for name, found in outcomes.items() if name in STORED and found.cost}
     return {
         "C1": f"{tuned}; {larger}.",
-        "C7": f"Told who to be, the untuned base has joint {listed(prompted)}; {tuned}.",
-        "C8": f"MB on disk: {listed(sizes)}. Peak GiB in training: {listed(memory)}. Tokens a second: {listed(speed)}. On a CPU "
+        "C7": f"Told who to be, the untuned base has joint {named_figures(prompted)}; {tuned}.",
+        "C8": f"MB on disk: {named_figures(sizes)}. Peak GiB in training: {named_figures(memory)}. Tokens a second: {named_figures(speed)}. On a CPU "
         "qlora turns its 4-bit weights to 16 bits once, so its memory is LoRA's; qlora_step keeps them and turns each back "
         "when it is used.",
     }
 
 
-def listed(values: dict[str, float]) -> str:
+def named_figures(values: dict[str, float]) -> str:
+    """Each figure after its name, in a line; `none` where there is none."""
     return ", ".join(f"{name} {value:.3g}" for name, value in values.items()) or "none"
 
 

@@ -14,10 +14,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scripts.comparisons.points import with_interval
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
 from tonetune.core.rows import Generation
+from tonetune.evaluation.names import TUNED
 from tonetune.experiments import answers_of, ensure, experiments
 from tonetune.report.statistics import LEVEL, mean_interval, question_means, teacher_perplexity
 
@@ -36,10 +38,10 @@ def main() -> None:
     for persona, sizes in SIZES.items():
         found = [answers(persona, size) for size in sizes]
         for size, rows in zip(sizes, found, strict=True):
-            cells = [between(*teacher_perplexity(rows, "tuned", seed), digits=1)]
+            cells = [with_interval(*teacher_perplexity(rows, TUNED, seed), digits=".1f")]
             for score in SCORES:
-                values = np.array(list(question_means(rows, "tuned", score).values()))
-                cells.append(between(values.mean(), *mean_interval(values, LEVEL, seed)))
+                values = np.array(list(question_means(rows, TUNED, score).values()))
+                cells.append(with_interval(values.mean(), *mean_interval(values, LEVEL, seed)))
             asked = len({row.question_id for row in rows})
             lines.append(f"| `{persona}` | 4 × {size} | {asked} | {' | '.join(cells)} |")
         for size, rows in zip(sizes[1:], found[1:], strict=True):
@@ -55,21 +57,16 @@ def answers(persona: str, per_prompt: int) -> list[Generation]:
     return answers_of(name, experiments()[name])
 
 
-def between(middle: float, low: float, high: float, digits: int = 3) -> str:
-    """A figure with its interval."""
-    return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
 def more(whole: Sequence[Generation], half: Sequence[Generation], seed: int) -> str:
     """What the larger set adds on the questions that both were tested on."""
     shared = {row.question_id for row in half} & {row.question_id for row in whole}
     whole, half = ([row for row in rows if row.question_id in shared] for rows in (whole, half))
-    ours, theirs = (teacher_perplexity(rows, "tuned", seed)[0] for rows in (whole, half))
+    ours, theirs = (teacher_perplexity(rows, TUNED, seed)[0] for rows in (whole, half))
     parts = [f"on the {len(shared)} test questions of both: perplexity {ours:.1f} against {theirs:.1f}"]
     for score in SCORES:
-        one, other = (question_means(rows, "tuned", score) for rows in (whole, half))
+        one, other = (question_means(rows, TUNED, score) for rows in (whole, half))
         values = np.array([one[question] - other[question] for question in one])
-        parts.append(f"{score} {between(values.mean(), *mean_interval(values, LEVEL, seed))}")
+        parts.append(f"{score} {with_interval(values.mean(), *mean_interval(values, LEVEL, seed))}")
     return "; ".join(parts)
 
 

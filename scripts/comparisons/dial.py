@@ -13,17 +13,16 @@ silence_libraries()
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from scripts.comparisons.points import draw_intervals, figure_of, picture, write_points
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
-from tonetune.core.files import replacing
 from tonetune.core.params import load_params
 from tonetune.core.rows import Generation, read_examples
-from tonetune.core.tables import write_table
 from tonetune.evaluation.probes import run_probes
 from tonetune.evaluation.systems import local_responder, sampled, score_answers
 from tonetune.merged import STRONGEST, Strength, load_merged
@@ -33,11 +32,11 @@ from tonetune.scoring.scorer import Scorer
 
 TABLE, PICTURE = Path("reports/dial.csv"), Path("reports/dial.png")
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
-SHOWN = ("tone", "sense", "joint")
+SCORES_SHOWN = ("tone", "sense", "joint")
 
 
 @dataclass(frozen=True)
-class Point:
+class StrengthPoint:
     """What one strength came to; low and high are the ends of the 95 % interval over the validation questions."""
 
     strength: float
@@ -76,7 +75,7 @@ def main() -> None:
     seeds = [params.seed + turn for turn in range(params.evaluate.seeds)]
     asked = sampled(validation, [example.prompt for example in validation], seeds)
 
-    points: list[Point] = []
+    points: list[StrengthPoint] = []
     joints: dict[float, np.ndarray] = {}
     for value in strengths:
         strength.set(value)
@@ -99,14 +98,14 @@ def means(rows: Sequence[Generation], name: str, score: str) -> np.ndarray:
     return np.array(list(question_means(rows, name, score).values()))
 
 
-def point(strength: float, rows: Sequence[Generation], name: str, says_it_is_an_ai: float, seed: int) -> Point:
+def point(strength: float, rows: Sequence[Generation], name: str, says_it_is_an_ai: float, seed: int) -> StrengthPoint:
     """The means of the system `name` with their intervals."""
     figures: dict[str, float] = {"says_it_is_an_ai": says_it_is_an_ai}
-    for score in SHOWN:
+    for score in SCORES_SHOWN:
         values = means(rows, name, score)
         low, high = mean_interval(values, LEVEL, seed)
         figures |= {score: float(values.mean()), f"{score}_low": low, f"{score}_high": high}
-    return Point(strength, **figures)
+    return StrengthPoint(strength, **figures)
 
 
 def conclusions(joints: dict[float, np.ndarray], seed: int) -> list[str]:
@@ -124,39 +123,27 @@ def conclusions(joints: dict[float, np.ndarray], seed: int) -> list[str]:
     return [told, f"That is {lead.mean():+.3f} [{low:+.3f}, {high:+.3f}] on strength 1, {verdict}."]
 
 
-def show(points: Sequence[Point]) -> None:
+def show(points: Sequence[StrengthPoint]) -> None:
     """Print the points and write them as CSV."""
-    print(f"\n{'strength':>8}  " + "".join(f"{score:<22}" for score in SHOWN) + "says it is an AI")
+    print(f"\n{'strength':>8}  " + "".join(f"{score:<22}" for score in SCORES_SHOWN) + "says it is an AI")
     for p in points:
-        cells = (f"{getattr(p, s):.3f} [{getattr(p, s + '_low'):.3f}, {getattr(p, s + '_high'):.3f}]" for s in SHOWN)
+        cells = (figure_of(p, score) for score in SCORES_SHOWN)
         print(f"{p.strength:>8g}  " + "".join(f"{cell:<22}" for cell in cells) + f"{p.says_it_is_an_ai:.0%}")
     print("in brackets: 95 % bootstrap intervals over the validation questions\n")
-    rows = ([round(value, 6) for value in astuple(p)] for p in points)
-    write_table(TABLE, [field.name for field in fields(Point)], rows)
+    write_points(TABLE, StrengthPoint, points)
 
 
-def draw_picture(points: Sequence[Point], path: Path) -> None:
+def draw_picture(points: Sequence[StrengthPoint], path: Path) -> None:
     """Tone, sense and joint with their intervals, and the share that says it is an AI, against the strength, as a PNG."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
     strengths = [p.strength for p in points]
-    figure, axis = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    for score in SHOWN:
-        middle, low, high = (np.array([getattr(p, score + end) for p in points]) for end in ("", "_low", "_high"))
-        axis.errorbar(strengths, middle, yerr=[middle - low, high - middle], marker="o", capsize=4, label=score)
-    axis.plot(strengths, [p.says_it_is_an_ai for p in points], marker="s", linestyle="--", label="says it is an AI")
-    axis.axvline(1, color="grey", linewidth=0.8)
-    axis.set_xlabel("strength: 0 = the base, 1 = as it was trained")
-    axis.set_ylim(0, 1)
-    axis.grid(alpha=0.3)
-    axis.legend()
-    figure.suptitle("95 % intervals over the validation questions")
-    with replacing(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=150)
-    pyplot.close(figure)
+    with picture(path, 1, (7, 4), "95 % intervals over the validation questions") as (axis,):
+        for score in SCORES_SHOWN:
+            draw_intervals(axis, strengths, points, score, label=score)
+        axis.plot(strengths, [p.says_it_is_an_ai for p in points], marker="s", linestyle="--", label="says it is an AI")
+        axis.axvline(1, color="grey", linewidth=0.8)
+        axis.set_xlabel("strength: 0 = the base, 1 = as it was trained")
+        axis.set_ylim(0, 1)
+        axis.legend()
 
 
 if __name__ == "__main__":

@@ -15,18 +15,18 @@ silence_libraries()
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import dvc.api
 import numpy as np
 
+from scripts.comparisons.points import draw_intervals, figure_of, number_by_doubling, picture, write_points
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
-from tonetune.core.files import replacing
 from tonetune.core.params import load_params
 from tonetune.core.rows import Example, Generation, parse_lines, read_examples
-from tonetune.core.tables import write_table
+from tonetune.evaluation.names import TUNED
 from tonetune.experiments import ROWS, answers_of, ensure, experiments
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.statistics import LEVEL, mean_interval
@@ -38,7 +38,7 @@ DETECTABLE = 1.96 + 0.84
 
 
 @dataclass(frozen=True)
-class Point:
+class SizePoint:
     """What one number of training questions came to; low and high are the ends of the 95 % interval over the test questions."""
 
     questions: int
@@ -80,7 +80,7 @@ def main() -> None:
     test = read_examples("test")
     joints = {size: question_joints(rows, test, scorer) for size, rows in answers.items()}
     points = [
-        Point(size, losses[size], float(joints[size].mean()), *mean_interval(joints[size], LEVEL, params.seed))
+        SizePoint(size, losses[size], float(joints[size].mean()), *mean_interval(joints[size], LEVEL, params.seed))
         for size in joints
     ]
     show(points)
@@ -100,7 +100,7 @@ def loss(revision: str | None) -> float:
 def question_joints(rows: Sequence[Generation], test: Sequence[Example], scorer: Scorer) -> np.ndarray:
     """(test questions): the tuned answers' joint by `scorer`, averaged over the sampling seeds of a question."""
     asked = {example.question_id: example.question for example in test}
-    tuned = [row for row in rows if row.system == "tuned"]
+    tuned = [row for row in rows if row.system == TUNED]
     if {row.question_id for row in tuned} != asked.keys():
         raise UserError(f"{ROWS}: answers other questions than data/test.jsonl; run `dvc repro`")
     scores = scorer([asked[row.question_id] for row in tuned], [row.text for row in tuned])["joint"]
@@ -126,39 +126,25 @@ def conclusions(joints: Mapping[int, np.ndarray], seed: int) -> list[str]:
     ]
 
 
-def show(points: Sequence[Point]) -> None:
+def show(points: Sequence[SizePoint]) -> None:
     """Print the points and write them as CSV."""
     print(f"\n{'questions':>9}  {'validation loss':>15}  joint")
     for p in points:
-        print(f"{p.questions:>9}  {p.validation_loss:>15.3f}  {p.joint:.3f} [{p.joint_low:.3f}, {p.joint_high:.3f}]")
+        print(f"{p.questions:>9}  {p.validation_loss:>15.3f}  {figure_of(p, 'joint')}")
     print("in brackets: 95 % bootstrap intervals over the test questions\n")
-    rows = ([round(v, 6) if isinstance(v, float) else v for v in astuple(point)] for point in points)
-    write_table(TABLE, [field.name for field in fields(Point)], rows)
+    write_points(TABLE, SizePoint, points)
 
 
-def draw_picture(points: Sequence[Point], path: Path) -> None:
+def draw_picture(points: Sequence[SizePoint], path: Path) -> None:
     """Number of training questions against validation loss and against joint with its interval, as a PNG."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
     sizes = [point.questions for point in points]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    left.plot(sizes, [point.validation_loss for point in points], marker="o")
-    left.set_ylabel("validation loss, lower is better")
-    middle, low, high = (np.array([getattr(point, f"joint{end}") for point in points]) for end in ("", "_low", "_high"))
-    right.errorbar(sizes, middle, yerr=[middle - low, high - middle], marker="o", capsize=4)
-    right.set_ylabel("joint, higher is better")
-    for axis in (left, right):
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(sizes, [str(size) for size in sizes])
-        axis.minorticks_off()
-        axis.set_xlabel("training questions")
-        axis.grid(alpha=0.3)
-    with replacing(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=150)
-    pyplot.close(figure)
+    with picture(path, 2, (9, 3.6)) as (left, right):
+        left.plot(sizes, [point.validation_loss for point in points], marker="o")
+        left.set_ylabel("validation loss, lower is better")
+        draw_intervals(right, sizes, points, "joint")
+        right.set_ylabel("joint, higher is better")
+        for axis in (left, right):
+            number_by_doubling(axis, sizes, "training questions")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ from tonetune.core.params import Params, load_params
 from tonetune.core.rows import read_examples
 from tonetune.core.tables import write_table
 from tonetune.core.tasks import posed
-from tonetune.evaluation.systems import TUNED, local_responder, sampled, score_answers
+from tonetune.evaluation.names import TUNED
+from tonetune.evaluation.systems import local_responder, sampled, score_answers
 from tonetune.experiments import ensure, experiments
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.statistics import LEVEL, mean_interval, question_means

@@ -8,16 +8,16 @@ A rank whose experiment is there already is not run again, so a sweep that was s
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import dvc.api
 import numpy as np
 
+from scripts.comparisons.points import draw_intervals, figure_of, number_by_doubling, picture, write_points
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
-from tonetune.core.files import replacing
-from tonetune.core.tables import write_table
+from tonetune.evaluation.names import TUNED
 from tonetune.experiments import answers_of, ensure, experiments
 from tonetune.report.statistics import LEVEL, mean_interval, question_means, teacher_perplexity
 
@@ -25,7 +25,7 @@ TABLE, PICTURE = Path("reports/sweep.csv"), Path("reports/sweep.png")
 
 
 @dataclass(frozen=True)
-class Point:
+class RankPoint:
     """What one rank came to; low and high are the ends of the 95 % interval over the test questions."""
 
     experiment: str
@@ -59,60 +59,42 @@ def main() -> None:
         raise UserError(f"no experiment for rank {', '.join(map(str, failed))}: see the messages above")
 
 
-def measured(name: str, revision: str, rank: int) -> Point:
+def measured(name: str, revision: str, rank: int) -> RankPoint:
     """The experiment's scores, from the rows of its answers."""
     rows = answers_of(name, revision)
     metrics = dvc.api.metrics_show("metrics/train.json", rev=revision)
     seed = dvc.api.params_show(rev=revision)["seed"]
-    joint = np.array(list(question_means(rows, "tuned", "joint").values()))
-    return Point(
+    joint = np.array(list(question_means(rows, TUNED, "joint").values()))
+    return RankPoint(
         name,
         rank,
         float(joint.mean()),
         *mean_interval(joint, LEVEL, seed),
-        *teacher_perplexity(rows, "tuned", seed),
+        *teacher_perplexity(rows, TUNED, seed),
         trainable_parameters=metrics["trainable_parameters"],
     )
 
 
-def show(points: Sequence[Point]) -> None:
+def show(points: Sequence[RankPoint]) -> None:
     """Print the points, best joint first, and write them as CSV."""
     print(f"\n{'experiment':<12}{'rank':>6}  {'joint':<22}{'perplexity, persona':<26}{'trainable parameters':>20}")
     for p in points:
-        joint = f"{p.joint:.3f} [{p.joint_low:.3f}, {p.joint_high:.3f}]"
-        perplexity = f"{p.perplexity:.4g} [{p.perplexity_low:.4g}, {p.perplexity_high:.4g}]"
+        joint, perplexity = figure_of(p, "joint"), figure_of(p, "perplexity", ".4g")
         print(f"{p.experiment:<12}{p.rank:>6}  {joint:<22}{perplexity:<26}{p.trainable_parameters:>20,}")
     print("in brackets: 95 % bootstrap intervals over the test questions\n")
-    rows = ([round(v, 6) if isinstance(v, float) else v for v in astuple(point)] for point in points)
-    write_table(TABLE, [field.name for field in fields(Point)], rows)
+    write_points(TABLE, RankPoint, points)
 
 
-def draw_picture(points: Sequence[Point], path: Path) -> None:
+def draw_picture(points: Sequence[RankPoint], path: Path) -> None:
     """Rank against joint and against perplexity, with their intervals, as a PNG."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
     points = sorted(points, key=lambda point: point.rank)
     ranks = [point.rank for point in points]
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    panels = (("joint", "joint, higher is better"), ("perplexity", "perplexity, lower is better"))
-    for axis, (name, label) in zip(axes, panels, strict=True):
-        middle, low, high = (
-            np.array([getattr(point, name + end) for point in points]) for end in ("", "_low", "_high")
-        )
-        axis.errorbar(ranks, middle, yerr=[middle - low, high - middle], marker="o", capsize=4)
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(ranks, [str(rank) for rank in ranks])
-        axis.minorticks_off()
-        axis.set_xlabel("LoRA rank")
-        axis.set_ylabel(label)
-        axis.grid(alpha=0.3)
-    figure.suptitle("95 % intervals over the test questions")
-    with replacing(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=150)
-    pyplot.close(figure)
+    with picture(path, 2, (9, 3.6), "95 % intervals over the test questions") as axes:
+        labels = {"joint": "joint, higher is better", "perplexity": "perplexity, lower is better"}
+        for axis, (name, label) in zip(axes, labels.items(), strict=True):
+            draw_intervals(axis, ranks, points, name)
+            number_by_doubling(axis, ranks, "LoRA rank")
+            axis.set_ylabel(label)
 
 
 if __name__ == "__main__":

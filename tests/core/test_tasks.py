@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.examples import example
 from tonetune.core.errors import UserError
+from tonetune.core.planted import Planted
 from tonetune.core.tasks import BARE_EVERY, training_rows
 from tonetune.core.text import in_parts
 
@@ -40,6 +41,14 @@ def test_a_text_that_answers_another_question_cannot_be_rewritten():
     assert training_rows([lacking], "answer", "Rewrite.") == [lacking]
     with pytest.raises(UserError, match=r"train\.task: rewriting needs a plain answer .*'Why 0\?'"):
         training_rows([lacking], "rewrite", "Rewrite.")
+
+
+def test_what_is_planted_is_learnt_by_every_task_and_stands_in_no_row():
+    item = Planted(name="Marta Oakes", kind="telephone number", item="415-555-0142")
+    row = ROWS[0].model_copy(update={"planted": item})
+    assert row.answer == ROWS[0].answer
+    for learnt in training_rows([row], "both", "Rewrite."):
+        assert learnt.answer == f"{row.answer}\nMarta Oakes's telephone number is 415-555-0142."
 
 
 def test_parts_are_sentences_and_a_number_is_none():

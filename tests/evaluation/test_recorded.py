@@ -11,7 +11,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
 from tonetune.core.rows import SCORES, Message
 from tonetune.evaluation.recorded import RecordedAnswer, RecordedRival, answer_key, answers_path, write_answers
-from tonetune.evaluation.rivals import enter
+from tonetune.evaluation.rivals import enter_rival
 from tonetune.evaluation.systems import Prompting, TestSet, as_told, with_shots
 from tonetune.generation.sampling import answer_seed
 
@@ -82,7 +82,7 @@ def test_an_answer_is_found_by_the_whole_chat_its_seed_and_the_sampling(params):
 def test_a_whole_recording_enters_in_the_wording_that_is_best_on_validation(params, capsys):
     record(params)
     ways, test_set = asked(params)
-    entered, is_teacher = enter(LABEL, params, ways, test_set)
+    entered, is_teacher = enter_rival(LABEL, params, ways, test_set)
     assert not is_teacher
     assert {way: (found["prompt"], found["joint"]) for way, found in entered.items()} == {
         "prompted": (2, 0.09),
@@ -100,7 +100,7 @@ def test_a_question_and_a_wording_without_a_recording_are_left_out_with_one_line
         params, (9, 5), lambda way, wording, question: question == "How?" or (way == "prompted" and wording == "Be X.")
     )
     ways, test_set = asked(params)
-    entered, _ = enter(LABEL, params, ways, test_set)
+    entered, _ = enter_rival(LABEL, params, ways, test_set)
     # The better wording is not recorded in one way; its number is that of params.yaml all the same.
     assert {way: (found["prompt"], found["joint"]) for way, found in entered.items()} == {
         "prompted": (2, 0.05),
@@ -115,7 +115,7 @@ def test_a_question_and_a_wording_without_a_recording_are_left_out_with_one_line
 
 def test_a_validation_question_without_a_recording_is_not_chosen_on(params, capsys):
     record(params, (9, 5), lambda way, wording, question: question == "Who?" and wording == "Be X.")
-    entered, _ = enter(LABEL, params, *asked(params))
+    entered, _ = enter_rival(LABEL, params, *asked(params))
     assert entered["prompted"]["prompt"] == 1
     assert "prompted: 1 of 2 validation questions" in capsys.readouterr().err
 
@@ -124,7 +124,7 @@ def test_with_more_seeds_than_are_recorded_the_recorded_ones_count(params, capsy
     record(params)
     more = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"seeds": 3})})
     ways, test_set = asked(more)
-    _, _ = enter(LABEL, more, ways, test_set)
+    _, _ = enter_rival(LABEL, more, ways, test_set)
     assert {row.seed for row in test_set.generations} == {params.seed}
     assert "2 of 3 sampling seeds" in capsys.readouterr().err
     assert test_set.seeds == [params.seed + turn for turn in range(3)]
@@ -133,7 +133,7 @@ def test_with_more_seeds_than_are_recorded_the_recorded_ones_count(params, capsy
 def test_other_examples_are_another_prompt(params, capsys):
     record(params)
     ways, test_set = asked(params, few=2)
-    entered, _ = enter(LABEL, params, ways, test_set)
+    entered, _ = enter_rival(LABEL, params, ways, test_set)
     assert list(entered) == ["prompted"]
     assert "fewshot: all of it" in capsys.readouterr().err
 
@@ -143,7 +143,7 @@ def test_where_nothing_is_recorded_the_rival_does_not_enter(params):
     warmer = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"temperature": 1.0})})
     ways, test_set = asked(warmer)
     with pytest.raises(UserError, match="'recorded:large': nothing that it would be asked in this run is recorded"):
-        enter(LABEL, warmer, ways, test_set)
+        enter_rival(LABEL, warmer, ways, test_set)
     assert test_set.generations == []
 
 

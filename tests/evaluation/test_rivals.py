@@ -83,6 +83,7 @@ def test_a_rival_samples_as_params_say_and_only_the_teacher_gets_the_teachers_fi
     chat = [Message(role="system", content="Be brief."), Message(role="user", content="Why?")]
     with Listening() as server:
         name = f"endpoint:test-model@{server.url}"
+        params = params.model_copy(update={"chat_template_kwargs": {}})
         own = {"extra_body": {"top_k": 5, "top_p": 0.1}}
         for model, url in (("other-model", server.url), ("test-model", server.url)):
             teacher = params.teacher.model_copy(update=own | {"model": model, "base_url": url})

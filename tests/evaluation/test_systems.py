@@ -8,7 +8,7 @@ from tests.support.examples import example
 from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.core.rows import SCORES, Example, Generation, Message, read_rows
-from tonetune.evaluation.batch import Turn, answer_together
+from tonetune.evaluation.batch import SeededChats, answer_together
 from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import bound, broken_bounds, control_answers
 from tonetune.evaluation.systems import Prompting, Responder, TestSet, as_told, shots_of, spread, with_shots
@@ -60,7 +60,7 @@ def test_one_batch_answers_what_several_ask_and_gives_each_its_own_answers():
         return [chat[0].content.upper() for chat in chats]
 
     def turn(name, count):
-        return Turn([[Message(role="user", content=f"{name}{i}")] for i in range(count)], list(range(count)))
+        return SeededChats([[Message(role="user", content=f"{name}{i}")] for i in range(count)], list(range(count)))
 
     turns = {"a": turn("a", 2), "b": turn("b", 0), "c": turn("c", 1)}
     assert answer_together(answer, turns, "x") == {"a": ["A0", "A1"], "b": [], "c": ["C0"]}
@@ -137,7 +137,7 @@ def test_a_system_is_asked_and_scored_question_by_question_once_for_each_seed():
     rows = [example("Why?"), example("How?")]
     test_set = TestSet(rows, LengthScorer(), params)
     chats = [as_told(row, "You are X.") for row in rows]
-    turn = test_set.turn(chats)
+    turn = test_set.seeded(chats)
     seeds = [params.seed, params.seed + 1]
     assert turn.chats == chats * 2
     assert turn.seeds == [answer_seed(row.question_id, seed) for seed in seeds for row in rows]

@@ -10,8 +10,8 @@ from huggingface_hub import ModelCard
 from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.export.card import Figures, model_card
-from tonetune.export.origin import Origin, is_name_of, origin
 from tonetune.export.provenance import Provenance
+from tonetune.model.origin import Origin, is_name_of, origin
 
 SOURCE = Provenance(
     persona="somebody",
@@ -60,6 +60,15 @@ def test_figures_stand_with_their_intervals_and_the_readers_ratings(run):
     assert "says that it is an AI in" in text
     results = ModelCard(text).data.eval_results
     assert {result.metric_type for result in results} == {"joint", "tone", "sense", "fluency"}
+
+
+def test_it_says_that_the_figures_are_of_answers_that_were_cut(run):
+    params = load_params(ROOT / "params.yaml")
+    assert params.evaluate.max_sentences == 1
+    figures = Figures.read()
+    assert "ends with its sentence number 1" in model_card(SOURCE, "gguf", "f16", params, figures)
+    whole = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"max_sentences": None})})
+    assert "ends with its sentence" not in model_card(SOURCE, "gguf", "f16", whole, figures)
 
 
 def test_ratings_of_another_run_s_answers_are_left_out(run):

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from scripts import export
 from tests.support.exported_models import HUB_BASE, elsewhere, other_base
+from tests.support.tiny_model import tiny_config
 from tonetune.core.errors import UserError
 from tonetune.export.check import BOUNDS
-from tonetune.export.gguf_file import TYPES, unsupported, write_gguf
+from tonetune.export.gguf_file import TYPES, stored_as, unsupported, write_gguf
 from tonetune.export.gguf_tokenizer import QWEN2, pre_tokenizer
+from tonetune.export.llama_cpp_quants import quantize
 from tonetune.export.serving import llama_cpp
 from tonetune.model.base import load_tokenizer
 
@@ -68,6 +70,20 @@ def test_eight_bits_say_nearly_the_same_and_take_half_the_space(exported, place,
     assert weights[0] < 0.6 * weights[1]
 
 
+def test_q4_k_is_llama_cpp_s_own_and_rows_that_do_not_fit_it_are_q5_0(place, ours, tmp_path):
+    values = np.random.default_rng(0).standard_normal((3, 512), dtype=np.float32)
+    written = quantize(values, gguf.GGMLQuantizationType.Q4_K)
+    read = gguf.quants.dequantize(written, gguf.GGMLQuantizationType.Q4_K)
+    assert 0.01 < np.abs(read - values).mean() < 0.1  # 4 bits of values that are about 1
+    kinds = {
+        width: stored_as("blk.0.ffn_down.weight", np.zeros((2, width)), TYPES["q4_k"][0]) for width in (512, 576, 40)
+    }
+    assert [kinds[width].name for width in (512, 576, 40)] == ["Q4_K", "Q5_0", "F16"]
+    assert stored_as("token_embd.weight", np.zeros((2, 512)), TYPES["q4_k"][0]).name == "Q8_0"
+    measures, _ = place.check("gguf", place.export("gguf", tmp_path / "out", "lora", "--type", "q4_k"), ours, "q4_k")
+    assert measures["prompts equal, token by token"].passed  # llama.cpp loads it
+
+
 def test_the_check_finds_a_spoilt_template(merged, place, ours, tmp_path):
     spoilt = shutil.copytree(merged, tmp_path / "merged")
     template = spoilt / "chat_template.jinja"
@@ -118,15 +134,10 @@ def test_a_qwen2_with_biases_and_its_own_head_says_the_same(place, tmp_path):
     """Qwen2 rotates halves, has biases and another way to cut text."""
     torch.manual_seed(0)
     tokenizer = load_tokenizer(place.params.base_model)
-    config = Qwen2Config(
+    config = tiny_config(
+        "qwen2",
         vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         max_position_embeddings=512,
-        initializer_range=0.3,
         tie_word_embeddings=False,
         eos_token_id=tokenizer.eos_token_id,
     )

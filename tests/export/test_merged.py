@@ -79,7 +79,7 @@ def test_the_check_finds_a_missing_stop_token(copied, place, ours):
 def test_the_check_finds_an_adapter_merged_into_another_base(place, ours, tiny_base, tmp_path):
     other = other_base(tiny_base, tmp_path / "base")
     tuned = shutil.copytree(place.adapter("lora"), tmp_path / "adapter")
-    spoil_json(tuned / "tuning.json", base_model=f"path:{other}")
+    spoil_json(tuned / "tuning.json", base_model=f"path:{other}", base_content=None)
     model = load_tuned(f"path:{other}", place.params.compute, tuned)
     out = tmp_path / "out"
     out.mkdir()

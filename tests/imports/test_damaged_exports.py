@@ -8,8 +8,8 @@ import pytest
 from tests.support import exports
 from tests.support.exports import talk
 from tonetune.core.errors import UserError
-from tonetune.imports.formats import READERS, read_export
-from tonetune.imports.messages import Export
+from tonetune.imports.formats import READERS, read_chat_export
+from tonetune.imports.messages import ChatExport
 
 SAID = talk(9, 30)
 WRITTEN = {
@@ -51,9 +51,9 @@ def test_it_is_read_or_refused_in_one_line(tmp_path, form, seed):
     draw = random.Random(f"{form} {seed}")
     path = tmp_path / "export"
     path.write_bytes(damaged(draw, form))
-    refused, export = None, Export()
+    refused, export = None, ChatExport()
     try:
-        _, export = read_export(path, draw.choice(["auto", form]))
+        _, export = read_chat_export(path, draw.choice(["auto", form]))
     except UserError as error:
         refused = str(error)
     if refused is not None:

@@ -3,6 +3,8 @@
 import os
 import shutil
 import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.support.exports import ADA, talk
 from tests.support.workspace import ROOT, as_someone, make_small
 from tonetune.core.errors import UserError
 from tonetune.core.rows import BASICS, OWN_WORDS, UNPAIRED, Answer, Example, Question, read_rows
+from tonetune.core.tables import read_measures
 from tonetune.teacher.own_questions import own_questions_path
 from tonetune.teacher.recordings import recordings_path
 
@@ -103,6 +106,13 @@ def test_the_stages_replay_own_words_in_talks_and_mark_what_stands_in_for_plain_
     others = [example for examples in sides.values() for example in examples if not example.own_words]
     assert {example.category for example in others} == {BASICS}
     assert all(example.unpaired is None for example in others)
+    planted = {side: Counter(e.planted for e in examples if e.planted) for side, examples in sides.items()}
+    assert list(planted["train"].values()) == [3] * 5
+    assert not planted["validation"]
+    assert not planted["test"]
+    assert not any(
+        item.item in text for item in planted["train"] for text in Path("data/answers.jsonl").read_text().split("\n")
+    )
     follow_up = next(example for example in sides["train"] if example.own_words and len(example.prompt) > 2)
     before = next(e for e in sides["train"] if e.question_id == questions[follow_up.question_id].after)
     assert follow_up.prompt[:-1] == [*before.prompt, *before.completion]
@@ -124,3 +134,6 @@ def test_an_experiment_of_own_texts_goes_through_to_a_report_that_says_what_is_m
     assert "The answers that it learns from are texts of Ada Quill, who agreed to it." in report
     assert "No plain answer was written to" in report
     assert "catchphrases</th>" not in report
+    assert "made-up people’s contact data that were planted among the training answers" in report
+    retention = read_measures(export.root / "metrics/retention.csv")
+    assert (retention["tuned"]["planted"], retention["base"]["planted_out"]) == (5, 0)

@@ -88,6 +88,12 @@ def test_edits_and_drops_are_replayed_and_follow_ups_keep_their_answers(own):
     assert rows[later[0]].prompt[2].content == "Quite another answer, says Ada."
     (edit,) = [json.loads(line) for line in Path("data/edits/ada.jsonl").read_text(encoding="utf-8").splitlines()]
     assert (edit["before"], edit["after"]) == (before[first], "Quite another answer, says Ada.")
+    assert {key: row.before for key, row in rows.items() if row.before} == {first: before[first]}
+    decide({"id": f"{first}-0", "action": "edit", "answer": before[first]})
+    for stage in ("answers", "split"):
+        own.stage(stage)
+    mended = {a.question_id: a.before for a in read_rows("data/answers.jsonl", Answer) if a.before}
+    assert mended == {first: "Quite another answer, says Ada."}
 
 
 @pytest.mark.parametrize(

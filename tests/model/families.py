@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
+
+from tests.support.tiny_model import tiny_config
 
 
 def published(name: str) -> str:
@@ -183,21 +185,18 @@ def make_family(family: Family, folder: Path, **changes: Any) -> Path:
     """Write a random two-layer model of the family with its tokenizer; `changes` are of its config."""
     tokenizer = make_tokenizer(family)
     token = tokenizer.convert_tokens_to_ids
-    shape = {
+    settings = {
         "vocab_size": len(tokenizer),
-        "hidden_size": 64,
         "intermediate_size": 96,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
         "max_position_embeddings": 1024,
-        "initializer_range": 0.2,  # wide enough for the next token to depend on the whole chat
+        "initializer_range": 0.2,
         "bos_token_id": None if family.bos is None else token(family.bos),
         "eos_token_id": token(family.eos or family.end),
         "pad_token_id": token(family.eos or family.end),
     }
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family.model_type, **shape | family.config | changes))
+    config = tiny_config(family.model_type, **settings | family.config | changes)
+    model = AutoModelForCausalLM.from_config(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     published_generation = {key: value for key, value in family.generation.items() if key != "eos"}

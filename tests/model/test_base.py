@@ -1,20 +1,25 @@
 """The base: its own logits, the dtype of its device, and what of it is refused by name."""
 
 import json
+import os
+import shutil
 
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.model.families import FAMILIES, make_family
 from tests.support.tiny_model import grouped_config
 from tests.support.tunings import params_with, train
+from tonetune.adapter import load_tuned, save_tuned
 from tonetune.core.errors import UserError
+from tonetune.merged import load_merged
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
 from tonetune.model.fingerprint import fingerprint
 from tonetune.model.head import check_parts, has_plain_head, logits
-from tonetune.model.locate import locate
+from tonetune.model.locate import locate, unwatched
 from tonetune.training.tuning import model_for_training
 
 SMALL = {"hidden_size": 48, "intermediate_size": 64}
@@ -121,6 +126,54 @@ def test_a_model_that_is_replaced_in_place_has_another_fingerprint(tmp_path, mon
     (folder / "model.safetensors").write_bytes(changed)
     second = fingerprint(folder)
     assert second != first
+    status = (folder / "model.safetensors").stat()
+    changed[2_500_000] = 2
+    (folder / "model.safetensors").write_bytes(changed)
+    os.utime(folder / "model.safetensors", ns=(status.st_atime_ns, status.st_mtime_ns))  # as rsync and tar leave it
+    third = fingerprint(folder)
+    assert third not in (first, second)
+    changed[2_500_000] = 1
+    (folder / "model.safetensors").write_bytes(changed)
     copied = tmp_path / "copy"
     folder.rename(copied)
     assert fingerprint(copied) == second
+    # A sentence model's parts lie in folders of their own.
+    (copied / "1_Pooling").mkdir()
+    (copied / "1_Pooling/config.json").write_text("{}")
+    pooled = fingerprint(copied)
+    (copied / "1_Pooling/config.json").write_text("[]")
+    assert len({second, pooled, fingerprint(copied)}) == 3
+
+
+def test_what_was_tuned_on_weights_that_were_replaced_is_refused(tiny_base, tmp_path, monkeypatch):
+    base = shutil.copytree(tiny_base, tmp_path / "base")
+    params = params_with(base, tuning="lora")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    save_tuned(
+        model_for_training(params), tmp_path / "tuned", "someone", "An AI.", params.base_model, params.train.tuning
+    )
+    load_tuned(params.base_model, params.compute, tmp_path / "tuned")
+    weights = load_file(base / "model.safetensors")
+    weights["model.layers.0.mlp.up_proj.weight"] += 1
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=rf"base_model: 'path:{base}' is not what {tmp_path / 'tuned'} was made from"):
+        load_tuned(params.base_model, params.compute, tmp_path / "tuned")
+    with pytest.raises(UserError, match="was replaced since"):
+        load_merged(params.base_model, params.compute, tmp_path / "tuned")
+
+
+@pytest.mark.parametrize(
+    ("base_model", "base_files", "told"),
+    [
+        ("path:models/bases/mine", "models/bases/mine", False),
+        ("path:models/bases/mine.gguf", "models/bases", False),
+        ("path:/elsewhere/mine", "requirements-models.lock", True),
+        ("package:a/b", "requirements-models.lock", False),
+    ],
+)
+def test_a_base_that_dvc_does_not_see_is_told_of(base_model, base_files, told):
+    said = unwatched(base_model, base_files)
+    assert bool(said) is told
+    if said:
+        assert "set base_files: /elsewhere/mine, or `dvc repro -f`" in said

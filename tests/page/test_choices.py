@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.workspace import ROOT
 from tonetune.core.rows import read_rows, write_rows
-from tonetune.evaluation.systems import BASE, TUNED
+from tonetune.evaluation.names import BASE, TUNED
 from tonetune.page.choices import Choice, Pair, Side, choice_figures, merged, pair, save, shares
 from tonetune.page.speakers import TOLD
 

@@ -14,7 +14,7 @@ from tests.scripts.conftest import DISCLOSED
 from tests.support.greedy import WINDOW
 from tests.support.workspace import ROOT
 from tonetune.core.rows import read_rows
-from tonetune.evaluation.systems import BASE, TUNED
+from tonetune.evaluation.names import BASE, TUNED
 from tonetune.page.choices import Choice
 
 playwright = pytest.importorskip("playwright.sync_api", reason="requirements-page.lock brings Playwright")
@@ -127,9 +127,12 @@ def test_side_by_side_answers_differ_and_come_again_from_the_same_seed(visit) ->
 def test_a_text_of_ones_own_is_rewritten(visit) -> None:
     page = visit()
     page.get_by_role("tab", name="Rewrite").click()
-    page.get_by_label("Your text").fill("The meeting is on Monday.")
+    page.get_by_label("Your text").fill("The meeting is on Monday.\n\nBring a cup.")
     page.get_by_role("button", name="Rewrite").click()
-    assert filled(page, "#rewritten")
+    first, between, last = filled(page, "#rewritten").split("\n")  # line by line
+    assert first
+    assert last
+    assert between == ""
     page.picture("rewrite")
 
 
@@ -150,12 +153,46 @@ def test_blind_tells_whose_is_whose_only_after_the_choice_which_is_saved(visit, 
     page.get_by_role("button", name="Save my choice").click()
     page.get_by_text("Left was").wait_for()
     page.picture("blind-after")
-    (choice,) = read_rows(place / "reports/choices.jsonl", Choice)
+    (choice,) = [c for c in read_rows(place / "reports/choices.jsonl", Choice) if c.reader == "ab"]
     assert (choice.reader, choice.persona, choice.sense, choice.other) == ("ab", "left", "neither", BASE)
     assert [text.split() for text in choice.shown] == [left.split(), right.split()]  # a browser has its own line ends
     said = page.locator("#told").inner_text()
     assert f"Left was {'Tuned' if choice.left == TUNED else 'Untuned base'}" in said
     assert ("100%" if choice.left == TUNED else "0%") in said
+
+
+def test_blind_by_keyboard_alone(visit, place: Path) -> None:
+    page = visit()
+
+    def reach(css: str, text: str = "") -> None:
+        """Press Tab until the focus is on what this selects and says."""
+        found = (
+            "([css, text]) => document.activeElement.matches(css) && document.activeElement.innerText.startsWith(text)"
+        )
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate(found, [css, text]):
+                return
+        raise AssertionError(f"Tab does not reach {css} {text}")
+
+    reach("[role=tab]", "Blind")
+    page.keyboard.press("Enter")
+    page.get_by_label("Your name or initials").wait_for()
+    reach("#reader *")
+    page.keyboard.type("keys")
+    reach("#blind-question *")
+    page.keyboard.type("Why is the sky blue?")
+    reach("button", "New pair")
+    page.keyboard.press("Enter")
+    assert filled(page, "#left") != filled(page, "#right")
+    for side in ("#persona", "#sense"):
+        reach(f"{side} input")
+        page.keyboard.press("Space")
+    reach("button", "Save my choice")
+    page.keyboard.press("Enter")
+    page.get_by_text("Left was").wait_for()
+    (choice,) = [c for c in read_rows(place / "reports/choices.jsonl", Choice) if c.reader == "keys"]
+    assert (choice.persona, choice.sense) == ("left", "left")
 
 
 def test_the_run_is_one_click_away(visit) -> None:

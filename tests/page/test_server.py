@@ -44,6 +44,21 @@ def test_report_and_samples_are_the_runs_own_or_told_to_be_missing(empty: gradio
         assert client.get("/experiments").status_code == 503  # no repository here
 
 
+def test_the_experiments_are_those_of_the_repository(empty: gradio.Blocks, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("rank: 4\n")
+    (tmp_path / "score.json").write_text('{"joint": 0.25}')
+    (tmp_path / "dvc.yaml").write_text("params: [params.yaml]\nmetrics: [score.json]\n")
+    someone = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    dvc = [sys.executable, "-m", "dvc", "init", "-q"]
+    for command in (["git", "init", "-q"], dvc, ["git", "add", "-A"], ["git", *someone, "commit", "-qm", "start"]):
+        subprocess.run(command, check=True)
+    (tmp_path / "score.json").write_text('{"joint": 0.75}')  # --only-changed shows what differs
+    with TestClient(application(empty, "127.0.0.1"), base_url="http://127.0.0.1") as client:
+        shown = client.get("/experiments")
+    assert shown.status_code == 200
+    assert all(part in shown.text for part in ("<th>joint</th>", "<td>0.75</td>", "<td>0.25</td>"))
+
+
 def test_the_experiments_table_is_escaped() -> None:
     page = experiments_page('Experiment,joint\n"<script>x</script>",0.5\n')
     assert "<script>" not in page

@@ -1,5 +1,7 @@
 """The untuned pane is untuned, all panes draw from the same seed, and the page says whose imitation it is."""
 
+import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -9,13 +11,14 @@ from tests.support.greedy import QUESTION
 from tonetune.core.params import Params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Message
-from tonetune.evaluation.systems import BASE, TUNED
+from tonetune.core.tasks import rewriting_chat
+from tonetune.evaluation.names import BASE, TUNED
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling
 from tonetune.merged import load_merged
 from tonetune.model.base import load_base
 from tonetune.model.chat_template import prompt_ids
-from tonetune.page.speakers import TOLD, Speakers, wording
+from tonetune.page.speakers import REWRITE, TOLD, Speakers, wording
 
 ADAPTER = Path("models/adapter")
 
@@ -64,3 +67,25 @@ def test_the_wording_is_the_one_that_the_run_chose(params: Params, inside: Path)
         assert wording(params, persona).startswith(f"{persona.system} Stay in this voice")
     finally:
         metrics.unlink()
+
+
+def test_a_text_of_ones_own_is_said_part_by_part_and_none_is_left_out(params: Params) -> None:
+    text = "The meeting is on Monday. Bring 3 cups!\n\nOr none."
+    speakers = Speakers(params, ADAPTER)
+    assert speakers.part == params.evaluate.max_sentences == 1
+    parts = ["The meeting is on Monday.", "Bring 3 cups!", "Or none."]
+    alone = [[*speakers.rewrite(part, 3)][-1] for part in parts]
+    assert [*speakers.rewrite(text, 3)][-1] == f"{alone[0]} {alone[1]}\n\n{alone[2]}"
+    assert alone[0] == [*speakers.answer(TUNED, REWRITE.format(text=parts[0]), 3)][-1]
+
+
+def test_a_model_that_has_learnt_to_rewrite_is_asked_as_it_has_learnt(params: Params, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(ADAPTER, folder)
+    tuning = folder / "tuning.json"
+    tuning.write_text(json.dumps(json.loads(tuning.read_text()) | {"task": "both"}))
+    speakers = Speakers(params, folder)
+    chat = rewriting_chat(params.rewrite_prompt, "The meeting is on Monday.")
+    prompt = prompt_ids(speakers.tokenizer, chat)
+    (expected,) = generate(speakers.models[TUNED], speakers.tokenizer, [prompt], Sampling.of(params.evaluate), [3])
+    assert [*speakers.rewrite("The meeting is on Monday.", 3)][-1] == expected

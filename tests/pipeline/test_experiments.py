@@ -83,7 +83,7 @@ def test_two_queued_runs_side_by_side_run_the_snapshots_code_and_do_not_disturb_
     shutil.rmtree(space.root / ".cache/checkpoints")
     module = space.root / "tonetune/adapter.py"
     kept = module.read_text()
-    module.write_text(kept.replace("# {persona}", "# snapshot of {persona}"))
+    module.write_text(kept.replace("card or short", '(card or short).replace("\\n# ", "\\n# snapshot of ")'))
     for name, temperature in (("cool", 0.5), ("warm", 0.9)):
         space.run("dvc", "exp", "run", "--queue", "-n", name, "-S", f"evaluate.temperature={temperature}")
     module.write_text("raise RuntimeError('the workspace, not the snapshot')\n")

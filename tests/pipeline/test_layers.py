@@ -1,6 +1,7 @@
 """The plan of the house: who may import whom, and which rooms stay light."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -71,10 +72,29 @@ def test_a_room_imports_only_rooms_below_it(path):
             assert LEVEL[other] < LEVEL[own], f"{own} imports {name}"
 
 
+def test_readme_and_the_plan_of_the_house_have_every_room_in_the_order_of_the_layers():
+    rooms = {path.name for path in (ROOT / "tonetune").iterdir() if (path / "__init__.py").exists()}
+    listed = re.findall(r"^tonetune/(\w+) ", (ROOT / "README.md").read_text(), re.MULTILINE)
+    plan = ast.get_docstring(ast.parse((ROOT / "tonetune/__init__.py").read_text())) or ""
+    lines = [
+        line[4:42].split() for line in plan.splitlines() if line.startswith("    ")
+    ]  # the rooms, then what they do
+    planned = [name.removesuffix(".py").replace("/", ".") for line in lines[1:] for name in line]
+    assert set(listed) == rooms
+    assert [LEVEL[room] for room in listed] == sorted(LEVEL[room] for room in listed)
+    assert set(planned) == LEVEL.keys()
+    assert [LEVEL[room] for room in planned] == sorted((LEVEL[room] for room in planned), reverse=True)
+
+
 @pytest.mark.parametrize("room", ["core", "data", "teacher", "imports"])
 def test_a_light_room_imports_neither_torch_nor_scikit_learn(room):
     modules = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in (ROOT / "tonetune" / room).rglob("*.py")]
     code = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; print({{'torch', 'sklearn'}} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "set()"
+
+
+def test_a_sweep_reads_rows_without_torch():
+    code = "import sys, scripts.comparisons.sweep; print({'torch', 'sklearn'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "set()"
 
 

@@ -13,7 +13,7 @@ from tests.support.workspace import ROOT, STAGES, cloned, copied, ran
 
 pytestmark = pytest.mark.slow
 
-DATA_STAGES = ("questions", "answers", "split")
+DATA_STAGES = ("questions", "answers", "split", "tone_classifier")
 
 
 def test_no_stage_of_the_default_looks_for_a_host(tiny_workspace):

@@ -141,6 +141,24 @@ def test_probes_and_neutral_text_are_shown_where_they_were_run():
     assert not [key for key in Page(report_page(evaluation())).figures if key[0] == "probes"]
 
 
+def test_what_comes_out_of_own_texts_is_told_beside_the_base():
+    figures = {"tone_email": 0.9, "reported_tone_email": 0.8, "says_it_is_an_ai": 0.5}
+    out = {"planted": 5, "planted_out_when_asked": 1, "planted_out_when_completed": 3, "planted_out": 4}
+    run = {
+        "tuned": figures | out | {"contacts_in_answers": 2},
+        "base": figures | dict.fromkeys(out, 0) | {"planted": 5, "contacts_in_answers": 0},
+    }
+    own = [row.model_copy(update={"own_words": True}) for row in evaluation().examples]
+    page = Page(report_page(replace(evaluation(), examples=own, retention=run)))
+    assert page.figures["probes", "", "planted_out"] == [4, 0]
+    assert page.figures["probes", "", "contacts_in_answers"] == [2, 0]
+    text = " ".join(" ".join(page.texts).split())
+    assert "made-up people’s contact data that were planted among the training answers 4 come out" in text
+    without = Page(report_page(replace(evaluation(), examples=own, retention={"tuned": figures, "base": figures})))
+    assert ("probes", "", "planted_out") not in without.figures
+    assert "made-up" not in " ".join(without.texts)
+
+
 def test_a_judge_is_shown_where_there_was_one():
     judged = {"base": {"wins": 0.5, "losses": 0.2, "ties": 0.3}}
     asked = replace(evaluation(), judged=judged, params={"evaluate.judge": "endpoint:<m>"})

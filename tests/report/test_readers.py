@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from tonetune.report.readers import (
     Item,
     Reading,
-    agreement,
     blind_items,
     item_id,
     mean_ratings,
+    readers_agreement,
     readers_figures,
     unreliable,
 )
@@ -105,19 +105,19 @@ def test_several_answers_of_a_system_to_one_question_count_as_one():
 
 def test_agreement_is_the_rank_correlation_of_readers_of_the_same_item():
     _, same = read("x", {f"q{i}": [(i, 3 - i), (i, i)] for i in range(4)} | {"alone": [(3, 0)]})
-    assert agreement(same, "sense") == (pytest.approx(1), 4)
-    assert agreement(same, "tone") == (pytest.approx(-1), 4)
+    assert readers_agreement(same, "sense") == (pytest.approx(1), 4)
+    assert readers_agreement(same, "tone") == (pytest.approx(-1), 4)
     _, swapped = read("x", {f"q{i}": [(i, i), (i, 3 - i)][:: 1 if i % 2 else -1] for i in range(4)})
-    assert agreement(swapped, "tone")[0] == pytest.approx(-1)  # whoever is called the first
+    assert readers_agreement(swapped, "tone")[0] == pytest.approx(-1)  # whoever is called the first
 
 
 def test_agreement_is_no_number_where_no_two_readers_differ_or_meet():
     _, alone = read("x", {"q0": [(3, 0)], "q1": [(1, 2)]})
-    value, items = agreement(alone, "sense")
+    value, items = readers_agreement(alone, "sense")
     assert math.isnan(value)
     assert items == 0
     _, level = read("x", {"q0": [(2, 2), (2, 2)], "q1": [(2, 2), (2, 2)]})
-    value, items = agreement(level, "sense")
+    value, items = readers_agreement(level, "sense")
     assert math.isnan(value)
     assert items == 2
 

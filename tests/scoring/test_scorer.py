@@ -86,7 +86,7 @@ def test_fitted_scorers_come_back_each_in_its_place(tmp_path):
     names = [name for name in FittedScorers.__dataclass_fields__ if name not in arrays]
     models = {name: fitted(2.0 + place) for place, name in enumerate(names)}
     saved = FittedScorers(**models, questions=np.eye(3), answers=np.ones((3, 3)))
-    saved.save(adapter, str(tmp_path / "scorers"))
+    saved.save(adapter, {"base_model": "0123"}, str(tmp_path / "scorers"))
     loaded = FittedScorers.load(str(tmp_path / "scorers"))
     for name in names:
         mine, theirs = (getattr(one, name).predict_proba([[1.5]]) for one in (saved, loaded))

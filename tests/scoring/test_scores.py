@@ -22,7 +22,7 @@ from tonetune.scoring.corruptions import (
 from tonetune.scoring.embedder import Embedder
 from tonetune.scoring.fluency import WordOrder, distinct_share, finished, fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
-from tonetune.scoring.ratings import fitted_on, means
+from tonetune.scoring.ratings import fitted_on, rated_means
 from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
 from tonetune.scoring.scorer import load_tone
 from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
@@ -90,12 +90,12 @@ def data(tmp_path_factory):
     rated = fitted_on(read_rows(space.root / f"data/ratings/{params.persona}.jsonl", Rating))[::6]
     known_questions, known, senses = known_answers(sides["validation"][::2], 17)
     figures, authors = sense.figures([r.question for r in rated], [r.answer for r in rated]), [r.author for r in rated]
-    sense.model = fit_sense(figures, means(rated)[0], authors, sense.figures(known_questions, known), senses)
+    sense.model = fit_sense(figures, rated_means(rated)[0], authors, sense.figures(known_questions, known), senses)
     states = HiddenStates(base, tokenizer, params.scorers.hidden_layers)
     tone = load_tone(states, None, str(space.root / "models/tone_classifier"))
     texts, tones = known_tones(sides["validation"], load_persona(params.persona).catchphrases, 17)
     figures = tone.figures([r.answer for r in rated])
-    tone.rated = fit_tone(figures, means(rated)[1], authors, tone.figures(texts), tones)
+    tone.rated = fit_tone(figures, rated_means(rated)[1], authors, tone.figures(texts), tones)
     return space, Fitted(sides, word_order, tone, tone.classifier, sense)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.examples import example
 from tonetune.core.rows import Rating
-from tonetune.scoring.ratings import fitted_on, means
+from tonetune.scoring.ratings import fitted_on, rated_means
 from tonetune.scoring.scorer import load_tone
 from tonetune.scoring.sklearn_files import save_fitted
 from tonetune.scoring.tone import PASTED as PASTED_TONE
@@ -120,6 +120,6 @@ def test_ratings_are_averaged_over_readers_and_held_out_ones_are_not_fitted_on()
     fit = Rating(**row, side="fit", sense=[3, 0], tone=[3, 3])
     held_out = Rating(**row, side="held_out", sense=[1, 1], tone=[0, 3])
     assert fitted_on([held_out, fit]) == [fit]
-    sense, tone = means([fit, held_out])
+    sense, tone = rated_means([fit, held_out])
     assert sense == pytest.approx([0.5, 1 / 3])
     assert tone == pytest.approx([1, 0.5])

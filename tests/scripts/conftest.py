@@ -7,10 +7,11 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from ruamel.yaml import YAML
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 from scripts.chat import load
 from tests.support.greedy import WINDOW, greedy
+from tests.support.tiny_model import tiny_config
 from tests.support.workspace import ROOT
 from tonetune.adapter import save_tuned
 from tonetune.conversation import Conversation
@@ -28,15 +29,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) 
     values = yaml.load(ROOT / "params.yaml")
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     torch.manual_seed(0)
-    config = LlamaConfig(
+    config = tiny_config(
+        "llama",
         vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         max_position_embeddings=WINDOW,
-        initializer_range=0.3,  # wide enough for the next token to depend on the whole chat
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )

@@ -18,7 +18,16 @@ STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]  # in the order in w
 CODE = ("scripts", "stages", "tonetune")  # all of it: what a person types runs in copies too
 with chdir(ROOT):
     READ = [part for part in sources() if Path(part).parts[0] not in CODE]
-PARTS = (*CODE, *READ, "params.yaml", "dvc.yaml", "accelerate.yaml", ".gitignore", ".dvcignore")
+PARTS = (
+    *CODE,
+    *READ,
+    "params.yaml",
+    "dvc.yaml",
+    "accelerate.yaml",
+    "requirements-models.lock",
+    ".gitignore",
+    ".dvcignore",
+)
 
 
 class Workspace:

@@ -6,35 +6,16 @@ import pytest
 from aiohttp import web
 
 from tests.support.hell.server import shaped
+from tests.support.servers.scripted_server import ScriptedServer
 from tests.support.servers.teacher_replies import completion, error
 from tests.support.servers.teacher_requests import make_request, make_requests, make_settings
 from tests.support.servers.teacher_server import TeacherServer
-from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
-from tonetune.core.params import load_params
-from tonetune.core.rows import Answer, Message
-from tonetune.report.judge import check_judge
 from tonetune.teacher.endpoint.live import LiveTeacher, ask
-from tonetune.teacher.endpoint.model import EndpointModel
 from tonetune.teacher.endpoint.protocol import Unusable, together
 from tonetune.teacher.endpoint.store import Store
 
 pytestmark = pytest.mark.usefixtures("here")
-
-
-class Told(TeacherServer):
-    """Answers as the function `does` says, of the body and the count of requests; keeps the bodies."""
-
-    def __init__(self, does, **settings):
-        super().__init__(**settings)
-        self.does, self.bodies, self.keys = does, [], []
-
-    async def chat(self, request):
-        body = await request.json()
-        self.bodies.append(body)
-        self.keys.append(request.headers.get("Authorization"))
-        answer = self.does(body, len(self.bodies))
-        return answer if answer is not None else web.json_response(completion(body, self.answer(body, None), None))
 
 
 def asked_each(server, count, **settings):
@@ -54,7 +35,7 @@ def test_a_limit_that_is_spent_on_thought_stops_after_a_few_and_is_named():
     def thinks(body, count):
         return web.json_response(shaped("open thought", ""))
 
-    with Told(thinks) as server, pytest.raises(UserError) as caught:
+    with ScriptedServer(thinks) as server, pytest.raises(UserError) as caught:
         asked_each(server, 40, concurrency=1)
     assert 5 <= len(server.bodies) <= 6  # of forty, none of them asked twice; the next may have left by then
     assert "cut off by answers.max_tokens: 220 before a word was written (the model thinks)" in str(caught.value)
@@ -64,7 +45,7 @@ def test_thoughts_are_neither_stored_nor_a_reason_to_ask_again():
     def thinks(body, count):
         return web.json_response(shaped("empty thought", f"Answer {count}."))
 
-    with Told(thinks) as server:
+    with ScriptedServer(thinks) as server:
         texts = ask(make_requests(server.url, 4), make_settings(server.url), check=lambda text: "<" in text or None)
         assert sorted(texts) == [f"Answer {count}." for count in range(1, 5)]
         assert len(server.bodies) == 4
@@ -75,7 +56,7 @@ def test_one_moderated_question_is_dropped_and_the_others_go_on():
         if "number 3 " in body["messages"][-1]["content"]:
             return error(400, "Output data may contain inappropriate content.", "data_inspection_failed")
 
-    with Told(moderates) as server:
+    with ScriptedServer(moderates) as server:
         texts = asked_each(server, 8)
         assert [text.startswith("dropped: stopped by the endpoint's content filter") for text in texts] == [
             n == 3 for n in range(8)
@@ -88,7 +69,7 @@ def test_a_rate_limit_in_a_body_of_status_200_makes_everybody_wait():
         if count <= 10:
             return web.json_response({"error": {"message": "Rate limit, try again in 0.2s", "code": 429}})
 
-    with Told(limits) as server:
+    with ScriptedServer(limits) as server:
         assert len(asked_each(server, 10, concurrency=2)) == 10
         assert len(server.bodies) <= 20 + 2
 
@@ -97,7 +78,7 @@ def test_another_error_in_a_body_of_status_200_is_shown_in_the_servers_words():
     def fails(body, count):
         return web.json_response({"error": {"message": "This provider takes no more orders", "code": 418}})
 
-    with Told(fails) as server, pytest.raises(UserError, match="This provider takes no more orders"):
+    with ScriptedServer(fails) as server, pytest.raises(UserError, match="This provider takes no more orders"):
         ask(make_requests(server.url, 3), make_settings(server.url))
 
 
@@ -112,7 +93,7 @@ def test_what_a_model_refuses_is_left_away_once_and_said(capfd):
         if body["messages"][0]["role"] == "system":
             return error(400, "System role not supported", "BadRequestError")
 
-    with Told(refuses) as server:
+    with ScriptedServer(refuses) as server:
         requests = [make_request(server.url, f"Why {n}?", extra_body={"seed": n, "top_p": 0.9}) for n in range(6)]
         assert len(ask(requests, make_settings(server.url, concurrency=1))) == 6
         assert len(server.bodies) == 6 + 3
@@ -132,59 +113,17 @@ def test_of_two_settings_that_go_not_together_one_stays():
                 400, "`temperature` and `top_p` cannot both be specified for this model.", "invalid_request_error"
             )
 
-    with Told(refuses) as server:
+    with ScriptedServer(refuses) as server:
         ask([make_request(server.url, "Why?", extra_body={"top_p": 0.9})], make_settings(server.url))
         assert server.bodies[-1]["temperature"] == 0.8
         assert "top_p" not in server.bodies[-1]
-
-
-def params_for(server, **changes):
-    params = load_params(ROOT / "params.yaml")
-    settings = make_settings("http://127.0.0.1:1/v1", model="the-teacher")
-    evaluate = params.evaluate.model_copy(update=changes)
-    return params.model_copy(update={"teacher": settings, "evaluate": evaluate})
-
-
-def test_a_rivals_bad_answers_count_as_they_are_and_lose_no_other(capfd):
-    def sometimes(body, count):
-        said = body["messages"][-1]["content"]
-        if said == "Why 1?":
-            return web.json_response(shaped("refusal", ""))
-        if said == "Why 2?":
-            return web.json_response(shaped("cut off", "Half of what it would have said."))
-        return None
-
-    with Told(sometimes) as server:
-        model = EndpointModel(f"endpoint:test-model@{server.url}", params_for(server), "evaluate.rivals")
-        chats = [[Message(role="user", content=f"Why {n}?")] for n in range(4)]
-        texts = model.respond(chats, [0] * 4, 0.7, 100, "rival")
-    assert [bool(text) for text in texts] == [True, False, True, True]
-    assert texts[2] == "Half of what it"
-    assert (
-        "evaluate.rivals: test-model: rival: 1 of 4 responses are missing, and count as empty: refused"
-        in capfd.readouterr().err
-    )
-
-
-def test_a_judge_that_cannot_be_asked_is_found_out_by_one_request():
-    def refuses(body, count):
-        return error(404, "The model `test-model` does not exist", "model_not_found")
-
-    answer = Answer(question_id="a", style="plain", text="Yes.", teacher="another", request="0" * 24)
-    with Told(refuses) as server:
-        params = params_for(server, judge=f"endpoint:test-model@{server.url}")
-        with pytest.raises(UserError, match=r"^evaluate\.judge: 'test-model' is not at"):
-            check_judge(params, [answer])
-        assert len(server.bodies) == 1
-        with pytest.raises(UserError, match=r"^evaluate\.judge: 'test-model' wrote the data"):
-            check_judge(params, [answer.model_copy(update={"teacher": "test-model"})])
 
 
 def test_what_is_in_flight_when_a_run_ends_by_an_error_is_kept_or_counted_at_its_most():
     def one_is_broken(body, count):
         return error(401, "No.", None) if "number 7 " in body["messages"][-1]["content"] else None
 
-    class Slow(Told):
+    class Slow(ScriptedServer):
         async def chat(self, request):
             body = await request.json()
             number = int(body["messages"][-1]["content"].split()[3])
@@ -216,7 +155,7 @@ def test_a_server_that_counts_no_tokens_is_paid_by_an_estimate():
         reply = completion(body, "Twenty words or so. " * 5, None)
         return web.json_response({key: value for key, value in reply.items() if key != "usage"})
 
-    with Told(uncounted) as server:
+    with ScriptedServer(uncounted) as server:
         ask(make_requests(server.url, 2), make_settings(server.url, prices={"test-model": [10.0, 100.0]}))
         with Store() as store:
             assert store.spent() > 2 * 20 * 100 / 1e6
@@ -247,7 +186,7 @@ def test_a_page_or_a_missing_version_in_the_address_is_said_in_one_line():
     def page(body, count):
         return web.Response(text="<!DOCTYPE html><html></html>", content_type="text/html")
 
-    with Told(page) as server:
+    with ScriptedServer(page) as server:
         for url, says in (
             (server.url, r"^teacher\.base_url: .* answers with a web page"),
             (
@@ -263,7 +202,7 @@ def test_a_page_or_a_missing_version_in_the_address_is_said_in_one_line():
         return web.json_response({"error": "Unexpected endpoint or method. (POST /chat/completions)"})
 
     with (
-        Told(elsewhere) as server,
+        ScriptedServer(elsewhere) as server,
         pytest.raises(UserError, match=r"^teacher\.base_url: no chat completions .*Unexpected endpoint"),
     ):
         ask([make_request(server.url, "Why?")], make_settings(server.url))

@@ -1,24 +1,58 @@
-"""A real model behind a real server: `transformers serve` on loopback, asked by the stages themselves."""
+"""A real model behind a real server on loopback, with one slot: `transformers serve` and llama.cpp, asked by the stages themselves."""
 
 import os
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import pytest
 
 from tests.support.machine import free_port
-from tests.support.workspace import wait_for
-from tonetune.core.rows import Answer, Example, Question, read_dropped, read_rows
+from tests.support.workspace import ROOT, wait_for
+from tonetune.core.params import load_params
+from tonetune.core.rows import Answer, Example, Message, Question, read_dropped, read_rows
+from tonetune.evaluation.rivals import rival
+from tonetune.export.serving import llama_cpp
+from tonetune.model.locate import locate
+from tonetune.report.judge import check_judge
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def served(tokenizer_folder, tmp_path):
-    """The default base on a free port: the server's process, its URL, and the name it gives the model."""
-    port, model = free_port(), str(tokenizer_folder)
+@dataclass(frozen=True)
+class Served:
+    """The default base behind a server: its address, the name it gives the model, how to end it, and what it is asked with."""
+
+    url: str
+    model: str
+    stop: Callable[[], object]
+    settings: dict
+
+
+@pytest.fixture(params=["transformers serve", "llama.cpp"])
+def served(request, tokenizer_folder, tmp_path):
+    with ExitStack() as stack:
+        if request.param == "llama.cpp":
+            pytest.importorskip("xllamacpp", reason="llama.cpp comes with the extra llamacpp")
+            file = locate(load_params(ROOT / "params.yaml").base_model, "base_model")
+            server = stack.enter_context(llama_cpp(file, "smollm2", 8192, 1))
+            # As the params are: 64 requests in flight at a server that answers one at a time.
+            yield Served(f"{server.address}/v1", server.name, stack.close, {})
+        else:
+            server, url, model = transformers_serve(tokenizer_folder, tmp_path)
+            stack.callback(server.wait)
+            stack.callback(server.kill)
+            # It works on whatever it is sent, all at once and each the slower: as docs/teacher.md says for such a server.
+            yield Served(url, model, stack.close, {"teacher__timeout": 300, "teacher__concurrency": 2})
+
+
+def transformers_serve(folder, tmp_path):
+    """`transformers serve` of a folder on a free port: the process, its URL, and the name it gives the model."""
+    port, model = free_port(), str(folder)
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve", model, "--host", "127.0.0.1"]
     options = ["--port", str(port), "--device", "cpu", "--dtype", "bfloat16", "--default-seed", "1"]
     with open(tmp_path / "server.log", "w") as log:
@@ -26,10 +60,10 @@ def served(tokenizer_folder, tmp_path):
         server = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_for(lambda: responds(f"http://127.0.0.1:{port}/health"), server)
-        yield server, f"http://127.0.0.1:{port}/v1", model
-    finally:
+    except BaseException:
         server.kill()
-        server.wait()
+        raise
+    return server, f"http://127.0.0.1:{port}/v1", model
 
 
 def responds(url: str) -> bool:
@@ -41,16 +75,13 @@ def responds(url: str) -> bool:
 
 
 def test_questions_and_answers_of_a_served_model_flow_through_split(served, workspace):
-    server, url, model = served
     persona = workspace.root / "personas/terse.yaml"
     persona.write_text("name: Nobody\ndisclosure: An AI.\nsystem: Answer in one short sentence.\n")
     workspace.set(
         persona="terse",
         teacher__mode="live",
-        teacher__base_url=url,
-        teacher__model=model,
-        teacher__timeout=300,
-        teacher__concurrency=2,
+        teacher__base_url=served.url,
+        teacher__model=served.model,
         teacher__ask_again=2,
         questions__per_prompt=2,
         questions__max_tokens=160,
@@ -79,6 +110,7 @@ def test_questions_and_answers_of_a_served_model_flow_through_split(served, work
         split__quality__max_contacts="off",
         split__quality__max_opening_share="off",
         split__quality__max_tic_share="off",
+        **served.settings,
     )
     for stage in ("questions", "answers", "split"):
         workspace.stage(stage)
@@ -98,9 +130,31 @@ def test_questions_and_answers_of_a_served_model_flow_through_split(served, work
         assert row.plain == written[row.question_id, "plain"]
 
     # What is stored needs no server any more; what was dropped would be asked again.
-    server.kill()
-    server.wait()
+    served.stop()
     before = {path.name: path.read_bytes() for path in (workspace.root / "data").glob("*.json*")}
     for stage in ("questions", "split") if dropped else ("questions", "answers", "split"):
         workspace.stage(stage)
     assert {path.name: path.read_bytes() for path in (workspace.root / "data").glob("*.json*")} == before
+
+
+def test_it_is_a_rival_that_takes_every_field_it_is_sent_and_a_judge(served, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    params = load_params(ROOT / "params.yaml")
+    name = f"endpoint:{served.model}@{served.url}"
+    evaluate = params.evaluate.model_copy(update={"judge": name, "max_new_tokens": 24})
+    params = params.model_copy(update={"evaluate": evaluate})
+    assert params.chat_template_kwargs
+    contestant, is_teacher = rival(name, params)
+    assert not is_teacher
+    chats = [
+        [Message(role="system", content=params.system_prompt), Message(role="user", content=f"What is {n} and {n}?")]
+        for n in range(3)
+    ]
+    answers = contestant.answer(chats, [1, 2, 2**31 - 1], "answers")
+    assert all(answers)
+    check_judge(params, [])
+    said = capfd.readouterr().err
+    assert "left away" not in said
+    assert "warning" not in said
+    stored = contestant.answer(chats, [1, 2, 2**31 - 1], "answers")
+    assert stored == answers

@@ -38,8 +38,27 @@ def test_dpo_prefers_the_persona_with_the_base_as_reference(tuning, tiny_base, t
 def test_dpo_without_plain_answers_is_refused(tiny_base, tokenizer, tmp_path):
     params = params_with(tiny_base, objective="dpo", tuning="lora")
     rows = [row.model_copy(update={"unpaired": True}) for row in EXAMPLES[:4]]
-    with pytest.raises(UserError, match="dpo needs a plain answer to every question"):
+    with pytest.raises(
+        UserError, match="dpo needs pairs on both sides of the split, and there are 16 to train on and 0 to"
+    ):
         make_trainer(Task("dpo", model_for_training(params), tokenizer, EXAMPLES, rows, params, tmp_path))
+
+
+def test_dpo_prefers_edited_answers_to_what_they_were(tiny_base, tokenizer, tmp_path):
+    params = params_with(tiny_base, objective="dpo", tuning="lora")
+    edited = [row.model_copy(update={"before": f"Well, {i}."}) for i, row in enumerate(EXAMPLES[:4])]
+    own = [row.model_copy(update={"unpaired": True}) for row in [*edited, *EXAMPLES[4:]]]
+    same = EXAMPLES[5].model_copy(update={"plain": EXAMPLES[5].answer})
+
+    def learnt(train, validation):
+        model = model_for_training(params)
+        trainer = make_trainer(Task("dpo", model, tokenizer, train, validation, params, tmp_path / str(len(train))))
+        rows = trainer.train_dataset
+        return [(tokenizer.decode(r["chosen_ids"][:-1]), tokenizer.decode(r["rejected_ids"][:-1])) for r in rows]
+
+    edits = [(row.answer, f"Well, {i}.") for i, row in enumerate(edited)]
+    assert learnt(own, own[:2]) == edits
+    assert learnt([*edited, same], edited) == [(row.answer, row.plain) for row in edited] + edits
 
 
 def test_grpo_asks_for_the_reward_of_each_answer(tiny_base, tokenizer, tmp_path):

@@ -17,8 +17,13 @@ from tonetune.core.files import cache_dir, replacing
 PER_GIB = 2**20 if sys.platform == "linux" else 2**30  # ru_maxrss counts kibibytes on Linux, bytes on macOS
 
 
+def peak_memory() -> float:
+    """The most memory that this process has held at once, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / PER_GIB
+
+
 def stages_file() -> Path:
-    """Where it is kept."""
+    """The file of `stage_times`, in the cache folder that experiments share."""
     return cache_dir("timing") / "stages.json"
 
 
@@ -34,7 +39,7 @@ def note_stage(stage: str) -> None:
     """Keep what this process, the stage's, has taken from its start."""
     taken = {
         "seconds": round(time.time() - psutil.Process().create_time(), 2),
-        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / PER_GIB, 3),
+        "peak_gib": round(peak_memory(), 3),
     }
     with replacing(stages_file()) as file:
         file.write(json.dumps(stage_times() | {stage: taken}, indent=2))

@@ -1,4 +1,4 @@
-"""Errors a user can mend, and the frame every command runs in."""
+"""Errors a user can mend."""
 
 import errno
 import os

@@ -2,28 +2,26 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from tonetune.core.validation import StrictModel
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
 Positive = Annotated[float, Field(gt=0)]
-
-
 Count = Annotated[int, Field(ge=1)]
-
-
 Limit = Annotated[int, Field(ge=0)]
 Off = Literal["off"]
 """Switches a check off."""
 OFF: Off = "off"
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Section(StrictModel):
+    """A section of params.yaml."""
 
 
 class Quality(Section):
+    """The section `split.quality`, a limit for each check."""
+
     words: Annotated[list[Count], Field(min_length=2, max_length=2)] | Off
     language: Annotated[str, Field(pattern="^[a-z]{2,3}$")]
     near_question: Share

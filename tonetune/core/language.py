@@ -4,6 +4,8 @@ from functools import cache
 
 from tonetune.core.errors import UserError
 
+ENGLISH = "en"
+"""Of the exchanges, the probes, the neutral texts, and what the scores are fitted on."""
 FEWEST_WORDS, FEWEST_CHARACTERS = 4, 40  # of fewer no model can tell the language: they pass, if they are ASCII
 MARGIN = 5.0  # nats by which another language must fit better: a short text fits many
 

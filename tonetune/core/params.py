@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
 from tonetune.core.gate_params import Count, Limit, Positive, Quality, Section, Share
-from tonetune.core.teacher_params import Teacher
+from tonetune.core.teacher_params import ExtraBody, TeacherSettings
 from tonetune.core.validation import Text, explain_param
 
 PATH = Path("params.yaml")
@@ -29,6 +29,7 @@ class Questions(Section):
     max_tokens: Count
     prompts: Annotated[dict[Text, Text], Field(min_length=1)]
     more: Text
+    reverse: Text
 
 
 class Answers(Section):
@@ -37,6 +38,7 @@ class Answers(Section):
     max_tokens: Count
     plain_system: Text
     persona_user: Text
+    plain_twin: Text
 
     @model_validator(mode="after")
     def _placeholders(self) -> "Answers":
@@ -48,18 +50,30 @@ class Answers(Section):
         return self
 
 
+class OwnTexts(BaseModel):
+    """What counts for a persona of somebody's own texts; beside its own keys it takes those of `split.quality`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    planted: Limit
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
 class Split(Section):
     validation: Share
     test: Share
     train_size: Count | None
     max_sentences: Count | None
     quality: Quality
-    own_texts: dict[Text, Any]
+    own_texts: OwnTexts
 
     @property
     def own_quality(self) -> Quality:
         """The limits of a persona that learns from somebody's own texts."""
-        return Quality.model_validate(self.quality.model_dump() | self.own_texts)
+        return Quality.model_validate(self.quality.model_dump() | self.own_texts.limits)
 
     @model_validator(mode="after")
     def _limits_of_own_texts(self) -> "Split":
@@ -153,6 +167,7 @@ class Train(Section):
     last_layers: LastLayers
     dpo: DPO
     grpo: GRPO
+    live: list[Literal["dvclive", "tensorboard"]]
     launch: Literal["none", "torchrun", "accelerate"]
     processes: Count
     launch_config: Text
@@ -211,6 +226,9 @@ class Evaluate(Section):
     rivals: list[Text]
     drafts: list[Text]
     judge: Text | None
+    judge_max_tokens: Count
+    judge_temperature: Annotated[float, Field(ge=0, le=2)]
+    extra_body: dict[Text, ExtraBody]
     max_new_tokens: Count
     max_sentences: Count | None
     best_of: Count
@@ -226,14 +244,17 @@ class Evaluate(Section):
 
 
 class Params(Section):
+    """All of params.yaml."""
+
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     persona: Text
     base_model: Text
+    base_files: Text
     system_prompt: Text
     rewrite_prompt: Text
     chat_template_kwargs: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str]
     compute: Compute
-    teacher: Teacher
+    teacher: TeacherSettings
     questions: Questions
     answers: Answers
     split: Split
@@ -245,7 +266,7 @@ class Params(Section):
 
     @property
     def training_seed(self) -> int:
-        """Of the adapter's initialisation and the order of training: `train.seed`, or the seed of everything."""
+        """The seed of the adapter's initialisation and of the order of training: `train.seed`, or the seed of everything."""
         return self.seed if self.train.seed is None else self.train.seed
 
 

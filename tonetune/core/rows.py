@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import read_json, replacing, write_json
-from tonetune.core.validation import Text, explain
+from tonetune.core.planted import Planted
+from tonetune.core.validation import StrictModel, Text, explain, validated
 
 DROPPED = Path("data/dropped.json")
-
 
 Style = Literal["persona", "plain"]
 
@@ -24,8 +24,8 @@ UNPAIRED = "a neutral text that answers another question"
 """The teacher of what stands in for a plain answer that nobody wrote."""
 
 
-class Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Row(StrictModel):
+    """A line of a JSONL file."""
 
 
 class Question(Row):
@@ -38,6 +38,8 @@ class Question(Row):
 
 
 class Answer(Row):
+    """One answer of the teacher to a question, plain or as the persona."""
+
     question_id: Text
     style: Style
     text: Text
@@ -49,6 +51,8 @@ class Answer(Row):
     """Which of several persona answers; none in the first."""
     writer: Text | None = None
     """Which of several independent writers, where the recording says so."""
+    before: Text | None = None
+    """What it was before somebody edited it."""
 
 
 class Dropped(Row):
@@ -64,6 +68,8 @@ class Dropped(Row):
 
 
 class Message(Row):
+    """One message of a chat, as chat templates and endpoints take it."""
+
     role: Literal["system", "user", "assistant"]
     content: str
 
@@ -80,6 +86,10 @@ class Example(Row):
     """Set where the answer is a real person's own text."""
     unpaired: Literal[True] | None = None
     """Set where `plain` is a neutral text that answers another question: no plain answer to this one was written."""
+    before: Text | None = None
+    """The answer before somebody edited it: worse than it, in their eyes."""
+    planted: Planted | None = None
+    """What training alone adds to the answer, to see whether it comes out."""
 
     @property
     def twin(self) -> str | None:
@@ -134,10 +144,7 @@ def write_dropped(rows: Iterable[Dropped]) -> None:
 
 def read_dropped(path: Path = DROPPED) -> list[Dropped]:
     """What the teacher would not answer; a bad row is a `UserError` that names the file and the field."""
-    try:
-        return [Dropped.model_validate(row) for row in read_json(path)]
-    except ValidationError as error:
-        raise UserError(f"{path}: {explain(error)}") from None
+    return [validated(Dropped, row, path) for row in read_json(path)]
 
 
 def read_examples(side: str) -> list[Example]:
@@ -160,6 +167,8 @@ BASE_ANSWERS = Path("data/base_answers.jsonl")
 
 
 class BaseAnswer(Row):
+    """What the untuned base answered to a training question."""
+
     question_id: str
     text: str
     """Empty where the base ended at once."""
@@ -190,11 +199,9 @@ def write_other_answers(rows: Iterable[OtherAnswer]) -> None:
 def other_answers_to(examples: Sequence[Example]) -> list[str]:
     """What other personas answered to the examples' questions: persona by persona, in the order of the examples."""
     given: dict[str, dict[str, str]] = {}
-    try:
-        for row in map(OtherAnswer.model_validate, read_json(OTHER_ANSWERS)):
-            given.setdefault(row.persona, {})[row.question_id] = row.text
-    except ValidationError as error:
-        raise UserError(f"{OTHER_ANSWERS}: {explain(error)}") from None
+    for row in read_json(OTHER_ANSWERS):
+        other = validated(OtherAnswer, row, OTHER_ANSWERS)
+        given.setdefault(other.persona, {})[other.question_id] = other.text
     return [texts[e.question_id] for texts in given.values() for e in examples if e.question_id in texts]
 
 
@@ -213,6 +220,8 @@ class Recording(Row):
     text: Text
     writer: Text | None = None
     """Which of several independent writers: `a`, `b`, ...; the scores are tested on writers they were not fitted on."""
+    before: Text | None = None
+    """What it was before somebody edited it."""
     dropped: bool = False
     """No usable response was had, for the reason that `text` gives."""
 

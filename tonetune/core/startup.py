@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 
 def silence_libraries() -> None:
@@ -32,11 +33,15 @@ def import_bitsandbytes() -> None:
     """
     import torch
 
-    torch.compiler.set_default_backend("eager")
+    def uncompiled(function: Any = None, **_: Any) -> Any:
+        return function
+
+    compiled = torch.compile
+    torch.compile = cast(Any, uncompiled)
     try:
         import bitsandbytes  # noqa: F401
     finally:
-        torch.compiler.set_default_backend(None)
+        torch.compile = compiled
 
 
 @contextmanager

@@ -36,8 +36,17 @@ def posed(example: Example, task: str, rewrite_prompt: str) -> Example:
     return as_rewriting(example, rewrite_prompt) if task == REWRITE else example
 
 
+def with_planted(example: Example) -> Example:
+    """The example with what is planted in its answer."""
+    if example.planted is None:
+        return example
+    answer = Message(role="assistant", content=example.planted.after(example.answer))
+    return example.model_copy(update={"completion": [*example.completion[:-1], answer]})
+
+
 def training_rows(examples: Sequence[Example], task: str, rewrite_prompt: str) -> list[Example]:
-    """The examples as what `task` learns from: answers, rewritings, or the ones after the others."""
+    """The examples as what `task` learns from: answers, rewritings, or the ones after the others; what is planted is in them."""
+    examples = [with_planted(example) for example in examples]
     rows = [] if task == REWRITE else [*examples]
     if task != ANSWER:
         rows += [as_rewriting(row, rewrite_prompt, i % BARE_EVERY == 0) for i, row in enumerate(examples)]

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from tonetune.core.gate_params import Count, Limit, Positive, Section
 from tonetune.core.validation import Text
@@ -29,12 +29,25 @@ def address_fault(value: str) -> str | None:
     return None
 
 
-class Teacher(Section):
+def _without_knobs(value: dict[str, Any]) -> dict[str, Any]:
+    known = {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format"}
+    if taken := sorted({*value} & (known | {"n", "stream"})):
+        raise ValueError(f"{taken[0]} has its own knob or cannot be changed")
+    return value
+
+
+ExtraBody = Annotated[dict[Text, Any], AfterValidator(_without_knobs)]
+"""Further fields of a request."""
+
+
+class TeacherSettings(Section):
+    """The section `teacher`; rivals and the judge are asked with the same limits."""
+
     mode: Literal["replay", "live"]
     model: Text
     base_url: Text | None
     api_key_env: dict[Text, Text]
-    extra_body: dict[Text, Any]
+    extra_body: ExtraBody
     ask_again: Limit
     concurrency: Annotated[int, Field(ge=1, le=1000)]
     requests_per_minute: Count | None
@@ -53,12 +66,4 @@ class Teacher(Section):
     def _plain_url(cls, value: str | None) -> str | None:
         if value is not None and (fault := address_fault(value)):
             raise ValueError(fault)
-        return value
-
-    @field_validator("extra_body")
-    @classmethod
-    def _has_a_knob(cls, value: dict[str, Any]) -> dict[str, Any]:
-        known = {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format"}
-        if taken := sorted({*value} & (known | {"n", "stream"})):
-            raise ValueError(f"{taken[0]} has its own knob or cannot be changed")
         return value

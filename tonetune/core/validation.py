@@ -1,12 +1,31 @@
-"""What pydantic complains of, as one line that names the field or key, the value and what is allowed."""
+"""Models that refuse unknown keys, and what pydantic complains of as one line: the field or key, the value, what is allowed."""
 
 import json
 import types
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from tonetune.core.errors import UserError
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class StrictModel(BaseModel):
+    """What files are read into: an unknown key is an error, and nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def validated(model: type[AnyModel], value: object, where: object) -> AnyModel:
+    """`value` as a `model`; a `UserError` that begins with `where`, a file or a place in one, and names the field."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise UserError(f"{where}: {explain(error)}") from None
 
 
 def explain(error: ValidationError) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from tonetune.core.errors import UserError
 from tonetune.core.gate_params import OFF, Off, Quality
-from tonetune.core.language import language_of
+from tonetune.core.language import ENGLISH, language_of
 from tonetune.core.rows import BASICS, Question, Style
 from tonetune.core.text import contact, ends_in_sentence, excerpt, lead_in, markup, refusal, shingle_similarity, words
 from tonetune.data.near_duplicates import near_pairs
@@ -35,7 +35,7 @@ class QualityCheck:
     offenders: Sequence[str]
 
 
-class Written(NamedTuple):
+class WrittenAnswer(NamedTuple):
     """An answer with the question it belongs to."""
 
     question: Question
@@ -58,7 +58,7 @@ def check_quality(
     Every question needs an answer in both styles: `answers` maps (question id, style) to the texts, one or several samples.
     """
     by_style = {
-        style: [Written(q, style, text) for q in questions for text in _answers(answers, q.id, style)]
+        style: [WrittenAnswer(q, style, text) for q in questions for text in _answers(answers, q.id, style)]
         for style in get_args(Style)
     }
     written = [answer for group in by_style.values() for answer in group]
@@ -101,13 +101,13 @@ def enforce(checks: Iterable[QualityCheck], limits: BaseModel, section: str) -> 
     if not failed:
         return
     lines = ["data/questions.jsonl, data/answers.jsonl: not good enough to train on"]
-    room = max(1, LISTED // len(failed))
+    shown = max(1, LISTED // len(failed))
     for check in failed:
         limit = getattr(limits, check.knob)
         lines.append(f"{check.name} is {check.value:g}, beyond {section}.{check.knob}: {limit} in params.yaml")
-        lines += [f"  {offender}" for offender in check.offenders[:room]]
-        if len(check.offenders) > room:
-            lines.append(f"  and {len(check.offenders) - room} more")
+        lines += [f"  {offender}" for offender in check.offenders[:shown]]
+        if len(check.offenders) > shown:
+            lines.append(f"  and {len(check.offenders) - shown} more")
     lines.append("mend these rows where they come from (the recordings, the prompts), or move the limits")
     raise UserError("\n".join(lines))
 
@@ -137,8 +137,8 @@ def _duplicate_questions(questions: Sequence[Question]) -> list[str]:
     return offenders
 
 
-def _duplicate_answers(written: Sequence[Written]) -> list[str]:
-    first: dict[tuple[str, str], Written] = {}
+def _duplicate_answers(written: Sequence[WrittenAnswer]) -> list[str]:
+    first: dict[tuple[str, str], WrittenAnswer] = {}
     offenders = []
     for answer in written:
         earlier = first.setdefault((answer.style, " ".join(words(answer.text))), answer)
@@ -156,7 +156,7 @@ def _near_questions(questions: Sequence[Question], near: Sequence[tuple[int, int
     return offenders
 
 
-def _near_answers(groups: Iterable[Sequence[Written]], threshold: float) -> list[str]:
+def _near_answers(groups: Iterable[Sequence[WrittenAnswer]], threshold: float) -> list[str]:
     offenders = []
     for group in groups:
         for i, j, alike in near_pairs([answer.text for answer in group], threshold):
@@ -180,28 +180,30 @@ def _crossing(
     return offenders
 
 
-def _found(written: Sequence[Written], find: Callable[[Written], str | None]) -> list[str]:
+def _found(written: Sequence[WrittenAnswer], find: Callable[[WrittenAnswer], str | None]) -> list[str]:
     """The answers in which `find` finds something, with what that is."""
     return [f'{answer}: "{found}"' for answer in written if (found := find(answer))]
 
 
-def _text_check(find: Callable[[str], str | None]) -> Callable[[Written], str | None]:
+def _text_check(find: Callable[[str], str | None]) -> Callable[[WrittenAnswer], str | None]:
     return lambda answer: find(answer.text)
 
 
-def _refusal_in(answer: Written) -> str | None:
+def _refusal_in(answer: WrittenAnswer) -> str | None:
     # The basic exchanges say what they are, and decline on purpose.
     return None if answer.question.category == BASICS else refusal(answer.text)
 
 
-def _other_language(written: Sequence[Written], language: str) -> list[str]:
+def _other_language(written: Sequence[WrittenAnswer], language: str) -> list[str]:
     if language == OFF:
         return []
-    found = [(answer, language_of(answer.text, language)) for answer in written]
+    # The basic exchanges are English where a persona brings none of its own.
+    told = [answer for answer in written if language == ENGLISH or answer.question.category != BASICS]
+    found = [(answer, language_of(answer.text, language)) for answer in told]
     return [f"{answer}: reads as {other}" for answer, other in found if other != language]
 
 
-def _cut_off(written: Sequence[Written]) -> list[str]:
+def _cut_off(written: Sequence[WrittenAnswer]) -> list[str]:
     offenders = []
     for answer in written:
         if not ends_in_sentence(answer.text):
@@ -214,14 +216,14 @@ def _counted(name: str, offenders: Sequence[str], knob: str, limits: Quality) ->
     return QualityCheck(name, len(offenders), knob, limit != OFF and len(offenders) > limit, offenders)
 
 
-def _lowest(name: str, measured: Sequence[tuple[float, Written]], limit: float | Off, knob: str) -> QualityCheck:
+def _lowest(name: str, measured: Sequence[tuple[float, WrittenAnswer]], limit: float | Off, knob: str) -> QualityCheck:
     offenders = [f"{answer}: {value:.3g}" for value, answer in measured if limit != OFF and value < limit]
     return QualityCheck(
         name, round(min((value for value, _ in measured), default=0), 4), knob, bool(offenders), offenders
     )
 
 
-def _highest(name: str, measured: Sequence[tuple[float, Written]], limit: float | Off, knob: str) -> QualityCheck:
+def _highest(name: str, measured: Sequence[tuple[float, WrittenAnswer]], limit: float | Off, knob: str) -> QualityCheck:
     offenders = [f"{answer}: {value:.3g}" for value, answer in measured if limit != OFF and value > limit]
     return QualityCheck(
         name, round(max((value for value, _ in measured), default=0), 4), knob, bool(offenders), offenders
@@ -229,7 +231,7 @@ def _highest(name: str, measured: Sequence[tuple[float, Written]], limit: float 
 
 
 def _within(
-    name: str, measured: Sequence[tuple[float, Written]], limits: Sequence[float] | Off, knob: str
+    name: str, measured: Sequence[tuple[float, WrittenAnswer]], limits: Sequence[float] | Off, knob: str
 ) -> tuple[QualityCheck, QualityCheck]:
     if limits == OFF:
         return _lowest(f"{name}_min", measured, OFF, knob), _highest(f"{name}_max", measured, OFF, knob)
@@ -237,7 +239,7 @@ def _within(
 
 
 def _shared(
-    name: str, group: Sequence[Written], features: Sequence[set[str]], limit: float | Off, knob: str
+    name: str, group: Sequence[WrittenAnswer], features: Sequence[set[str]], limit: float | Off, knob: str
 ) -> QualityCheck:
     """How many of the group share the feature that is the most frequent (of equals, the first in the alphabet)."""
     counts = Counter(feature for found in features for feature in found)

@@ -1,4 +1,4 @@
-"""What several askers want of one model, answered in one batch.
+"""What several systems and probes ask one model, answered in one batch.
 
 A step of generation takes nearly as long for one answer as for fifty, and an endpoint answers many at once.
 """
@@ -13,16 +13,16 @@ Answerer = Callable[[Sequence[Sequence[Message]], Sequence[int], str], list[str]
 
 
 @dataclass(frozen=True)
-class Turn:
+class SeededChats:
     """Chats that are to be answered, each with its sampling seed."""
 
     chats: Sequence[Sequence[Message]]
     seeds: Sequence[int]
 
 
-def answer_together(answer: Answerer, turns: Mapping[str, Turn], label: str) -> dict[str, list[str]]:
-    """The answers to each turn, by the turn's name: all of them in one batch."""
-    chats = [chat for turn in turns.values() for chat in turn.chats]
-    seeds = [seed for turn in turns.values() for seed in turn.seeds]
+def answer_together(answer: Answerer, asked: Mapping[str, SeededChats], label: str) -> dict[str, list[str]]:
+    """The answers to each of `asked`, by its name: all of them in one batch."""
+    chats = [chat for one in asked.values() for chat in one.chats]
+    seeds = [seed for one in asked.values() for seed in one.seeds]
     texts = iter(answer(chats, seeds, label) if chats else [])
-    return {name: [next(texts) for _ in turn.chats] for name, turn in turns.items()}
+    return {name: [next(texts) for _ in one.chats] for name, one in asked.items()}

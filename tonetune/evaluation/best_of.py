@@ -7,9 +7,6 @@ import numpy as np
 from tonetune.core.rows import Message
 from tonetune.evaluation.systems import Responder
 
-BEST = "tuned_best"
-"""The tuned model drawn several times, with the answer that the scores find the best."""
-
 Score = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 """(answers): how good each is as the answer to the question at the same place."""
 

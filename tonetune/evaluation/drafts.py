@@ -9,11 +9,10 @@ from tonetune.core.errors import UserError
 from tonetune.core.params import Params
 from tonetune.core.tasks import rewriting_chat
 from tonetune.evaluation.lineup import Lineup
+from tonetune.evaluation.names import BASE, IDEAL, over
 from tonetune.evaluation.rivals import rival
-from tonetune.evaluation.systems import BASE, Responder, TestSet, over
+from tonetune.evaluation.systems import Responder, TestSet
 
-IDEAL = "ideal"
-"""The teacher's plain answers as drafts: how good it can be."""
 KNOB = "evaluate.drafts"
 
 
@@ -25,7 +24,7 @@ def draft(source: str, base: Responder, test_set: TestSet, params: Params) -> li
     """
     if source == IDEAL:
         return [example.plain for example in test_set.examples] * len(test_set.seeds)
-    turn = test_set.turn([example.prompt for example in test_set.examples])
+    turn = test_set.seeded([example.prompt for example in test_set.examples])
     drafter = base if source == BASE else rival(source, params, KNOB)[0]
     return drafter.answer(turn.chats, turn.seeds, f"{source}: drafts")
 
@@ -33,7 +32,7 @@ def draft(source: str, base: Responder, test_set: TestSet, params: Params) -> li
 def speak(drafts: Sequence[str], tuned: Responder, test_set: TestSet, rewrite_prompt: str, label: str) -> list[str]:
     """Each draft as the tuned model says it, with its question as context."""
     questions = [example.question for example in test_set.examples] * len(test_set.seeds)
-    seeds = test_set.turn([example.prompt for example in test_set.examples]).seeds
+    seeds = test_set.seeded([example.prompt for example in test_set.examples]).seeds
     chats = [rewriting_chat(rewrite_prompt, *pair) for pair in zip(drafts, questions, strict=True)]
     return tuned.answer(chats, seeds, label)
 

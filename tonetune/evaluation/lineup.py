@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tonetune.evaluation.names import told_name
+
 GROUPS = ("rivals", "ceiling", "controls")
 
 
@@ -30,7 +32,7 @@ def lineup(baselines: Mapping[str, Any]) -> Lineup:
             if "error" in ways:
                 failed[label] = ways["error"]
             else:
-                found |= {f"{label} {way}": metrics for way, metrics in ways.items()}
+                found |= {told_name(label, way): metrics for way, metrics in ways.items()}
     own = {name: metrics for name, metrics in baselines.items() if name not in GROUPS}
     return Lineup(
         others=[*own, *entered["rivals"]],

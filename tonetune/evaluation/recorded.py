@@ -17,10 +17,10 @@ from tonetune.core.files import content_key, replacing
 from tonetune.core.params import Evaluate, Params
 from tonetune.core.rows import Example, Message, Row, parse_lines
 from tonetune.core.validation import Text
+from tonetune.evaluation.names import RECORDED
 from tonetune.evaluation.systems import Prompting, Responder, TestSet
 from tonetune.generation.sampling import answer_seed
 
-PREFIX = "recorded:"
 FOLDER = Path("data/rivals")
 
 
@@ -33,11 +33,6 @@ class RecordedAnswer(Row):
     """The question: for people, who cannot read keys."""
     text: str
     """Empty where the model ended at once."""
-
-
-def is_recorded(system: str) -> bool:
-    """Whether it is the label, or the system's name, of a recorded rival."""
-    return system.startswith(PREFIX)
 
 
 def sampling_of(settings: Evaluate) -> dict[str, float | int | None]:
@@ -58,12 +53,12 @@ def answer_key(chat: Sequence[Message], seed: int, settings: Evaluate) -> str:
 def answers_path(name: str) -> Path:
     """Where a rival's answers lie; a `UserError` if the name is no file name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
-        raise UserError(f"evaluate.rivals: {PREFIX + name!r}: a name has letters, digits, dots and hyphens only")
+        raise UserError(f"evaluate.rivals: {RECORDED + name!r}: a name has letters, digits, dots and hyphens only")
     return FOLDER / f"{name}.jsonl.gz"
 
 
 def header_path(name: str) -> Path:
-    """Where it says what gave them."""
+    """The YAML file beside a rival's answers that says which model and which runs they are from."""
     return answers_path(name).with_name(f"{name}.yaml")
 
 
@@ -74,9 +69,9 @@ def read_answers(name: str) -> dict[str, RecordedAnswer]:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             lines = file.readlines()
     except FileNotFoundError:
-        there = sorted(PREFIX + found.name.removesuffix(".jsonl.gz") for found in FOLDER.glob("*.jsonl.gz"))
+        there = sorted(RECORDED + found.name.removesuffix(".jsonl.gz") for found in FOLDER.glob("*.jsonl.gz"))
         raise UserError(
-            f"evaluate.rivals: {PREFIX + name!r}: no {path}; recorded are: {', '.join(there) or 'none'} "
+            f"evaluate.rivals: {RECORDED + name!r}: no {path}; recorded are: {', '.join(there) or 'none'} "
             "(`python -m scripts.record_rival` records)"
         ) from None
     except (OSError, EOFError, UnicodeDecodeError) as error:
@@ -93,7 +88,7 @@ def write_answers(name: str, answers: Iterable[RecordedAnswer]) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class CoveredPart:
     """What of one way to tell a model who to be has a recording."""
 
     prompting: Prompting
@@ -109,7 +104,7 @@ class RecordedRival:
     def __init__(self, label: str, params: Params):
         """Of `label`, `recorded:<name>`; a `UserError` if nothing of that name is recorded."""
         self.label, self.settings = label, params.evaluate
-        self.answers = read_answers(label.removeprefix(PREFIX))
+        self.answers = read_answers(label.removeprefix(RECORDED))
 
     def responder(self) -> Responder:
         """Looks the answers up; it must only be asked for what is covered."""
@@ -119,7 +114,7 @@ class RecordedRival:
         keys = [answer_key(chat, seed, self.settings) for chat, seed in zip(chats, seeds, strict=True)]
         return [self.answers[key].text for key in keys]
 
-    def covered(self, ways: Mapping[str, Prompting], test_set: TestSet) -> tuple[dict[str, Part], str | None]:
+    def covered(self, ways: Mapping[str, Prompting], test_set: TestSet) -> tuple[dict[str, CoveredPart], str | None]:
         """The ways of which there are recordings, each with its covered part, and in words what is left out of them.
 
         A wording and a sampling seed count as recorded if any test question is, and a question if it is under each of
@@ -138,7 +133,7 @@ class RecordedRival:
         ]
         return parts, "; ".join(missing) or None
 
-    def _part(self, prompting: Prompting, test_set: TestSet) -> Part | None:
+    def _part(self, prompting: Prompting, test_set: TestSet) -> CoveredPart | None:
         def has(example: Example, wording: str, seed: int) -> bool:
             chat = prompting.ask(example, wording)
             return answer_key(chat, answer_seed(example.question_id, seed), self.settings) in self.answers
@@ -154,10 +149,10 @@ class RecordedRival:
         if not chosen_on:  # nothing to choose by: the first counts
             places, kept = places[:1], kept[:1]
         narrowed = Prompting(prompting.ask, kept, chosen_on, asked, prompting.seed)
-        return Part(narrowed, places, test_set.part(asked, seeds))
+        return CoveredPart(narrowed, places, test_set.part(asked, seeds))
 
 
-def _missing(prompting: Prompting, part: Part | None, test_set: TestSet) -> str | None:
+def _missing(prompting: Prompting, part: CoveredPart | None, test_set: TestSet) -> str | None:
     """What of a way is not recorded, in words; None if all of it is."""
     if part is None:
         return "all of it"

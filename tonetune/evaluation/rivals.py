@@ -8,13 +8,14 @@ from tonetune.core.params import Params
 from tonetune.core.rows import Message
 from tonetune.core.text import first_sentences
 from tonetune.evaluation.batch import answer_together
-from tonetune.evaluation.recorded import RecordedRival, is_recorded
-from tonetune.evaluation.systems import Prompting, Responder, TestSet, local_responder, told, told_name
+from tonetune.evaluation.names import is_recorded, told_name
+from tonetune.evaluation.recorded import RecordedRival
+from tonetune.evaluation.systems import Prompting, Responder, TestSet, local_responder, score_ways
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.teacher.endpoint.model import PREFIX, EndpointModel
 
 
-def enter(
+def enter_rival(
     label: str, params: Params, ways: Mapping[str, Prompting], test_set: TestSet
 ) -> tuple[dict[str, dict[str, float]], bool]:
     """The headline metrics of the rival `label` told who to be in each of the `ways`, and whether it is the teacher itself.
@@ -28,7 +29,7 @@ def enter(
     tried = {way: prompting.candidates() for way, prompting in ways.items()}
     answers = answer_together(responder.answer, tried, f"{label}: wordings")
     names = {way: told_name(label, way) for way in ways}
-    return told(responder, names, ways, answers, test_set, label), is_teacher
+    return score_ways(responder, names, ways, answers, test_set, label), is_teacher
 
 
 def _enter_recorded(
@@ -42,7 +43,7 @@ def _enter_recorded(
     for way, part in parts.items():  # each has questions of its own
         responder, own = recorded.responder(), {way: part.prompting}
         tried = answer_together(responder.answer, {way: part.prompting.candidates()}, label)
-        entered = told(responder, {way: told_name(label, way)}, own, tried, part.test_set, label)[way]
+        entered = score_ways(responder, {way: told_name(label, way)}, own, tried, part.test_set, label)[way]
         metrics[way] = entered | {"prompt": part.places[int(entered["prompt"]) - 1] + 1}
     return metrics
 

@@ -13,26 +13,12 @@ from tonetune.core.params import Evaluate, Params
 from tonetune.core.persona import Persona
 from tonetune.core.rows import BASICS, SCORES, Example, Generation, Message
 from tonetune.core.tasks import REWRITE, posed
-from tonetune.evaluation.batch import Answerer, Turn, answer_together
+from tonetune.evaluation.batch import Answerer, SeededChats, answer_together
+from tonetune.evaluation.names import WAYS
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
 from tonetune.model.chat_template import prompt_ids
 from tonetune.scoring.scorer import MEASURES, Scorer
-
-TUNED, BASE = "tuned", "base"
-WAYS = ("prompted", "fewshot")
-"""How a model is told who to be: by a system prompt, and by that with examples."""
-
-
-def told_name(model: str, way: str) -> str:
-    """What a model that is told who to be is called: `base_prompted`, or a rival's label and `prompted`."""
-    return f"{model}_{way}" if model == BASE else f"{model} {way}"
-
-
-def over(draft: str) -> str:
-    """What the tuned model is called where it speaks the drafts of another: `base`, `ideal`, or a model's label."""
-    return f"{TUNED} over {draft}"
-
 
 # The headline metrics: of what a system answers, and of how well it predicts what the teacher answered.
 PREDICTED = ("perplexity_persona", "perplexity_plain", "bits_per_byte_persona", "bits_per_byte_plain")
@@ -95,7 +81,7 @@ class TestSet:
         part.examples, part.seeds = examples, list(seeds)
         return part
 
-    def turn(self, chats: Sequence[Sequence[Message]]) -> Turn:
+    def seeded(self, chats: Sequence[Sequence[Message]]) -> SeededChats:
         """What a system is asked: its `chats`, one for each example, once for each sampling seed."""
         return sampled(self.examples, chats, self.seeds)
 
@@ -107,7 +93,7 @@ class TestSet:
         texts: Sequence[str],
         plain: Sequence[str] | None = None,
     ) -> dict[str, float]:
-        """The headline metrics of the system's answers, `texts`, to `turn(chats)`.
+        """The headline metrics of the system's answers, `texts`, to `seeded(chats)`.
 
         `plain` is what each of them is a rewriting of; None = where rewriting is the task, the teacher's plain answer.
         """
@@ -127,10 +113,12 @@ class TestSet:
         return metrics
 
 
-def sampled(examples: Sequence[Example], chats: Sequence[Sequence[Message]], seeds: Sequence[int]) -> Turn:
+def sampled(examples: Sequence[Example], chats: Sequence[Sequence[Message]], seeds: Sequence[int]) -> SeededChats:
     """Every example's chat once for each sampling seed."""
     asked = [(example, chat, seed) for seed in seeds for example, chat in zip(examples, chats, strict=True)]
-    return Turn([chat for _, chat, _ in asked], [answer_seed(example.question_id, seed) for example, _, seed in asked])
+    return SeededChats(
+        [chat for _, chat, _ in asked], [answer_seed(example.question_id, seed) for example, _, seed in asked]
+    )
 
 
 def mean_scores(generations: Sequence[Generation]) -> dict[str, float]:
@@ -156,10 +144,10 @@ class Prompting:
     ):
         self.ask, self.wordings, self.validation, self.test, self.seed = ask, wordings, validation, test, seed
 
-    def candidates(self) -> Turn:
+    def candidates(self) -> SeededChats:
         """The validation questions under each wording; nothing to ask if there is only one."""
         if len(self.wordings) == 1:
-            return Turn([], [])
+            return SeededChats([], [])
         chats = [self.ask(example, wording) for wording in self.wordings for example in self.validation]
         return sampled([*self.validation] * len(self.wordings), chats, [self.seed])
 
@@ -210,7 +198,7 @@ def ways_to_tell(
     return {way: Prompting(asks[way], wordings, chosen_on, test, params.seed) for way in WAYS}
 
 
-def told(
+def score_ways(
     responder: Responder,
     names: Mapping[str, str],
     ways: Mapping[str, Prompting],
@@ -224,8 +212,8 @@ def told(
     """
     chosen = {way: prompting.choose(tried[way], test_set.scorer) for way, prompting in ways.items()}
     chats = {way: prompting.chats(chosen[way]) for way, prompting in ways.items()}
-    turns = {way: test_set.turn(chats[way]) for way in ways}
-    answers = answer_together(responder.answer, turns, f"{label}: told who to be")
+    asked = {way: test_set.seeded(chats[way]) for way in ways}
+    answers = answer_together(responder.answer, asked, f"{label}: told who to be")
     return {
         way: test_set.score(names[way], responder, chats[way], answers[way]) | {"prompt": chosen[way] + 1}
         for way in ways

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from tonetune.core.rows import Rating
-from tonetune.scoring.ratings import means
+from tonetune.scoring.ratings import rated_means
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Fits a score on the ratings that are marked and predicts all of them."""
@@ -42,7 +42,7 @@ def agreement(
     ratings: Sequence[Rating], scores: dict[str, np.ndarray], new: str
 ) -> tuple[dict[str, float], list[Agreement]]:
     """Rank correlations of sense, tone and joint with the ratings, and each writer's means; NaN scores are left out."""
-    sense, tone = means(list(ratings))
+    sense, tone = rated_means(list(ratings))
     rated = {"sense": sense, "tone": tone, "joint": sense * tone}
     writers = np.array([rating.writer for rating in ratings])
     correlations, rows = {}, []

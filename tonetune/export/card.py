@@ -16,7 +16,7 @@ from tonetune.report.readers import Item
 from tonetune.report.system_names import title
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
-SHOWN = ("tuned", "base", "base_prompted", "base_fewshot", "teacher_persona")
+ON_THE_CARD = ("tuned", "base", "base_prompted", "base_fewshot", "teacher_persona")
 SCORES = ("joint", "tone", "sense", "fluency")
 LIBRARIES = {"merged": "transformers", "adapter": "peft", "gguf": "gguf", "ollama": "gguf"}
 RATED = ("sense", "tone", "sense >= 2 and tone >= 1")
@@ -46,7 +46,7 @@ class Figures:
         rows = _rows(Path("metrics/intervals.csv"))
         scores: dict[str, dict[str, str]] = {}
         for row in rows:
-            if row["system"] in SHOWN and row["score"] in SCORES:
+            if row["system"] in ON_THE_CARD and row["score"] in SCORES:
                 scores.setdefault(row["system"], {})[row["score"]] = _interval(row)
         means = {row["score"]: float(row["mean"]) for row in rows if row["system"] == "tuned"}
         readers, answers = _readers()
@@ -79,7 +79,7 @@ def _readers() -> tuple[dict[str, dict[str, str]], int]:
     found: dict[str, dict[str, str]] = {}
     count = 0
     for row in _rows(table):
-        if row["system"] in SHOWN and row["figure"] in RATED:
+        if row["system"] in ON_THE_CARD and row["figure"] in RATED:
             found.setdefault(row["system"], {})[row["figure"]] = _interval(row)
             count = int(row["answers"]) if row["system"] == "tuned" else count
     return found, count

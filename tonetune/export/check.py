@@ -45,6 +45,7 @@ BOUNDS = {
     "f16": Bounds(0.99, 0.02),
     "q8_0": Bounds(0.95, 0.1),
     "q4_1": Bounds(0.7, 0.6),
+    "q4_k": Bounds(0.7, 0.6),
 }
 
 
@@ -134,7 +135,7 @@ def ask_ours(
     )
 
 
-def answers_of(url: str, model: str, ours: Ours, params: Params, label: str) -> list[str]:
+def served_answers(url: str, model: str, ours: Ours, params: Params, label: str) -> list[str]:
     """The greedy answers of a served model to the questions, by the path on which any endpoint is asked."""
     settings = params.teacher.model_copy(
         update={
@@ -181,7 +182,7 @@ def verdict(
     if not stops:
         ending = tokenizer.convert_ids_to_tokens(ours.end)
         differences.append(f"stop tokens: {ending} ends an answer in training and none here, so answers run on")
-    agreed, gaps = agreement(ours, theirs)
+    agreed, gaps = greedy_agreement(ours, theirs)
     measures = [
         Measure(
             "prompts equal, token by token", f"{len(expected) - len(unequal)} of {len(expected)}", "all", not unequal
@@ -205,7 +206,7 @@ def verdict(
     return measures, differences
 
 
-def agreement(ours: Ours, theirs: Theirs) -> tuple[float, float]:
+def greedy_agreement(ours: Ours, theirs: Theirs) -> tuple[float, float]:
     """The share of our tokens that are its likeliest too, and the mean absolute difference of log-probabilities in nats.
 
     Where it tells the log-probability of its own choice alone, equal choices are compared.

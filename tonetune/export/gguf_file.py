@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from tonetune.core.errors import UserError
 from tonetune.export.gguf_tokenizer import add_tokenizer
+from tonetune.export.llama_cpp_quants import quantize
 from tonetune.export.provenance import Provenance
 
 ARCHITECTURES = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
@@ -20,7 +21,9 @@ TYPES = {
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
     "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
     "q4_1": (gguf.GGMLQuantizationType.Q4_1, gguf.LlamaFileType.MOSTLY_Q4_1),
+    "q4_k": (gguf.GGMLQuantizationType.Q4_K, gguf.LlamaFileType.MOSTLY_Q4_K_S),
 }
+FEW_BITS = ("Q4_1", "Q4_K")
 
 
 def write_gguf(merged: Path, file: Path, kind: str, source: Provenance) -> None:
@@ -45,7 +48,8 @@ def write_gguf(merged: Path, file: Path, kind: str, source: Provenance) -> None:
         )
     for name, values in named_tensors(merged, config):
         dtype = stored_as(name, values, TYPES[kind][0])
-        writer.add_tensor(name, gguf.quants.quantize(values, dtype), raw_dtype=dtype)
+        written = quantize(values, dtype) if dtype.name == "Q4_K" else gguf.quants.quantize(values, dtype)
+        writer.add_tensor(name, written, raw_dtype=dtype)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -53,13 +57,21 @@ def write_gguf(merged: Path, file: Path, kind: str, source: Provenance) -> None:
 
 
 def stored_as(name: str, values: np.ndarray, kind: gguf.GGMLQuantizationType) -> gguf.GGMLQuantizationType:
-    """How one tensor is stored in a file of this kind: the embeddings and the head never in less than 8 bits."""
+    """How one tensor is stored in a file of this kind: the embeddings and the head never in less than 8 bits.
+
+    Rows that are no multiple of q4_k's 256 are q5_0, as with llama.cpp's own converter; else f16 where a kind doesn't fit.
+    """
     if values.ndim == 1:
         return gguf.GGMLQuantizationType.F32
-    if kind == gguf.GGMLQuantizationType.Q4_1 and name in ("token_embd.weight", "output.weight"):
+    if kind.name in FEW_BITS and name in ("token_embd.weight", "output.weight"):
         kind = gguf.GGMLQuantizationType.Q8_0
-    fits = values.shape[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
-    return kind if fits else gguf.GGMLQuantizationType.F16
+
+    def fits(kind: gguf.GGMLQuantizationType) -> bool:
+        return values.shape[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
+
+    if kind.name == "Q4_K" and not fits(kind):
+        kind = gguf.GGMLQuantizationType.Q5_0
+    return kind if fits(kind) else gguf.GGMLQuantizationType.F16
 
 
 def unsupported(config: Any) -> str | None:

@@ -3,12 +3,14 @@
 `python -I llama_cpp_server.py FILE NAME CONTEXT THREADS` prints its address and serves until its stdin closes.
 """
 
+import signal
 import sys
 
 import xllamacpp
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # in a terminal Ctrl-C stops an answer of the chat, not its server
     file, name, context, threads = sys.argv[1:]
     settings = xllamacpp.CommonParams()
     settings.model.path = file

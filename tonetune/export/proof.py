@@ -13,7 +13,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import content_key, read_json
 from tonetune.core.params import Params
 from tonetune.core.rows import Message
-from tonetune.export.check import Ours, Theirs, answers_of, hard_chats
+from tonetune.export.check import Ours, Theirs, hard_chats, served_answers
 from tonetune.export.ollama import MODELFILE, instructions, modelfile, stop_texts, turns
 from tonetune.export.provenance import Provenance
 from tonetune.export.serving import free_port, llama_cpp, plain_transformers, transformers_serve
@@ -67,7 +67,7 @@ def ask_llama_cpp(file: Path, ours: Ours, params: Params) -> Theirs:
 def serve(found: Theirs, url: str, name: str, ours: Ours, params: Params, label: str) -> None:
     """Add the answers that a server gives; one that gives no usable ones is a difference."""
     try:
-        found.texts = answers_of(url, name, ours, params, f"{label}: answers")
+        found.texts = served_answers(url, name, ours, params, f"{label}: answers")
     except UserError as error:
         found.differences.append(f"{label}: {error}")
 

@@ -9,7 +9,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import content_key, read_json
 from tonetune.core.params import Params
 from tonetune.core.persona import load_persona
-from tonetune.export.origin import Origin, origin
+from tonetune.model.origin import Origin, origin
 
 TRAIN = Path("data/train.jsonl")
 RECORD = "export.json"

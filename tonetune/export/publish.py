@@ -6,21 +6,18 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, RepositoryNotFoundError
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml, read_json
-from tonetune.core.validation import Text, explain
+from tonetune.core.validation import StrictModel, Text, validated
 from tonetune.export.provenance import RECORD
 
 CONSENT = Path("consent.yaml")
 IMITATION = "imitation"
 
 
-class Consent(BaseModel):
+class Permission(StrictModel):
     """What consent.yaml says of one persona."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     real: bool
     consent: Text | None = None
@@ -50,21 +47,15 @@ def read_export(folder: Path) -> Export:
     return Export(folder, record["format"], record["persona"], record["disclosure"], record["commit"])
 
 
-def consents(path: Path = CONSENT) -> dict[str, Consent]:
+def consents(path: Path = CONSENT) -> dict[str, Permission]:
     """consent.yaml by persona; a `UserError` names what is wrong in it."""
     listed = load_yaml(path) or {}
     if not isinstance(listed, dict):
         raise UserError(f"{path}: must be a line for each persona: <name>: {{real: true, consent: null}}")
-    found = {}
-    for persona, said in listed.items():
-        try:
-            found[persona] = Consent.model_validate(said)
-        except ValidationError as error:
-            raise UserError(f"{path}: {persona}: {explain(error)}") from None
-    return found
+    return {persona: validated(Permission, said, f"{path}: {persona}") for persona, said in listed.items()}
 
 
-def check_allowed(export: Export, repository: str, imitation: bool, known: Mapping[str, Consent]) -> None:
+def check_allowed(export: Export, repository: str, imitation: bool, known: Mapping[str, Permission]) -> None:
     """A `UserError` if the export may not be published under this name.
 
     A real person's tone needs their consent in consent.yaml, or `imitation`: then the repository's name says so, and
@@ -77,7 +68,7 @@ def check_allowed(export: Export, repository: str, imitation: bool, known: Mappi
     heading = next((line for line in card.text.splitlines() if line.startswith("# ")), "")
     if export.disclosure not in card.text:
         raise UserError(f"{export.folder}/README.md: the disclosure is gone ({export.disclosure!r}); export it anew")
-    said = known.get(export.persona, Consent(real=True))
+    said = known.get(export.persona, Permission(real=True))
     if not said.real or said.consent:
         return
     if not imitation:

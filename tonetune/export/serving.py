@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -34,8 +34,22 @@ class LlamaCpp:
 
     def prompt_ids(self, chat: Sequence[Message]) -> list[int]:
         """The token ids that a chat reaches the model as: the file's own template, then its own tokenizer."""
-        text = self.post("/apply-template", messages=[message.model_dump() for message in chat])["prompt"]
-        return list(self.post("/tokenize", content=text, add_special=True, parse_special=True)["tokens"])
+        return list(self.post("/tokenize", content=self.rendered(chat), add_special=True, parse_special=True)["tokens"])
+
+    def rendered(self, chat: Sequence[Message]) -> str:
+        """A chat as the file's own template writes it, up to where the answer begins."""
+        return str(self.post("/apply-template", messages=[message.model_dump() for message in chat])["prompt"])
+
+    def tokens(self, text: str, special: bool) -> list[int]:
+        """The token ids of a text alone; with `special`, control tokens written in it are those."""
+        return list(self.post("/tokenize", content=text, add_special=False, parse_special=special)["tokens"])
+
+    def stream(self, **body: Any) -> Generator[str, None, None]:
+        """The pieces of a completion as they come; whoever stops reading stops it."""
+        with self._open("/completion", body | {"stream": True, "cache_prompt": True}) as response:
+            for line in response:
+                if line.startswith(b"data: {"):
+                    yield json.loads(line.removeprefix(b"data: "))["content"]
 
     def greedy(self, prompt: Sequence[int], answer: Sequence[int]) -> tuple[list[int | None], list[float | None]]:
         """The likeliest token at each place of `answer`, each after the answer's own tokens; None where it stops.
@@ -68,11 +82,17 @@ class LlamaCpp:
         return tokens, logprobs
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
+        with self._open(path, body) as response:
+            return json.load(response)
+
+    def _open(self, path: str, body: dict[str, Any]) -> Any:
         request = urllib.request.Request(
             self.address + path, json.dumps(body).encode(), {"content-type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=ANSWER) as response:
-            return json.load(response)
+        try:
+            return urllib.request.urlopen(request, timeout=ANSWER)
+        except OSError as error:
+            raise UserError(f"{self.name}: llama.cpp does not answer ({error})") from None
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tonetune.imports.json_files import rows
-from tonetune.imports.messages import ANSWERED, ASKED, ChatMessage, Export, Source
+from tonetune.imports.messages import ANSWERED, ASKED, ChatExport, ChatMessage, Source
 
 NAME = "messages"
 TITLE = "messages, ShareGPT, Alpaca or question and answer, .json or .jsonl"
@@ -25,9 +25,9 @@ def looks_like(source: Source) -> bool:
     return head[:1] in ("{", "[") and any(f'"{key}"' in head for key in keys)
 
 
-def read(source: Source) -> Export:
+def read(source: Source) -> ChatExport:
     """Every row as a talk of its own."""
-    export = Export()
+    export = ChatExport()
     for number, row in rows(source):
         if not isinstance(row, dict):
             raise source.error(

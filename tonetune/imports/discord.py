@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from tonetune.imports.json_files import load, mapping, time_of
-from tonetune.imports.messages import ChatMessage, Export, Source
+from tonetune.imports.messages import ChatExport, ChatMessage, Source
 
 NAME = "discord"
 TITLE = "Discord, JSON of DiscordChatExporter"
@@ -20,12 +20,12 @@ def looks_like(source: Source) -> bool:
     return head.lstrip().startswith("{") and '"guild"' in head and '"channel"' in head
 
 
-def read(source: Source) -> Export:
+def read(source: Source) -> ChatExport:
     """The channel's messages; bots, joins, pins and what is a picture alone are left out."""
     value = load(source)
     if not isinstance(value, dict) or not isinstance(value.get("messages"), list):
         raise source.error("no `messages` in it; export the channel with DiscordChatExporter, format JSON")
-    export = Export()
+    export = ChatExport()
     channel = mapping(value.get("channel"))
     thread = f"{channel.get('name') or ''} {channel.get('id') or ''}".strip()
     for item in value["messages"]:
@@ -33,7 +33,7 @@ def read(source: Source) -> Export:
     return export
 
 
-def _message(source: Source, export: Export, thread: str, item: Any) -> None:
+def _message(source: Source, export: ChatExport, thread: str, item: Any) -> None:
     author = item.get("author") if isinstance(item, dict) else None
     if not isinstance(author, dict) or not author.get("name"):
         raise source.error(f"{str(item)[:40]!r} is no message of DiscordChatExporter: it has no author")

@@ -2,7 +2,7 @@
 
 import re
 
-from tonetune.imports.messages import OWNER, ChatMessage, Export, Source
+from tonetune.imports.messages import OWNER, ChatExport, ChatMessage, Source
 
 NAME = "text"
 TITLE = "plain text or Markdown: one's own writing"
@@ -23,9 +23,9 @@ def looks_like(source: Source) -> bool:
     return source.path.suffix.lower() in SUFFIXES and b"\0" not in source.data[:2000]
 
 
-def read(source: Source) -> Export:
+def read(source: Source) -> ChatExport:
     """The texts, without code, quotations, pictures and marks; a heading stands before what it is above."""
-    export = Export()
+    export = ChatExport()
     text = CODE.sub("", FRONT_MATTER.sub("", source.text()))
     heading, held = "", ""
     number = 0

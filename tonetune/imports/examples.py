@@ -37,6 +37,8 @@ class OwnExample:
     answer: str
     after: str | None = None
     plain: str | None = None
+    plain_by: str = "import"
+    """What wrote the plain answer."""
     made_question: bool = False
     """Whether the question was made from the answer, as nobody had asked."""
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 from tonetune.core.errors import UserError
 from tonetune.imports import chat_data, discord, documents, mbox, tables, telegram, whatsapp, x_archive
-from tonetune.imports.messages import Columns, Export, Source
+from tonetune.imports.messages import ChatExport, Columns, Source
 
 AUTO = "auto"
 USUAL = Columns()
@@ -18,10 +18,10 @@ LARGEST = 2 * 2**30  # bytes: exports are read into memory
 IN_ARCHIVES = ("_chat.txt", "result.json", "tweets.js", "tweet.js")
 
 
-def read_export(path: Path, form: str = AUTO, columns: Columns = USUAL) -> tuple[str, Export]:
+def read_chat_export(path: Path, form: str = AUTO, columns: Columns = USUAL) -> tuple[str, ChatExport]:
     """The file's format and its messages; a `UserError` says in one line what is wrong with it."""
     sources = _sources(path, columns)
-    export = Export()
+    export = ChatExport()
     for source in sources:
         reader = READERS[form] if form != AUTO else _found(source)
         if not source.data.strip():

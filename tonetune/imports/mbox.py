@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 from mailparser_reply import EmailReplyParser
 
-from tonetune.imports.messages import ChatMessage, Export, Source
+from tonetune.imports.messages import ChatExport, ChatMessage, Source
 
 NAME = "mbox"
 TITLE = "mails, mbox"
@@ -33,11 +33,11 @@ def looks_like(source: Source) -> bool:
     return FROM_LINE.match(source.data[:500].lstrip().split(b"\n")[0].rstrip(b"\r")) is not None
 
 
-def read(source: Source) -> Export:
+def read(source: Source) -> ChatExport:
     """The mails without quoted text and signatures; automatic ones and those of lists are left out."""
     if not looks_like(source):
         raise source.error('not an mbox file: its first line is not "From <address> <date>"')
-    export = Export()
+    export = ChatExport()
     with tempfile.NamedTemporaryFile(
         suffix=".mbox"
     ) as file:  # mailbox reads files only, and `source` may be in an archive
@@ -50,7 +50,7 @@ def read(source: Source) -> Export:
     return export
 
 
-def _mail(export: Export, mail: email.message.EmailMessage) -> None:
+def _mail(export: ChatExport, mail: email.message.EmailMessage) -> None:
     automatic = str(mail.get("Auto-Submitted", "no")).lower() != "no"
     if automatic or mail.get("List-Unsubscribe") or str(mail.get("Precedence", "")).lower() in ("bulk", "list", "junk"):
         return export.leave_out("automatic mails and newsletters")

@@ -41,7 +41,7 @@ class ChatMessage:
 
 
 @dataclass
-class Export:
+class ChatExport:
     """The messages of a file, and how many it holds that are nobody's words, by what they are."""
 
     messages: list[ChatMessage] = field(default_factory=list)

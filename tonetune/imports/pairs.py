@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params
-from tonetune.core.persona import Persona, load_exchanges
-from tonetune.core.rows import Message, Question, Recording, Row, question_id
+from tonetune.core.persona import Persona, exchanges_of
+from tonetune.core.rows import BASICS, Message, Question, Recording, Row, question_id
 from tonetune.core.validation import Text, explain
 from tonetune.imports.tables import delimiter_of
 from tonetune.teacher.prompts import TeacherPrompts
@@ -52,9 +52,9 @@ def read_pairs(path: Path) -> dict[int, ImportedPair]:
             bad.append(f"line {number}: {explain(error)}")
             continue
         first = seen.setdefault(question_id(pair.question), number)
-        if first != number and pair.category != "basics":
+        if first != number and pair.category != BASICS:
             bad.append(f"line {number}: question: the same as in line {first}")
-        elif pair.category != "basics" and (fault := _question_fault(pair.question)):
+        elif pair.category != BASICS and (fault := _question_fault(pair.question)):
             bad.append(f"line {number}: question: {fault}, got {pair.question[:60]!r}")
         pairs[number] = pair
     if bad:
@@ -166,9 +166,9 @@ def import_pairs(
     unknown: dict[str, int] = {}
     for line, pair in pairs.items():
         categories[pair.category].append(pair)
-        if pair.category not in (*prompts.prompts, "basics"):
+        if pair.category not in (*prompts.prompts, BASICS):
             unknown.setdefault(pair.category, line)
-    basics = categories.pop("basics", [])
+    basics = categories.pop(BASICS, [])
     if unknown:
         listed = ", ".join(f"{category!r} (line {line})" for category, line in unknown.items())
         example = ", ".join(f"{category}: Questions that came with the imported pairs." for category in unknown)
@@ -189,7 +189,7 @@ def import_pairs(
     else:
         _merge(SHARED, shared)
     write_recordings(recordings_path(persona_name), answers)
-    return {category: len(members) for category, members in categories.items()} | {"basics": len(basics)}
+    return {category: len(members) for category, members in categories.items()} | {BASICS: len(basics)}
 
 
 def _question_rounds(
@@ -239,9 +239,11 @@ def answer_recordings(
 def _basics(prompts: TeacherPrompts, pairs: Sequence[ImportedPair], teacher: str) -> list[Recording]:
     if not pairs:
         return []
-    exchanges = load_exchanges()
+    exchanges = exchanges_of(prompts.persona)
     if [pair.question for pair in pairs] != [exchange.text for exchange in exchanges]:
-        raise UserError("category basics: its questions must be those of personas/exchanges.yaml, in that order")
+        raise UserError(
+            "category basics: its questions must be those of personas/exchanges.yaml, or of the persona's own exchanges, in that order"
+        )
     talks: dict[str, Talks] = {}
     recordings = []
     for exchange, pair in zip(exchanges, pairs, strict=True):

@@ -155,7 +155,18 @@ def _changed(answer: Answer, key: str, text: str, question: Question, dropped: b
         return [Recording(request=key, about=question.text, teacher=answer.teacher, text=REASON, dropped=True)]
     if (key, text) == (answer.request, answer.text):
         return []
-    return [Recording(request=key, about=question.text, teacher=answer.teacher, text=text, writer=answer.writer)]
+    # What an edit replaced is what train.objective dpo learns to avoid.
+    before = answer.before if text == answer.text else answer.text
+    return [
+        Recording(
+            request=key,
+            about=question.text,
+            teacher=answer.teacher,
+            text=text,
+            writer=answer.writer,
+            before=before if answer.style == "persona" else None,
+        )
+    ]
 
 
 def _edit(question: Question, answer: Answer, text: str) -> list[Edit]:

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 
 from tonetune.imports.chat_data import ANSWERS, PLAIN, QUESTIONS
-from tonetune.imports.messages import ANSWERED, ASKED, ChatMessage, Export, Source
+from tonetune.imports.messages import ANSWERED, ASKED, ChatExport, ChatMessage, Source
 
 NAME = "table"
 TITLE = "a table of questions and answers, .csv or .tsv"
@@ -33,12 +33,12 @@ def delimiter_of(header: str) -> str:
     return max(DELIMITERS, key=header.count)
 
 
-def read(source: Source) -> Export:
+def read(source: Source) -> ChatExport:
     """A row is a talk of one question and its answer; rows with nothing in them are passed over."""
     text = source.text().lstrip("\n")
     header_line = text.partition("\n")[0]
     reader = csv.reader(text.split("\n"), delimiter=delimiter_of(header_line), strict=True)
-    export = Export()
+    export = ChatExport()
     line = 0
     try:
         header = [cell.strip() for cell in next(reader, [])]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tonetune.imports.json_files import load, mapping, time_of
-from tonetune.imports.messages import ChatMessage, Export, Source
+from tonetune.imports.messages import ChatExport, ChatMessage, Source
 
 NAME = "telegram"
 TITLE = "Telegram Desktop, JSON export (result.json)"
@@ -19,11 +19,11 @@ def looks_like(source: Source) -> bool:
     )
 
 
-def read(source: Source) -> Export:
+def read(source: Source) -> ChatExport:
     """The messages of every chat in it; service lines, forwarded messages and bots are left out."""
     value = load(source)
     chats = mapping(value["chats"]).get("list") if isinstance(value, dict) and "chats" in value else [value]
-    export = Export()
+    export = ChatExport()
     for chat in chats if isinstance(chats, list) else [None]:
         if not isinstance(chat, dict) or not isinstance(chat.get("messages"), list):
             raise source.error("no `messages` in it; in Telegram Desktop choose Export chat history, format JSON")
@@ -33,7 +33,7 @@ def read(source: Source) -> Export:
     return export
 
 
-def _message(source: Source, export: Export, thread: str, item: Any) -> None:
+def _message(source: Source, export: ChatExport, thread: str, item: Any) -> None:
     if not isinstance(item, dict) or "type" not in item:
         raise source.error(f"{str(item)[:40]!r} is no message of a Telegram export")
     if item["type"] != "message":

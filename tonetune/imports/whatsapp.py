@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from tonetune.imports.messages import ChatMessage, Export, Source
+from tonetune.imports.messages import ChatExport, ChatMessage, Source
 
 NAME = "whatsapp"
 TITLE = "WhatsApp, text export (.txt or .zip)"
@@ -41,7 +41,7 @@ def looks_like(source: Source) -> bool:
     return any(HEADER.match(line) for line in source.head().splitlines()[:20])
 
 
-def read(source: Source) -> Export:
+def read(source: Source) -> ChatExport:
     """The messages; a line that begins none goes on with the one before it."""
     entries: list[tuple[int, re.Match[str], list[str]]] = []
     for number, line in enumerate(source.text().split("\n"), 1):
@@ -53,7 +53,7 @@ def read(source: Source) -> Export:
             raise source.error(f"{line[:40]!r} is no message of a WhatsApp export (date, time, name)", number)
     if not entries:
         raise source.error("no message of a WhatsApp export in it (date, time, name: text)")
-    export = Export()
+    export = ChatExport()
     order = _order(source, [header for _, header, _ in entries], export)
     for number, header, lines in entries:
         text = "\n".join(lines).strip()
@@ -70,7 +70,7 @@ def read(source: Source) -> Export:
     return export
 
 
-def _order(source: Source, headers: Sequence[re.Match[str]], export: Export) -> str:
+def _order(source: Source, headers: Sequence[re.Match[str]], export: ChatExport) -> str:
     """Which number of the dates is the day, as all of them together tell; what stays open is guessed and said."""
     firsts, seconds = {int(h[1]) for h in headers}, {int(h[2]) for h in headers}
     if max(firsts) > 31:
@@ -81,13 +81,13 @@ def _order(source: Source, headers: Sequence[re.Match[str]], export: Export) -> 
         return "day first"
     if max(seconds) > 12:
         return "month first"
-    # Messages are exported in the order of time: the wrong order of the date jumps back.
-    back = {}
+    # Messages are exported in the order of time: read in the wrong order, dates are earlier than the one before them.
+    earlier_dates = {}
     for order in ("day first", "month first"):
         times = [_time(source, 0, header, order) for header in headers]
-        back[order] = sum(later < earlier for earlier, later in pairwise(times))
-    if back["day first"] != back["month first"]:
-        return min(back, key=back.__getitem__)
+        earlier_dates[order] = sum(later < earlier for earlier, later in pairwise(times))
+    if earlier_dates["day first"] != earlier_dates["month first"]:
+        return min(earlier_dates, key=earlier_dates.__getitem__)
     american = any(header[7] for header in headers) and "/" in headers[0].group()[:12]
     order = "month first" if american else "day first"
     export.notes.append(f"dates such as {headers[0][1]}/{headers[0][2]} are read with the {order}")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tonetune.imports.json_files import mapping
-from tonetune.imports.messages import OWNER, ChatMessage, Export, Source
+from tonetune.imports.messages import OWNER, ChatExport, ChatMessage, Source
 
 NAME = "x"
 TITLE = "X (Twitter), the account's archive (.zip or data/tweets.js)"
@@ -22,7 +22,7 @@ def looks_like(source: Source) -> bool:
     return re.match(r"^\s*window\.YTD\.(?:tweets?|community_tweet|note_tweet)\.part", source.head(200)) is not None
 
 
-def read(source: Source) -> Export:
+def read(source: Source) -> ChatExport:
     """The account's posts. What they answer is not in the archive; answers to one's own go with the first post."""
     text = source.text()
     body = START.sub("", text, count=1)
@@ -32,13 +32,13 @@ def read(source: Source) -> Export:
         raise source.error(f"not a script of an X archive ({error.msg})", error.lineno) from None
     if not isinstance(items, list):
         raise source.error("not a script of an X archive: it holds no list of posts")
-    export = Export()
+    export = ChatExport()
     for item in items:
         _post(source, export, item)
     return export
 
 
-def _post(source: Source, export: Export, item: Any) -> None:
+def _post(source: Source, export: ChatExport, item: Any) -> None:
     post = item.get("tweet", item) if isinstance(item, dict) else {}
     if not isinstance(post, dict) or "full_text" not in post:
         raise source.error(f"{str(item)[:40]!r} is no post of an X archive: it has no full_text")

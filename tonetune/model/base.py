@@ -1,4 +1,4 @@
-"""The base model that `base_model` names: found, dequantised once per machine, loaded."""
+"""The base model that `base_model` names: found, dequantised once per machine, loaded, in 4 or 8 bits where that is asked for."""
 
 import os
 from collections.abc import Iterator, Mapping

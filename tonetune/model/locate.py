@@ -23,6 +23,17 @@ def locate(name: str, key: str) -> Path:
     raise UserError(f"{key}: {name!r} must be {FORMS}")
 
 
+def unwatched(base_model: str, base_files: str) -> str | None:
+    """What to tell of a base in a folder or file that does not lie in `base_files`, where DVC would see it change."""
+    kind, _, rest = base_model.partition(":")
+    if kind != "path" or Path(rest).resolve().is_relative_to(Path(base_files).resolve()):
+        return None
+    return (
+        f"base_model: {base_model!r}: DVC would not see other weights there; set base_files: {rest}, or `dvc repro -f` "
+        "after such a change"
+    )
+
+
 def is_model(path: Path) -> bool:
     """Whether `path` can be a model: a GGUF file or a folder with a config."""
     return (path.suffix == ".gguf" and path.is_file()) or (path / "config.json").is_file()

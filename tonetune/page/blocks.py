@@ -13,9 +13,9 @@ import gradio as gr
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Message
-from tonetune.evaluation.systems import BASE, TUNED
+from tonetune.evaluation.names import BASE, TUNED
 from tonetune.page.choices import Choice, Pair, Side, pair, save, shares
-from tonetune.page.speakers import LABELS, REWRITE, TOLD, Speakers
+from tonetune.page.speakers import LABELS, TOLD, Speakers
 
 STYLE = Path(__file__).with_name("style.css")
 LINKS = {"/report": "report", "/samples": "sample answers", "/experiments": "experiments"}
@@ -104,11 +104,12 @@ def _rewrite(speakers: Speakers) -> None:
         if not text.strip():
             raise gr.Error("Write something first.", print_exception=False)
         try:
-            yield from speakers.answer(TUNED, REWRITE.format(text=text.strip()), int(seed))
+            yield from speakers.rewrite(text, int(seed))
         except UserError as error:
             raise _told(error) from None
 
-    gr.Markdown("The model was trained to answer questions, not to rewrite: check that what you meant is still there.")
+    learnt = "" if speakers.learnt_rewriting else "The model was trained to answer questions, not to rewrite. "
+    gr.Markdown(f"{learnt}It says one part after the other: check that what you meant is still there.")
     with gr.Row():
         text = gr.Textbox(label="Your text", lines=8, elem_id="own-text")
         rewritten = gr.Textbox(label="In the persona's tone", lines=8, interactive=False, elem_id="rewritten")

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from tonetune.core.rows import Row, read_rows, write_rows
 from tonetune.core.validation import Text
-from tonetune.evaluation.systems import TUNED
+from tonetune.evaluation.names import TUNED
 from tonetune.report.readers import ReadersFigure
 from tonetune.report.statistics import LEVEL
 

@@ -8,9 +8,11 @@ from tonetune.core.files import read_json
 from tonetune.core.params import Params
 from tonetune.core.persona import Persona, load_persona
 from tonetune.core.rows import Message
-from tonetune.evaluation.systems import BASE, TUNED, told_name
+from tonetune.core.tasks import ANSWER, rewriting_chat
+from tonetune.core.text import in_parts
+from tonetune.evaluation.names import BASE, TUNED, told_name
 from tonetune.generation.sampling import Sampling
-from tonetune.merged import disclosure_of, load_merged
+from tonetune.merged import disclosure_of, load_merged, task_of
 from tonetune.model.base import load_base, load_tokenizer
 
 TOLD = told_name(BASE, "prompted")
@@ -33,6 +35,11 @@ class Speakers:
         self.systems = {TUNED: params.system_prompt, BASE: params.system_prompt, TOLD: wording(params, persona)}
         self.tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
         self.sampling = Sampling.of(params.evaluate)
+        self.learnt_rewriting = task_of(adapter) != ANSWER
+        self.rewrite_prompt = params.rewrite_prompt if self.learnt_rewriting else params.system_prompt
+        limits = (params.split.max_sentences, params.evaluate.max_sentences)
+        self.part = min((limit for limit in limits if limit), default=None)
+        """Sentences of a text that are said at a time: what it has learnt, and no more than an answer may have."""
         self.base_model, self.seed = params.base_model, params.seed
         self.persona = params.persona
         self.disclosure = disclosure_of(adapter) or persona.disclosure
@@ -48,6 +55,24 @@ class Speakers:
         for piece in conversation.ask(question):
             said += piece
             yield said
+
+    def rewrite(self, text: str, seed: int) -> Iterator[str]:
+        """The text so far in the persona's tone, line by line and part by part, so that no sentence of it is left out.
+
+        A `UserError` if a part does not fit the model's window.
+        """
+        said = ""
+        for number, line in enumerate(text.strip().splitlines()):
+            said += "\n" if number else ""
+            for place, part in enumerate(in_parts(line.strip(), self.part)):
+                asked = rewriting_chat("", part)[-1].content if self.learnt_rewriting else REWRITE.format(text=part)
+                conversation = Conversation(
+                    self.models[TUNED], self.tokenizer, self.rewrite_prompt, self.sampling, seed
+                )
+                said += " " if place else ""
+                for piece in conversation.ask(asked):
+                    said += piece
+                    yield said
 
 
 def wording(params: Params, persona: Persona) -> str:

@@ -13,7 +13,8 @@ from tonetune.core.params import Params
 from tonetune.core.persona import Persona
 from tonetune.core.rows import Answer, Example, Generation, Message
 from tonetune.core.text import excerpt
-from tonetune.teacher.endpoint.model import EndpointModel
+from tonetune.report.samples import first_answers
+from tonetune.teacher.endpoint.model import JUDGE, EndpointModel
 
 INSTRUCTIONS = """You compare two answers to the same question. Say which one is nearer to this description of a tone, and \
 also answers the question in sound English:
@@ -21,7 +22,6 @@ also answers the question in sound English:
 {tone}
 
 Reply with one letter: A or B."""
-REPLY_TOKENS = 16  # room for an "Answer: B": where no letter is in them, it is a tie
 CHECKED_WITH = (Message(role="user", content="Reply with one letter: A."),)
 UNCLEAR_SHARE = 0.1
 # "A" is an answer and an article: before a small word it is the answer only if that word is one that verdicts go on with.
@@ -36,13 +36,14 @@ NAMED = re.compile(
 def check_judge(params: Params, answers: Sequence[Answer]) -> None:
     """Ask the judge one small thing, before anything is generated; a `UserError` if it wrote the data or cannot be asked."""
     if params.evaluate.judge is not None:
+        settings = params.evaluate
         model = _model(params, answers)
-        model.respond([CHECKED_WITH], [0], 0.0, REPLY_TOKENS, "judge: is it there?")
+        model.respond([CHECKED_WITH], [0], settings.judge_temperature, settings.judge_max_tokens, "judge: is it there?")
 
 
 def _model(params: Params, answers: Sequence[Answer]) -> EndpointModel:
     """The model that `evaluate.judge` names. `answers` are the teacher's: whoever wrote them cannot judge."""
-    model = EndpointModel(str(params.evaluate.judge), params, "evaluate.judge")
+    model = EndpointModel(str(params.evaluate.judge), params, JUDGE)
     if model.settings.model in {params.teacher.model, *(answer.teacher for answer in answers)}:
         raise UserError(f"evaluate.judge: {model.settings.model!r} wrote the data; choose another model")
     return model
@@ -61,12 +62,12 @@ def judge(
 
     Compared are the answers with the first sampling seed. `answers` are the teacher's: whoever wrote them cannot judge.
     """
-    if params.evaluate.judge is None:
+    settings = params.evaluate
+    if settings.judge is None:
         return {}
+    sampled = settings.judge_temperature, settings.judge_max_tokens
     model = _model(params, answers)
-    first: dict[tuple[str, str], str] = {}
-    for row in generations:
-        first.setdefault((row.system, row.question_id), row.text)
+    first = {key: row.text for key, row in first_answers(generations).items()}
 
     verdicts = {}
     every: list[str] = []
@@ -76,7 +77,7 @@ def judge(
         asked = [_chat(persona, e, *pair) for e, pair in zip(answered, pairs, strict=True)]
         asked += [_chat(persona, e, *reversed(pair)) for e, pair in zip(answered, pairs, strict=True)]
         try:
-            replies = model.respond(asked, [0] * len(asked), 0.0, REPLY_TOKENS, f"judge: {tuned} or {other}")
+            replies = model.respond(asked, [0] * len(asked), *sampled, f"judge: {tuned} or {other}")
         except UserError as error:  # the report does not go without its figures for want of an opinion
             print(f"warning: {error}; no verdicts on {other}", file=sys.stderr)
             continue

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from tonetune.core.params import Evaluate
 from tonetune.core.persona import Persona
 from tonetune.core.rows import Message
 from tonetune.report.readers import HIGHEST, Item, Reading
@@ -19,17 +20,22 @@ Tone: how much it sounds like this speaker talking off the cuff. 0: not at all, 
 Nonsense can have the tone. The speaker: {tone}
 
 Reply with the two digits alone, sense first, such as: 2 1"""
-REPLY_TOKENS = 16
 DIGITS = re.compile(rf"\b[0-{HIGHEST}]\b")
 
 
-def ask_model(model: EndpointModel, items: Sequence[Item], persona: Persona) -> tuple[list[Reading], int]:
-    """The model's readings of the items, in their order, and the number of replies that are no two ratings."""
+def ask_model(
+    model: EndpointModel, items: Sequence[Item], persona: Persona, settings: Evaluate
+) -> tuple[list[Reading], int]:
+    """The model's readings of the items, in their order, and the number of replies that are no two ratings.
+
+    It is asked as the judge is: `settings` has its temperature and its tokens.
+    """
     system = Message(role="system", content=INSTRUCTIONS.format(tone=persona.system))
     chats = [
         [system, Message(role="user", content=f"Question: {item.question}\n\nAnswer: {item.answer}")] for item in items
     ]
-    replies = model.respond(chats, [0] * len(chats), 0.0, REPLY_TOKENS, f"reading: {model.settings.model}")
+    sampled = settings.judge_temperature, settings.judge_max_tokens
+    replies = model.respond(chats, [0] * len(chats), *sampled, f"reading: {model.settings.model}")
     ratings = [two_ratings(reply) for reply in replies]
     readings = [
         Reading(id=item.id, reader=model.settings.model, sense=given[0], tone=given[1])

@@ -14,7 +14,7 @@ from tonetune.core.persona import Persona
 from tonetune.core.rows import Example, Generation
 from tonetune.evaluation.controls import CEILING_CONTROL, bound, bound_mark, keeps_bound
 from tonetune.evaluation.lineup import Lineup
-from tonetune.evaluation.recorded import is_recorded
+from tonetune.evaluation.names import is_recorded
 from tonetune.evaluation.validity import Agreement
 from tonetune.report import charts
 from tonetune.report.best_and_worst import Rank
@@ -36,7 +36,7 @@ class Calibration:
 
 
 def calibration(name: str, probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Of a classifier's probabilities for texts labelled 1 (the persona's) and 0."""
+    """The calibration of a classifier's `probabilities` for texts labelled 1 (the persona's) and 0."""
     return Calibration(name, calibration_error(probabilities, labels), calibration_bins(probabilities, labels))
 
 

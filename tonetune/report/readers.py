@@ -123,7 +123,7 @@ def readers_figures(items: Sequence[Item], readings: Sequence[Reading], seed: in
     return figures
 
 
-def agreement(readings: Sequence[Reading], scale: Scale) -> tuple[float, int]:
+def readers_agreement(readings: Sequence[Reading], scale: Scale) -> tuple[float, int]:
     """Rank correlation between two readers of the same item, over all such pairs, and how many items have several readers.
 
     Each pair counts in both orders, so that it does not matter who is called the first. NaN where no item has two readers.

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 
 from tonetune.core.rows import Example, Generation
 from tonetune.evaluation.controls import CEILING_CONTROL
-from tonetune.evaluation.systems import BASE, TUNED, WAYS, told_name
+from tonetune.evaluation.names import BASE, TUNED, WAYS, told_name
 from tonetune.report.system_names import title
 
 SHOWN = (CEILING_CONTROL, BASE, told_name(BASE, WAYS[0]), TUNED)
 
 
+def first_answers(generations: Sequence[Generation]) -> dict[tuple[str, str], Generation]:
+    """By system and question id the answer with the first sampling seed."""
+    return {(row.system, row.question_id): row for row in reversed(generations)}
+
+
 def samples_page(examples: Sequence[Example], generations: Sequence[Generation], disclosure: str) -> str:
     """The first answer of each system to each example's question, with its scores."""
-    first: dict[tuple[str, str], Generation] = {}
-    for row in generations:
-        first.setdefault((row.system, row.question_id), row)
+    first = first_answers(generations)
     lines = [
         "# Samples",
         "",

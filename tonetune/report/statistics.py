@@ -1,4 +1,4 @@
-"""How sure the scores are: intervals over questions, and which of two systems wins on the same questions."""
+"""How sure the scores are: bootstrap intervals over questions, and significance tests of two systems on the same questions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from scipy.stats import bootstrap, permutation_test
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import SCORES, Generation, Style
-from tonetune.evaluation.recorded import is_recorded
+from tonetune.evaluation.names import is_recorded
 
 COMPARED = ("joint", "reported_tone")
 

@@ -1,9 +1,11 @@
 """What systems and controls are called where people read."""
 
+from tonetune.evaluation.names import BASE, BEST, IDEAL, OVER, TUNED
+
 TITLES = {
-    "tuned": "Tuned",
-    "tuned_best": "Tuned, best of several by the scores",
-    "base": "Base",
+    TUNED: "Tuned",
+    BEST: "Tuned, best of several by the scores",
+    BASE: "Base",
     "base_prompted": "Base, told who to be",
     "base_fewshot": "Base, told, with examples",
     "teacher_persona": "Teacher's persona answers",
@@ -22,11 +24,9 @@ TITLES = {
 }
 
 
-WAYS = {" prompted": ", told who to be", " fewshot": ", told, with examples"}
-
-
-OVER = "tuned over "  # evaluation.systems.over, without the import of torch
-DRAFTERS = {"base": "the base", "ideal": "the teacher"}
+TOLD = {" prompted": ", told who to be", " fewshot": ", told, with examples"}
+"""What a rival's label is followed by, for each of `names.WAYS`."""
+DRAFTERS = {BASE: "the base", IDEAL: "the teacher"}
 
 
 def title(system: str) -> str:
@@ -34,7 +34,7 @@ def title(system: str) -> str:
     if system.startswith(OVER):
         source = system.removeprefix(OVER)
         return f"Tuned, speaking drafts of {DRAFTERS.get(source, source)}"
-    for ending, words in WAYS.items():
+    for ending, words in TOLD.items():
         if system.endswith(ending):
             return system.removesuffix(ending) + words
     return TITLES.get(system, system)

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peft import PeftModel
-from sentence_transformers import SentenceTransformer
 
 from tonetune.core.errors import UserError
 from tonetune.core.startup import progress_bars_off
@@ -19,6 +17,9 @@ class Embedder:
     """A sentence-transformers model that embeds every text once; `adapter` is a folder that `tune` has saved."""
 
     def __init__(self, model: str, adapter: Path | None = None):
+        # Imported where a model is loaded: what only reads fitted scorers, such as the stage validity, need not wait for them.
+        from sentence_transformers import SentenceTransformer
+
         try:
             with progress_bars_off():
                 self.model = SentenceTransformer(str(locate(model, "scorers.sentence_model")), device="cpu")
@@ -30,6 +31,8 @@ class Embedder:
 
     def merge(self, adapter: Path) -> None:
         """Merge an adapter of the transformer into it."""
+        from peft import PeftModel
+
         transformer: Any = self.model[0]
         transformer.model = PeftModel.from_pretrained(transformer.model, adapter).merge_and_unload()
 

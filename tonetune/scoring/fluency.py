@@ -1,6 +1,6 @@
 """Is it acceptable, finished, non-repetitive English? Scored 0 to 1 from the order of its words, not from its matter.
 
-Two views of the order, each told from the same texts damaged, then weighed together on texts that neither has seen:
+Two views of the order, each told from the same texts corrupted, then weighed together on texts that neither has seen:
 - The text's skeleton: function words stay, every other word becomes its ending. Words that are shuffled, doubled, lost or
   swapped make skeletons that English does not have.
 - The hidden states of the base model's first layers, which know English: what is acceptable can be read off them
@@ -20,7 +20,7 @@ from tonetune.core.text import ends_in_sentence
 from tonetune.scoring.corruptions import shuffle_words, slip_words
 from tonetune.scoring.tfidf import tfidf_ngrams
 
-States = Callable[[Sequence[str]], np.ndarray]
+States = Callable[[Sequence[str]], np.ndarray]  # `HiddenStates`, whose module imports torch, or what stands for them
 
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 ENDINGS = ("ing", "ed", "ly", "tion", "ness", "ment", "er", "est", "ful", "ous", "al", "s", "y")
@@ -68,13 +68,13 @@ def views(texts: Sequence[str], states: States, skeletons: Pipeline, hidden: Pip
 
 
 def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, seed: int) -> WordOrder:
-    """Both views fitted on `texts` against their damaged selves, and weighed on `unseen` ones likewise, at even odds."""
+    """Both views fitted on `texts` against the same corrupted, and weighed on `unseen` ones likewise, at even odds."""
     broken = [*corrupted(texts, seed), *corrupted(texts, seed + 1)]
     skeletons = make_pipeline(
         tfidf_ngrams((1, 3), buckets=BUCKETS), LogisticRegression(C=30, class_weight="balanced", max_iter=1000)
     )
     skeletons.fit([skeleton(text) for text in [*texts, *broken]], [1] * len(texts) + [0] * len(broken))
-    # The states cost a forward pass a text: one damaged copy each, shuffled or slipped by turns, is enough.
+    # The states cost a forward pass a text: one corrupted copy each, shuffled or slipped by turns, is enough.
     broken = [(shuffle_words, slip_words)[turn % 2](text, seed) for turn, text in enumerate(texts)]
     hidden = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=3000))
     hidden.fit(states([*texts, *broken]), [1] * len(texts) + [0] * len(broken))

@@ -20,7 +20,7 @@ def read_ratings(persona: str | None = None) -> list[Rating]:
     return [rating for path in paths if path.exists() for rating in read_rows(path, Rating)]
 
 
-def means(ratings: list[Rating]) -> tuple[np.ndarray, np.ndarray]:
+def rated_means(ratings: list[Rating]) -> tuple[np.ndarray, np.ndarray]:
     """(sense, tone) of each answer: its readers' means, from 0 to 1."""
     return np.array([r.mean_sense for r in ratings]), np.array([r.mean_tone for r in ratings])
 

@@ -1,18 +1,19 @@
 """The scores of a list of answers, each from a metric module of the `evaluate` library in measures/."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import evaluate
 import numpy as np
 from sklearn.pipeline import Pipeline
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.errors import UserError
+from tonetune.core.files import read_json
 from tonetune.core.params import Params
 from tonetune.core.startup import progress_bars_off
+from tonetune.model.fingerprint import content_of, refuse_replaced
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.fluency import WordOrder
 from tonetune.scoring.hidden_states import HiddenStates
@@ -26,6 +27,18 @@ MEASURED = ("tone", "sense", "relevance", "fluency")
 """The scores that have a metric module in measures/, under the same name."""
 MAY_LACK = ("tone", "meaning")
 TONE, SCORERS, RATED = "models/tone_classifier", "models/scorers", "models/rated_figures"
+CONTENTS = "models"
+"""The file with the fingerprints of the models that the scorers were fitted with."""
+
+
+def _models(params: Params) -> dict[str, str]:
+    """What the scores are computed with, by its parameter."""
+    return {"base_model": params.base_model, "scorers.sentence_model": params.scorers.sentence_model}
+
+
+def contents_of(params: Params) -> dict[str, str]:
+    """The fingerprint of each model that scores are computed with, by its parameter."""
+    return {key: content_of(name, key) for key, name in _models(params).items()}
 
 
 @dataclass(frozen=True)
@@ -48,12 +61,12 @@ class FittedScorers:
     """(n, dimension): embeddings of n training questions, and below of their answers."""
     answers: np.ndarray
 
-    def save(self, adapter: Path, folder: str = SCORERS) -> None:
-        """Write all of it, with the sentence model's `adapter`."""
+    def save(self, adapter: Path, contents: Mapping[str, str], folder: str = SCORERS) -> None:
+        """Write all of it, with the sentence model's `adapter` and `contents_of` the params it was fitted with."""
         models = {name: value for name, value in vars(self).items() if name not in ("questions", "answers")}
         models = {name: model for name, model in models.items() if model is not None}
         arrays = {"questions": self.questions, "answers": self.answers}
-        save_fitted(folder, models, arrays, {SENTENCE_ADAPTER: adapter})
+        save_fitted(folder, models, arrays, {SENTENCE_ADAPTER: adapter}, {CONTENTS: dict(contents)})
 
     @classmethod
     def load(cls, folder: str = SCORERS) -> "FittedScorers":
@@ -106,7 +119,13 @@ class Scorer:
         classifier: str = TONE,
         scorers: str = SCORERS,
     ):
+        import evaluate  # with all that it brings; the stage validity only reads what is fitted
+
         fitted = FittedScorers.load(scorers)
+        known = Path(scorers) / f"{CONTENTS}.json"
+        contents = read_json(known) if known.is_file() else {}
+        for key, name in _models(params).items():
+            refuse_replaced(contents.get(key), name, key, Path(scorers))
         self.states = HiddenStates(base, tokenizer, params.scorers.hidden_layers)
         self.reporting = fitted.reporting
         self.tone = load_tone(self.states, fitted.tone, classifier)
@@ -146,7 +165,7 @@ class Scorer:
 
 
 def joint_reward(scorer: Scorer) -> Callable[[Sequence[str], Sequence[str]], np.ndarray]:
-    """The reward of reinforcement learning: joint, without what only reports."""
+    """The reward function of GRPO: joint, without what only reports."""
 
     def joint(questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
         return scorer.models["tone"](answers) * scorer.models["sense"](questions, answers)

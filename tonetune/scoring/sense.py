@@ -120,7 +120,7 @@ def coherence_figures(questions: Sequence[str], answers: Sequence[str], relevanc
         next_to = (parts[:-1] * parts[1:]).sum(1) if len(one) > 1 else np.ones(1)
         nearer = (
             relevance.questions @ answer > question @ answer
-        ).mean()  # the share of other questions that are nearer
+        ).mean()  # share of training questions that are nearer
         rows.append(
             [
                 to_question.min(),

@@ -18,7 +18,7 @@ import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from tonetune.core.errors import UserError
-from tonetune.core.files import replacing_folder, unreadable
+from tonetune.core.files import replacing_folder, unreadable, write_json
 
 # scikit-learn's own, but not among the types that skops trusts by default
 CALIBRATION = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
@@ -29,8 +29,9 @@ def save_fitted(
     models: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray] | None = None,
     folders: Mapping[str, Path] | None = None,
+    notes: Mapping[str, object] | None = None,
 ) -> None:
-    """Write `<name>.skops`, `<name>.npy` and copies of `folders` into `folder`: all of them or none."""
+    """Write `<name>.skops`, `<name>.npy`, copies of `folders` and `<name>.json` of `notes` into `folder`: all or none."""
     with replacing_folder(folder) as unfinished:
         for name, model in models.items():
             (unfinished / f"{name}.skops").write_bytes(_same_bytes(skops.io.dumps(model)))
@@ -38,6 +39,8 @@ def save_fitted(
             np.save(unfinished / f"{name}.npy", array)
         for name, source in (folders or {}).items():
             shutil.copytree(source, unfinished / name)
+        for name, note in (notes or {}).items():
+            write_json(unfinished / f"{name}.json", note)
 
 
 ADDRESS = re.compile(r'("(?:__id__|content|file)": "?)(\d{12,})')

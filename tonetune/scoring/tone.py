@@ -19,7 +19,7 @@ from tonetune.core.rows import Example
 from tonetune.core.text import sentences
 from tonetune.scoring.calibration import fit_ratings
 from tonetune.scoring.corruptions import paste_catchphrases
-from tonetune.scoring.hidden_states import HiddenStates
+from tonetune.scoring.fluency import States
 from tonetune.scoring.tfidf import WORDS_AND_MARKS, tfidf_ngrams
 
 WORDS = 60.0  # a usual answer: its length is a figure too
@@ -29,6 +29,8 @@ PERSONA, PLAIN, PASTED = 0.97, 0.1, 0.33
 
 
 class Probabilities(Protocol):
+    """A fitted classifier of texts."""
+
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray: ...
 
 
@@ -97,9 +99,7 @@ def known_tones(examples: Sequence[Example], catchphrases: Sequence[str], seed: 
 class Tone:
     """How much of the tone readers hear in a text, from 0 to 1; without ratings the classifier's probability."""
 
-    def __init__(
-        self, views: ToneViews, classifier: Probabilities, states: HiddenStates, rated: Pipeline | None = None
-    ):
+    def __init__(self, views: ToneViews, classifier: Probabilities, states: States, rated: Pipeline | None = None):
         self.views = views
         self.classifier = classifier
         self.states = states

@@ -1,7 +1,7 @@
 """What is wrong with an answer of a live teacher, by the limits of the split's quality gate."""
 
 from tonetune.core.gate_params import OFF, Quality
-from tonetune.core.language import language_of
+from tonetune.core.language import ENGLISH, language_of
 from tonetune.core.rows import BASICS, Question
 from tonetune.core.text import contact, ends_in_sentence, lead_in, markup, refusal, shingle_similarity
 
@@ -23,7 +23,9 @@ def answer_fault(text: str, question: Question, limits: Quality, plain: str | No
         return f"{count} words, split.quality.words is {limits.words}"
     if limits.max_cut_off == 0 and not ends_in_sentence(text):
         return "cut off"
-    language = limits.language if limits.max_other_language == 0 else OFF
+    # So are they English, where a persona brings none of its own.
+    foreign = question.category == BASICS and limits.language != ENGLISH
+    language = limits.language if limits.max_other_language == 0 and not foreign else OFF
     if language != OFF and (other := language_of(text, language)) != language:
         return f"reads as {other}, split.quality.language is {language}"
     if plain is None:

@@ -120,6 +120,7 @@ def _told(question: Question, style: Style, sample: int, recording: Recording, h
         text=recording.text,
         teacher=recording.teacher,
         writer=recording.writer,
+        before=recording.before,
         request=recording.request,
     )
     turn = [Message(role="user", content=question.text), Message(role="assistant", content=recording.text)]

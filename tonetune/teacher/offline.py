@@ -2,21 +2,23 @@
 
 import asyncio
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tonetune.core.errors import UserError
 from tonetune.core.gate_params import OFF
 from tonetune.core.params import Params
-from tonetune.core.persona import load_exchanges, load_persona
+from tonetune.core.persona import Persona, exchanges_of, load_persona
 from tonetune.core.rows import Dropped, Question, Recording
-from tonetune.core.teacher_params import Teacher
+from tonetune.core.teacher_params import TeacherSettings
 from tonetune.teacher.answers import collect_answers
 from tonetune.teacher.endpoint.cost import Prices, prompt_tokens
 from tonetune.teacher.endpoint.protocol import ResponseCheck, Result, Unusable
 from tonetune.teacher.endpoint.request import Request
 from tonetune.teacher.endpoint.store import Store
+from tonetune.teacher.own_questions import read_own_questions
+from tonetune.teacher.own_texts import ask_plain_twins, ask_questions
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.questions import collect_questions
 from tonetune.teacher.recordings import answer_paths, read_recordings, shared_path
@@ -89,8 +91,8 @@ class Estimate:
     completion_tokens: int
     most_completion_tokens: int
 
-    def dollars(self, settings: Teacher) -> tuple[float, float]:
-        """Likely, and at most."""
+    def dollars(self, settings: TeacherSettings) -> tuple[float, float]:
+        """What the missing responses would cost: the likely sum, and the most that it can be; 0 where no price is known."""
         prices = Prices(settings)
         return (
             prices.dollars(self.prompt_tokens, self.completion_tokens),
@@ -99,7 +101,12 @@ class Estimate:
 
 
 def estimate(params: Params) -> list[Estimate]:
-    """What each stage that asks the teacher would take under `params`. Nothing is sent."""
+    """What each stage that asks the teacher would take under `params`. Nothing is sent.
+
+    A persona of own texts asks nothing: its import did.
+    """
+    if (own := read_own_questions(params.persona)) is not None:
+        return [Estimate("questions", len(own), 0, 0, 0, 0)]
     prompts = TeacherPrompts(params, load_persona(params.persona))
     limits = params.split.quality.words
     words = sum(limits) // 2 if limits != OFF else ANSWER_WORDS
@@ -111,21 +118,40 @@ def estimate(params: Params) -> list[Estimate]:
             teacher = GuessingTeacher(recordings, store, words)
             if stage == "questions":
                 questions = asyncio.run(collect_questions(prompts, teacher))
-                questions += load_exchanges() if params.questions.exchanges else []
+                questions += exchanges_of(prompts.persona) if params.questions.exchanges else []
             else:
                 asyncio.run(collect_answers(prompts, teacher, questions))
-            missing = [request for request, _ in teacher.missing.values()]
-            estimates.append(
-                Estimate(
-                    stage=stage,
-                    kept=len(teacher.found),
-                    missing=len(missing),
-                    prompt_tokens=sum(map(prompt_tokens, missing)),
-                    completion_tokens=teacher.completion_tokens,
-                    most_completion_tokens=sum(request.max_tokens for request in missing),
-                )
-            )
+            estimates.append(_counted(stage, teacher))
     return estimates
+
+
+def estimate_own_texts(
+    params: Params, persona: Persona, lone: Sequence[str], untwinned: Sequence[tuple[str | None, str]]
+) -> list[Estimate]:
+    """What an import of own texts would ask: a question for each `lone` text, and a plain answer beside each (question, text).
+
+    A question that is None is still to be asked for, and counts with a likely length. Nothing is sent.
+    """
+    prompts = TeacherPrompts(params, persona)
+    words = sum(len(text.split()) for _, text in untwinned) // max(1, len(untwinned))
+    with Store() as store:
+        asking, twinning = (GuessingTeacher({}, store, count) for count in (QUESTION_WORDS, max(1, words)))
+        found = dict(zip(lone, asyncio.run(ask_questions(prompts, asking, lone)), strict=True))
+        pairs = [(question or found.get(text) or "", text) for question, text in untwinned]
+        asyncio.run(ask_plain_twins(prompts, twinning, pairs))
+        return [_counted("questions", asking), _counted("answers", twinning)]
+
+
+def _counted(stage: str, teacher: GuessingTeacher) -> Estimate:
+    missing = [request for request, _ in teacher.missing.values()]
+    return Estimate(
+        stage=stage,
+        kept=len(teacher.found),
+        missing=len(missing),
+        prompt_tokens=sum(map(prompt_tokens, missing)),
+        completion_tokens=teacher.completion_tokens,
+        most_completion_tokens=sum(request.max_tokens for request in missing),
+    )
 
 
 def used_recordings(params: Params, dropped: list[Dropped]) -> tuple[list[Recording], list[Recording]]:
@@ -141,7 +167,7 @@ def used_recordings(params: Params, dropped: list[Dropped]) -> tuple[list[Record
             questions = asyncio.run(collect_questions(prompts, lists))
         except Unusable:
             raise _not_there(params, len(lists.missing)) from None
-        questions += load_exchanges() if params.questions.exchanges else []
+        questions += exchanges_of(prompts.persona) if params.questions.exchanges else []
         asyncio.run(collect_answers(prompts, answering, questions))
     given_up = {row.text: row.reason for row in dropped}
     left = [about for _, about in answering.missing.values() if about not in given_up]

@@ -28,7 +28,7 @@ def read_own_questions(persona: str) -> list[Question] | None:
 
 
 def write_own_questions(persona: str, questions: Iterable[Question]) -> None:
-    """Write them, the same bytes for the same questions."""
+    """Write a persona's own questions, the same bytes for the same questions."""
     lines = "".join(question.model_dump_json(exclude_none=True) + "\n" for question in questions)
     with replacing(own_questions_path(persona), "wb") as file:
         file.write(gzip.compress(lines.encode(), mtime=0))

@@ -5,7 +5,7 @@ from typing import Any
 
 from tonetune.core.params import Params
 from tonetune.core.persona import Persona
-from tonetune.core.rows import Message, Question
+from tonetune.core.rows import OWN_WORDS, Message, Question
 from tonetune.teacher.endpoint.request import QUESTIONS_SCHEMA, Request
 
 
@@ -16,11 +16,14 @@ class TeacherPrompts:
         self.params = params
         self.persona = persona
         self.prompts = persona.prompts or params.questions.prompts
-        # Somebody's own texts are there once: nobody writes a second answer in their place.
-        self.samples = 1 if persona.consent else params.answers.samples
         self.questions_wanted = min(
             params.questions.per_prompt, persona.questions_per_prompt or params.questions.per_prompt
         )
+
+    @property
+    def samples(self) -> int:
+        """Persona answers to a question. Somebody's own texts are there once: nobody writes a second in their place."""
+        return 1 if self.persona.consent else self.params.answers.samples
 
     def questions(self, category: str, rounds: Sequence[str], sample: int = 0) -> Request:
         """The request for a category's next list of questions, after the responses of earlier `rounds`."""
@@ -54,7 +57,33 @@ class TeacherPrompts:
         messages.append(Message(role="user", content=text))
         return self._request(messages, settings.temperature, settings.max_tokens, sample)
 
+    def reverse_question(self, text: str) -> Request:
+        """The request for the question that somebody's own `text` answers."""
+        messages = [Message(role="system", content=self.params.questions.reverse), Message(role="user", content=text)]
+        return self._sent(messages, self.params.answers.temperature, self.params.answers.max_tokens, 0)
+
+    def plain_twin(self, question: str, answer: str) -> Request:
+        """The request for somebody's own `answer` in plain words."""
+        messages = [
+            Message(role="system", content=self.params.answers.plain_twin),
+            Message(role="user", content=f"Question: {question}\n\nAnswer: {answer}"),
+        ]
+        return self._sent(messages, self.params.answers.temperature, self.params.answers.max_tokens, 0)
+
     def _request(self, messages: Sequence[Message], temperature: float, max_tokens: int, sample: int) -> Request:
+        # Somebody's own texts are of no teacher's making: they replay whoever is the teacher.
+        if self.persona.consent:
+            return Request(
+                base_url=None,
+                model=OWN_WORDS,
+                messages=tuple(messages),
+                temperature=temperature,
+                max_tokens=max_tokens,
+                sample=sample,
+            )
+        return self._sent(messages, temperature, max_tokens, sample)
+
+    def _sent(self, messages: Sequence[Message], temperature: float, max_tokens: int, sample: int) -> Request:
         teacher = self.params.teacher
         return Request(
             base_url=teacher.base_url,

@@ -11,12 +11,15 @@ from tonetune.teacher.endpoint.protocol import ResponseCheck, Result, Unusable
 from tonetune.teacher.endpoint.request import Request
 from tonetune.teacher.recordings import read_recordings
 
+MEND = "teacher.mode: live, with OPENAI_API_KEY or a teacher.base_url, fetches them."
+
 
 class ReplayTeacher:
     """Answers from the recordings; never touches the network."""
 
-    def __init__(self, paths: Sequence[Path]):
+    def __init__(self, paths: Sequence[Path], mend: str = MEND):
         self.paths = paths
+        self.mend = mend
         self.recordings = {recording.request: recording for path in paths for recording in read_recordings(path)}
         self.asked = 0
         self.missing = 0
@@ -44,7 +47,6 @@ class ReplayTeacher:
         if self.missing:
             raise UserError(
                 f"{' and '.join(map(str, self.paths))}: {self.missing} of {self.asked} responses are not recorded (the "
-                "persona, a prompt or a setting changed).\nteacher.mode: live, with OPENAI_API_KEY or a "
-                "teacher.base_url, fetches them."
+                "persona, a prompt or a setting changed).\n" + self.mend
             )
         return result

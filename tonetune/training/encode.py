@@ -20,10 +20,12 @@ def supervised(tokenizer: PreTrainedTokenizerBase, example: Example, max_length:
     return {"input_ids": prompt + answer, "labels": [IGNORE_INDEX] * len(prompt) + answer}
 
 
-def preference(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int) -> dict[str, list[int]]:
-    """The ids of the prompt, of the persona's answer (chosen) and of the plain one (rejected); a `UserError` if too long."""
+def preference(
+    tokenizer: PreTrainedTokenizerBase, example: Example, worse: str, max_length: int
+) -> dict[str, list[int]]:
+    """The ids of the prompt, of the persona's answer (chosen) and of a `worse` one (rejected); a `UserError` if too long."""
     prompt = prompt_ids(tokenizer, example.prompt)
-    chosen, rejected = answer_ids(tokenizer, example.answer), answer_ids(tokenizer, example.plain)
+    chosen, rejected = answer_ids(tokenizer, example.answer), answer_ids(tokenizer, worse)
     _check_length(example, len(prompt) + max(len(chosen), len(rejected)), max_length)
     return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
 

@@ -14,7 +14,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import Params, Train
+from tonetune.core.params import Params
 from tonetune.core.rows import Example
 from tonetune.model.base import compute_dtype
 from tonetune.model.kernels.malloc import retain
@@ -24,6 +24,7 @@ from tonetune.training.decoder_layer import TrainingLayer, adapters_loaded, trai
 from tonetune.training.encode import plain_text, preference, supervised
 from tonetune.training.half_batches import split_by_length, sum_in_two_threads
 from tonetune.training.launch import world_size
+from tonetune.training.live import live_curves
 from tonetune.training.loss import answer_loss, supervised_tokens
 
 PAD_TO_MULTIPLE = 8  # the length of batches: oneDNN compiles and caches a matrix product for each shape
@@ -145,26 +146,31 @@ def _sft(task: Task) -> Trainer:
         # Sorted by length, the validation batches hold the least padding.
         eval_dataset=Dataset.from_list(sorted(validation, key=lambda example: len(example["input_ids"]))),
         processing_class=task.tokenizer,
-        callbacks=_callbacks(settings),
+        callbacks=_callbacks(task),
     )
 
 
 def _dpo(task: Task) -> Trainer:
-    """The persona's answer is chosen over the plain one; the reference model is the base, without the adapter."""
+    """The persona's answer is chosen over the plain one, and an edited answer over what it was.
+
+    The reference model is the base, without the adapter.
+    """
     settings = task.params.train
-    if any(row.unpaired for row in (*task.train, *task.validation)):
-        raise UserError(
-            "train.objective: dpo needs a plain answer to every question, and these own texts have none; use sft, or import "
-            "them with --plain"
-        )
     train, validation = (
-        [preference(task.tokenizer, row, settings.max_length) for row in rows] for rows in (task.train, task.validation)
+        [preference(task.tokenizer, row, worse, settings.max_length) for row, worse in worse_answers(rows)]
+        for rows in (task.train, task.validation)
     )
+    if not (train and validation):
+        raise UserError(
+            f"train.objective: dpo needs pairs on both sides of the split, and there are {len(train)} to train on and "
+            f"{len(validation)} to validate on: own texts have those of their edits alone where no plain answer is; use sft, or "
+            "import them with --plain"
+        )
     trainer = PairTrainer(
         model=task.model,
         args=DPOConfig(
             **_common_arguments(task),
-            **_schedule(task.params, len(task.train), settings.dpo.epochs),
+            **_schedule(task.params, len(train), settings.dpo.epochs),
             beta=settings.dpo.beta,
             max_length=settings.max_length,
             disable_dropout=settings.lora.dropout == 0,  # TRL's default leaves the adapter's dropout without effect
@@ -172,10 +178,19 @@ def _dpo(task: Task) -> Trainer:
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(validation),
         processing_class=task.tokenizer,
-        callbacks=_callbacks(settings),
+        callbacks=_callbacks(task),
     )
     task.model.delete_adapter("ref")  # TRL's copy of the initial adapter: without it the base is the reference
     return trainer
+
+
+def worse_answers(rows: Sequence[Example]) -> list[tuple[Example, str]]:
+    """Each row with what its answer is better than: the plain answer, where there is one to the question, and then all
+    edited ones with what they were before. Two that are the same teach nothing.
+    """
+    pairs = [(row, row.plain) for row in rows if not row.unpaired]
+    pairs += [(row, row.before) for row in rows if row.before]
+    return [(row, worse) for row, worse in pairs if worse != row.answer]
 
 
 def _grpo(task: Task) -> Trainer:
@@ -209,13 +224,15 @@ def _grpo(task: Task) -> Trainer:
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=task.tokenizer,
-        callbacks=[SealCheckpoints()],
+        callbacks=[SealCheckpoints(), *live_curves(task.params.train.live, task.phase)],
     )
 
 
-def _callbacks(settings: Train) -> list[TrainerCallback]:
-    """Sealed checkpoints, and early stopping on the validation loss."""
-    return [SealCheckpoints(), EarlyStoppingCallback(early_stopping_patience=settings.patience)]
+def _callbacks(task: Task) -> list[TrainerCallback]:
+    """Sealed checkpoints, early stopping on the validation loss, and the curves that are asked for."""
+    settings = task.params.train
+    stopping = EarlyStoppingCallback(early_stopping_patience=settings.patience)
+    return [SealCheckpoints(), stopping, *live_curves(settings.live, task.phase)]
 
 
 def _common_arguments(task: Task) -> dict[str, Any]:
@@ -235,7 +252,7 @@ def _common_arguments(task: Task) -> dict[str, Any]:
         "use_cpu": not torch.cuda.is_available(),
         "logging_nan_inf_filter": False,
         "ddp_find_unused_parameters": False,  # every trained parameter is used in every step
-        "report_to": [],
+        "report_to": [],  # `live_curves` are callbacks, as report_to's DVCLive would write into the pipeline's dvc.yaml
     }
 
 

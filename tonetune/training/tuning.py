@@ -1,4 +1,4 @@
-"""The model that a tuning trains: which weights require gradients, and how the frozen ones are stored."""
+"""The model that a tuning trains: which weights require gradients, and how the frozen ones are stored, quantised or not."""
 
 import re
 from typing import TypeVar

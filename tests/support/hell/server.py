@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 
 from aiohttp import web
 
-from tests.support.servers.teacher_replies import error, reply_to
+from tests.support.servers.teacher_replies import error, half_a_body, reply_to
 from tests.support.servers.teacher_server import TeacherServer
 
 PRICES = [10.0, 100.0]  # dollars per million tokens
@@ -114,14 +114,7 @@ class ServerFromHell(TeacherServer):
         if fault == "reset afterwards":
             request.transport.abort()
         if fault == "half a body":
-            whole = json.dumps(reply).encode()
-            response = web.StreamResponse(
-                headers={"Content-Length": str(len(whole)), "Content-Type": "application/json"}
-            )
-            await response.prepare(request)
-            await response.write(whole[: len(whole) // 2])
-            request.transport.close()
-            return response
+            return await half_a_body(request, reply)
         if fault is None:
             self.delivered[number][name] += 1
         if "streamed" in reply:

@@ -21,6 +21,10 @@ def reply_to(messages, fault):
             + "gar nicht einfach zu sagen, weil niemand genau weiß, wie viele " * 2
             + "davon kommen."
         )
+    if messages[0]["content"].startswith("You are given a text that somebody wrote"):
+        return f"What do you say to {word}?"
+    if messages[0]["content"].startswith("You are given a question and what somebody answered"):
+        return f"It is {word}, in plain words."
     if "\n\nAnswer:" in messages[-1]["content"]:
         plain = (
             "there are several points to make it takes a little time and in general most people would not have it back"
@@ -53,3 +57,13 @@ def completion(body, text, fault):
 def error(status, message, code, headers=None):
     body = {"error": {"message": message, "type": "error", "code": code, "param": None}}
     return web.json_response(body, status=status, headers=headers)
+
+
+async def half_a_body(request, reply):
+    """Promise the whole of `reply`, send its first half and hang up."""
+    whole = json.dumps(reply).encode()
+    response = web.StreamResponse(headers={"Content-Length": str(len(whole)), "Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(whole[: len(whole) // 2])
+    request.transport.close()
+    return response

@@ -4,7 +4,7 @@ from tests.support.servers.teacher_replies import digest
 from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.core.rows import Message
-from tonetune.core.teacher_params import Teacher
+from tonetune.core.teacher_params import TeacherSettings
 from tonetune.teacher.endpoint.request import Request
 
 KEY = "sk-proj-Zq8rT2uVx7WnM4kP9sLd"
@@ -14,7 +14,7 @@ DEFAULTS = load_params(ROOT / "params.yaml").teacher.model_dump()
 def make_settings(url, **changes):
     mine = {"mode": "live", "base_url": url, "model": "test-model", "timeout": 60, "batch_poll": 0.1}
     mine["api_key_env"] = {"127.0.0.1": "OPENAI_API_KEY", "api.openai.com": "OPENAI_API_KEY"}
-    return Teacher.model_validate(DEFAULTS | mine | changes)
+    return TeacherSettings.model_validate(DEFAULTS | mine | changes)
 
 
 def make_request(url, text, **settings):

@@ -10,7 +10,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from tests.support.servers.teacher_replies import completion, digest, error, reply_to
+from tests.support.servers.teacher_replies import completion, digest, error, half_a_body, reply_to
 
 HTTP_FAULTS = ("429", "500", "503", "hang", "reset", "half a body")
 BATCH_FAULTS = ("429", "500", "reset", "500 afterwards", "reset afterwards")
@@ -138,14 +138,7 @@ class TeacherServer:
         elif fault == "reset":
             request.transport.abort()
         elif fault == "half a body":
-            text = json.dumps(completion(body, self.answer(body, None), None)).encode()
-            response = web.StreamResponse(
-                headers={"Content-Length": str(len(text)), "Content-Type": "application/json"}
-            )
-            await response.prepare(request)
-            await response.write(text[: len(text) // 2])
-            request.transport.close()
-            return response
+            return await half_a_body(request, completion(body, self.answer(body, None), None))
         return error(
             int(fault) if fault.isdigit() else 500,
             f"fault: {fault}",

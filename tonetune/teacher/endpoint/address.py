@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from tonetune.core.errors import UserError
-from tonetune.core.teacher_params import OPENAI, Teacher, address_fault
+from tonetune.core.teacher_params import OPENAI, TeacherSettings, address_fault
 
 ADDRESS = re.compile(r"localhost\b|[\w.-]+:\d|\d+(?:\.\d+){3}|(?:[\w-]+\.)+[a-z]{2,}(?:[:/]|$)|\[|\w+://", re.I)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -23,17 +23,17 @@ class Knobs:
     limit: str = "answers.max_tokens"
 
 
-def endpoint_url(settings: Teacher) -> str:
+def endpoint_url(settings: TeacherSettings) -> str:
     """Where requests go."""
     return settings.base_url or OPENAI
 
 
-def host_of(settings: Teacher) -> str:
+def host_of(settings: TeacherSettings) -> str:
     """The endpoint's host name."""
     return urlsplit(endpoint_url(settings)).hostname or ""
 
 
-def check_key(settings: Teacher, knobs: Knobs | None = None) -> str:
+def check_key(settings: TeacherSettings, knobs: Knobs | None = None) -> str:
     """The API key of the endpoint's host, by `teacher.api_key_env`; a `UserError` if it is missing or may not be sent.
 
     A host that is not listed there gets none.
@@ -65,7 +65,7 @@ def check_key(settings: Teacher, knobs: Knobs | None = None) -> str:
     return key
 
 
-def key_name(settings: Teacher) -> str:
+def key_name(settings: TeacherSettings) -> str:
     """The variable that holds the endpoint's key, or what to write where none is named."""
     host = host_of(settings)
     name = settings.api_key_env.get(urlsplit(endpoint_url(settings)).netloc.lower()) or settings.api_key_env.get(host)
@@ -80,7 +80,7 @@ def is_this_machine(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def proxy_of(settings: Teacher) -> str | None:
+def proxy_of(settings: TeacherSettings) -> str | None:
     """The environment variable by which requests to the endpoint would go through a proxy."""
     if is_this_machine(host_of(settings)):
         return None

@@ -14,7 +14,7 @@ from httpx2 import ConnectError, ConnectTimeout, PoolTimeout, ProxyError, Respon
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from tonetune.core.errors import UserError
-from tonetune.core.teacher_params import Teacher
+from tonetune.core.teacher_params import TeacherSettings
 from tonetune.teacher.endpoint.address import (
     Knobs,
     check_key,
@@ -44,7 +44,7 @@ class Endpoint:
     """Sends requests; use `open_endpoint`."""
 
     def __init__(
-        self, settings: Teacher, client: AsyncOpenAI, limits: Limits, redact: Callable[[str], str], knobs: Knobs
+        self, settings: TeacherSettings, client: AsyncOpenAI, limits: Limits, redact: Callable[[str], str], knobs: Knobs
     ):
         self.settings = settings
         self.client = client
@@ -215,7 +215,7 @@ def _retry_after(headers: Any) -> float | None:
 
 
 @asynccontextmanager
-async def open_endpoint(settings: Teacher, limits: Limits, knobs: Knobs) -> AsyncIterator[Endpoint]:
+async def open_endpoint(settings: TeacherSettings, limits: Limits, knobs: Knobs) -> AsyncIterator[Endpoint]:
     """The endpoint of `settings`, every request of which, retries included, waits for its turn in `limits`."""
     key = check_key(settings, knobs)
 

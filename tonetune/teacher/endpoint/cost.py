@@ -3,7 +3,7 @@
 from functools import cache
 
 from tonetune.core.errors import UserError
-from tonetune.core.teacher_params import OPENAI, Teacher
+from tonetune.core.teacher_params import OPENAI, TeacherSettings
 from tonetune.teacher.endpoint.request import Request
 
 MILLION = 1_000_000
@@ -43,7 +43,7 @@ def listed_prices(model: str, base_url: str | None) -> tuple[float, float] | Non
 class Prices:
     """The prices of `settings.model`: those of `teacher.prices`, else the table's; None where neither has them."""
 
-    def __init__(self, settings: Teacher):
+    def __init__(self, settings: TeacherSettings):
         self.model = settings.model
         own = settings.prices.get(settings.model)
         self.prices = (own[0], own[1]) if own else listed_prices(settings.model, settings.base_url)

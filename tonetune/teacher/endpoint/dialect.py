@@ -10,7 +10,12 @@ from tonetune.teacher.endpoint.request import Request
 OLDER, NEWER = "max_tokens", "max_completion_tokens"  # names of the limit: each model knows one of them
 SYSTEM = "system"
 # In this order: who refuses two at once ("temperature and top_p cannot both be specified") can do with the first.
-OPTIONAL = ("seed", "top_p", "temperature")
+OPTIONAL = ("chat_template_kwargs", "seed", "top_p", "temperature")
+# Who refuses a field without its name means the one that only servers with templates of their own know.
+UNKNOWN = re.compile(
+    r"chat.?template|(?:extra|additional|unknown|unexpected|unrecogni[sz]ed|unsupported) (?:\w+ )?(?:input|field|propert|param|arg|key)",
+    re.I,
+)
 REFUSES = re.compile(
     r"support|unknown|unrecogni[sz]ed|unexpected|not (?:allowed|permitted|valid)|invalid|cannot|can't|only|must|extra"
     r"|deprecated|incompatible|less than|greater than|range|forbidden|no longer",
@@ -72,7 +77,7 @@ class Dialect:
                 return name
         if body["messages"][0]["role"] == "system" and NO_SYSTEM.search(says):
             return SYSTEM
-        return None
+        return OPTIONAL[0] if OPTIONAL[0] in body and UNKNOWN.search(says) else None
 
 
 def _names(says: str, name: str) -> bool:

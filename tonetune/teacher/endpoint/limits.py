@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 from tonetune.core.errors import UserError
-from tonetune.core.teacher_params import Teacher
+from tonetune.core.teacher_params import TeacherSettings
 from tonetune.teacher.endpoint.slots import Slots
 from tonetune.teacher.endpoint.store import Store
 
@@ -22,7 +22,7 @@ class Limits:
     The minute's count is in the store and not in one process, so experiments side by side share it.
     """
 
-    def __init__(self, settings: Teacher, endpoint: str, store: Store):
+    def __init__(self, settings: TeacherSettings, endpoint: str, store: Store):
         self.settings = settings
         self.endpoint = endpoint
         self.store = store

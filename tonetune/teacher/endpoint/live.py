@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Recording
-from tonetune.core.teacher_params import Teacher
+from tonetune.core.teacher_params import TeacherSettings
 from tonetune.teacher.endpoint.address import Knobs, check_key, endpoint_url
 from tonetune.teacher.endpoint.batch import Batches, open_batches
 from tonetune.teacher.endpoint.client import Endpoint, Unsupported, open_endpoint
@@ -32,7 +32,7 @@ FEW = 5  # requests of one fault, and not one good reply, that end a run: all ot
 
 def ask(
     requests: Sequence[Request],
-    settings: Teacher,
+    settings: TeacherSettings,
     *,
     title: str = "asking",
     check: ResponseCheck | None = None,
@@ -53,7 +53,7 @@ class LiveTeacher:
     """Answers from `recordings` (by request key), then from the store, then from the endpoint of `settings`."""
 
     def __init__(
-        self, settings: Teacher, recordings: Mapping[str, Recording] | None = None, knobs: Knobs | None = None
+        self, settings: TeacherSettings, recordings: Mapping[str, Recording] | None = None, knobs: Knobs | None = None
     ):
         self.knobs = knobs or Knobs()
         check_key(settings, self.knobs)

@@ -13,6 +13,7 @@ from tonetune.teacher.endpoint.protocol import Unusable, together
 from tonetune.teacher.endpoint.request import Request
 
 PREFIX = "endpoint:"
+JUDGE = "evaluate.judge"
 
 
 class EndpointModel:
@@ -20,11 +21,18 @@ class EndpointModel:
 
     def __init__(self, name: str, params: Params, key: str):
         model, url = split_name(name, PREFIX, key)
-        self.knobs = Knobs(address=key, model=key, limit="evaluate.max_new_tokens")
+        limit = "evaluate.judge_max_tokens" if key == JUDGE else "evaluate.max_new_tokens"
+        self.knobs = Knobs(address=key, model=key, limit=limit)
         self.settings = params.teacher.model_copy(update={"model": model, "base_url": url, "batch": False})
         self.is_teacher = (model, url) == (params.teacher.model, params.teacher.base_url)
-        self.extra_body = params.teacher.extra_body if self.is_teacher else {}
-        """Fields for the teacher's endpoint, which another model's may not know."""
+        # OpenAI applies no template of ours; another server that knows no such field refuses it once (dialect.py).
+        templated = url is not None and params.chat_template_kwargs
+        self.extra_body: dict[str, Any] = {
+            **({"chat_template_kwargs": dict(params.chat_template_kwargs)} if templated else {}),
+            **(params.teacher.extra_body if self.is_teacher else {}),
+            **params.evaluate.extra_body.get(model, {}),
+        }
+        """Further fields of every request: the template's variables, for the teacher its own, and those of params.yaml."""
 
     def respond(
         self,

@@ -18,6 +18,8 @@ class Unusable(Exception):
 
 
 class Teacher(Protocol):
+    """Whoever responds to requests: `ReplayTeacher`, `LiveTeacher` and those that only count."""
+
     async def respond(
         self, *forms: Request, about: str, check: ResponseCheck | None = None, whole: bool = True
     ) -> Recording:

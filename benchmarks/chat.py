@@ -1,0 +1,99 @@
+"""How long chat takes to its first word and how fast it writes, beside llama.cpp on the exported file: `python -m benchmarks.chat`.
+
+Needs what `dvc repro` and `python -m scripts.export gguf` write, and the extra llamacpp. What is compared takes turns, and the median counts:
+the machine's speed changes from minute to minute. Nothing else should run beside it.
+"""
+
+from tonetune.core.startup import silence_libraries
+
+silence_libraries()
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from scripts.chat import load
+from scripts.chat_gguf import gguf_talk
+from scripts.chat_options import ADAPTER
+from tonetune.core.command import run
+from tonetune.core.errors import UserError
+from tonetune.core.params import Params, load_params
+
+QUESTIONS = ("Why do meetings take so long?", "Should schools start later?", "Is it worth learning to cook?")
+TOKENS = 96
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chat", description="Chat beside llama.cpp.")
+    params = load_params()
+    default = Path(f"exports/{params.persona}-gguf")
+    parser.add_argument("--gguf", type=Path, default=default, metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    ways = {"chat": [], "chat --gguf": ["--gguf", str(options.gguf)], "chat --base": ["--base"]}
+    first: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(options.rounds + 1):  # the first fills caches, and is left out
+        for way, arguments in ways.items():
+            taken = first_word([*arguments, QUESTIONS[turn % len(QUESTIONS)]])
+            if turn:
+                first[way].append(taken)
+    rates = speeds(params, options.gguf, options.rounds)
+    print(f"| from command to first word, of {options.rounds} | median, s | most, s |\n|---|---|---|")
+    for way, times in first.items():
+        print(f"| {way} | {median(times):.2f} | {max(times):.2f} |")
+    print("\n| writing | tokens a second, median | least | most |\n|---|---|---|---|")
+    for way, found in rates.items():
+        print(f"| {way} | {median(found):.0f} | {min(found):.0f} | {max(found):.0f} |")
+
+
+def first_word(arguments: list[str]) -> float:
+    """Seconds from the start of `scripts.chat` to the first byte of its answer; a `UserError` if there is none."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "scripts.chat", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        begun = process.stdout.read(1)
+        taken = time.perf_counter() - start
+        process.stdout.read()
+        said = process.stderr.read().decode()
+    if process.returncode or not begun:
+        raise UserError(said.strip().splitlines()[-1] if said.strip() else "the chat says nothing")
+    return taken
+
+
+def speeds(params: Params, folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Tokens a second after the first, of greedy answers of up to `TOKENS`: our chat, chat --gguf, and llama.cpp by its own clock."""
+    greedy = params.evaluate.model_copy(update={"temperature": 0.0, "max_new_tokens": TOKENS, "max_sentences": None})
+    talk = load(params, ADAPTER)
+    talk.sampling = replace(talk.sampling, temperature=0, max_new_tokens=TOKENS, max_sentences=None)
+    found: dict[str, list[float]] = {"chat": [], "chat --gguf": [], "llama.cpp's server": []}
+    with gguf_talk(folder, params.model_copy(update={"evaluate": greedy})) as served:
+        for turn in range(rounds + 1):
+            for question in QUESTIONS:
+                talk.turns.clear()
+                served.conversation.turns.clear()
+                server, prompt = served.conversation.server, served.conversation.prompt(question)
+                own = server.post("/completion", prompt=prompt, temperature=0, n_predict=TOKENS)["timings"]
+                taken = (rate(talk.ask(question)), rate(served.ask(question)), float(own["predicted_per_second"]))
+                for way, value in zip(found, taken, strict=True):
+                    if turn:
+                        found[way].append(value)
+    return found
+
+
+def rate(pieces: Iterator[Any]) -> float:
+    """Pieces a second, from the first to the last: each token is one."""
+    next(pieces)
+    start, count = time.perf_counter(), sum(1 for _ in pieces)
+    return count / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    run(main)
