@@ -33,7 +33,7 @@ from tonetune.scoring.fluency import fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, rated_means, read_ratings
 from tonetune.scoring.relevance import Relevance, calibrate_meaning, calibrate_relevance, fit_words
-from tonetune.scoring.scorer import FittedScorers, RatedFigures, contents_of, load_tone
+from tonetune.scoring.scorer import FittedScorers, RatedAnswers, RatedFigures, contents_of, load_tone
 from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
 from tonetune.scoring.tone import fit_tone, known_tones
 from tonetune.scoring.tone_classifier import fit_reporting, labelled, negatives
@@ -89,18 +89,20 @@ def main() -> None:
     meaning = None if params.train.task == ANSWER else calibrate_meaning(relevance, validation)
 
     # Fluency: the order of words against the same words corrupted, weighed on validation.
+    ratings, of_tone = read_ratings(), read_ratings(params.persona)
+    rated_answers = RatedAnswers.load(len(ratings))
     states = HiddenStates(base, tokenizer, settings.hidden_layers)
+    states.remember([rating.answer for rating in ratings], rated_answers.states)
     fluent, _ = labelled(asked_about[: settings.fluency_texts])
     word_order = fit_word_order(fluent, validation_texts, states, params.seed)
 
     # Sense: the base's likelihood of answers and their coherence, weighed by what readers said of them. The figures of all
     # rated answers are kept: the stage validity fits once more without each writer, and measures on what is held out.
-    ratings, of_tone = read_ratings(), read_ratings(params.persona)
     rated = fitted_on(ratings)
-    sense = Sense(LikelihoodFigures(base, tokenizer), relevance)
+    likelihood = LikelihoodFigures(base, tokenizer)
+    likelihood.remember([r.question for r in ratings], [r.answer for r in ratings], rated_answers.likelihood)
+    sense = Sense(likelihood, relevance)
     known_questions, known, senses = known_answers(validation, params.seed)
-    every_question, every_answer = [r.question for r in ratings], [r.answer for r in ratings]
-    sense.figures(every_question + known_questions, every_answer + known)  # in one go: what is asked for below is kept
     known_figures = sense.figures(known_questions, known)
     figures = sense.figures([r.question for r in rated], [r.answer for r in rated])
     sense.model = fit_sense(figures, rated_means(rated)[0], [r.author for r in rated], known_figures, senses)

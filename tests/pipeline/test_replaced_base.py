@@ -11,7 +11,7 @@ from tests.support.workspace import copied, ran
 
 pytestmark = pytest.mark.slow
 
-RUN_THE_BASE = {"base_answers", "scorers", "train_qlora", "baselines", "evaluate"}
+RUN_THE_BASE = {"base_answers", "rated_answers", "scorers", "train_qlora", "baselines", "evaluate"}
 BASE = "models/bases/mine"
 
 

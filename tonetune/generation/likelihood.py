@@ -1,7 +1,7 @@
 """How likely a model finds given answers: the token losses that perplexity is made of."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,21 +42,22 @@ class Likelihood:
 
 
 @torch.inference_mode()
-def likelihood(
+def answer_states(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]],
-    texts: Sequence[str],
     batch_tokens: int,
-    label: str = "perplexity",
-) -> Likelihood:
-    """The negative log-likelihood of each answer's tokens (its end-of-turn token included) after its prompt.
+    label: str,
+    repeated: bool = False,
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """The last hidden states from which the answers' tokens are predicted, after each answer's prompt.
 
-    One forward pass over batches of up to `batch_tokens`, sorted by length and padded on the right; shared prefixes are
-    computed once. `texts` are the answers as text, for the count of bytes. A `UserError` if a likelihood is not finite.
+    One forward pass over batches of up to `batch_tokens`, sorted by length and padded on the right; prefixes that prompts
+    share are computed once, also a prompt that is itself `repeated`. For each batch: the indices of its answers, the states
+    (tokens, hidden size) and the tokens (tokens), one answer's after the other's in the order of the indices.
     """
-    nats, lengths = [0.0] * len(prompts), [len(answer) for answer in answers]
-    prefixes = SharedPrefixes(model, prompts)
+    lengths = [len(answer) for answer in answers]
+    prefixes = SharedPrefixes(model, prompts, repeated)
     columns = prefixes.columns
     sequences = [[*suffix, *answer] for suffix, answer in zip(prefixes.suffixes, answers, strict=True)]
     with tqdm(total=len(prompts), desc=label, unit="answer") as bar, prefixes.enabled():
@@ -78,13 +79,31 @@ def likelihood(
                 use_cache=True,
                 **prefixes.model_kwargs(rows),
             )
-            answer_states = hidden.last_hidden_state[:, :-1][supervised]
-            losses = token_losses(partial(logits, model), answer_states, ids[:, 1:][supervised])
-            row_of_token = supervised.nonzero()[:, 0]
-            sums = torch.zeros(len(rows), device=model.device).index_add_(0, row_of_token, losses)
-            for index, i in enumerate(rows):
-                nats[i] = float(sums[index])
+            yield rows, hidden.last_hidden_state[:, :-1][supervised], ids[:, 1:][supervised]
             bar.update(len(rows))
+
+
+@torch.inference_mode()
+def likelihood(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+    texts: Sequence[str],
+    batch_tokens: int,
+    label: str = "perplexity",
+) -> Likelihood:
+    """The negative log-likelihood of each answer's tokens (its end-of-turn token included) after its prompt.
+
+    Batches are those of `answer_states`. `texts` are the answers as text, for the count of bytes. A `UserError` if a
+    likelihood is not finite.
+    """
+    nats, lengths = [0.0] * len(prompts), [len(answer) for answer in answers]
+    for rows, states, tokens in answer_states(model, prompts, answers, batch_tokens, label):
+        losses = token_losses(partial(logits, model), states, tokens)
+        row_of_token = torch.arange(len(rows)).repeat_interleave(torch.tensor([lengths[i] for i in rows]))
+        sums = torch.zeros(len(rows), device=model.device).index_add_(0, row_of_token.to(model.device), losses)
+        for index, i in enumerate(rows):
+            nats[i] = float(sums[index])
     if not all(map(math.isfinite, nats)):
         raise UserError(
             f"{label}: the model's probabilities are no numbers; are its weights damaged, or compute.dtype too narrow?"

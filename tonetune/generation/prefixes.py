@@ -29,13 +29,14 @@ class SharedPrefixes:
 
     Where the model supports prefix sharing, each group's prefix is held once, outside the cache of the batch. Elsewhere
     the prefix that all prompts share is computed once and copied into the cache of each row; with a sliding window
-    prompts are computed whole.
+    prompts are computed whole. Prompts that are the same count as one, or with `repeated` each for itself: then a prompt that
+    comes often is a prefix of its own, which only pays where no decoding follows.
     """
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], repeated: bool = False):
         self.model = model
         self.prompts = [tuple(prompt) for prompt in prompts]
-        distinct = list(dict.fromkeys(self.prompts))
+        distinct = self.prompts if repeated else list(dict.fromkeys(self.prompts))
         groups = group_by_prefix(distinct) if supports_prefix_sharing(model) else []
         self.shared = bool(groups) and all(length for length, _ in groups)
         """Whether the model attends to prefixes that are held once."""
@@ -102,7 +103,7 @@ def common_prefix(prompts: Sequence[Ids]) -> int:
 
 
 def group_by_prefix(prompts: Sequence[Ids]) -> list[tuple[int, list[Ids]]]:
-    """Distinct prompts by the prefix that they share: pairs (length of the prefix, the group's prompts).
+    """Prompts by the prefix that they share: pairs (length of the prefix, the group's prompts).
 
     The common prefix of all is one group's. Where at least `MIN_PROMPTS` of them share at least `MIN_TOKENS` more
     tokens, these are a group of their own, and so on within it.

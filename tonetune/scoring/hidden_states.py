@@ -31,6 +31,10 @@ class HiddenStates:
         self.model = copy.deepcopy(shallow).eval()
         self.known: dict[str, np.ndarray] = {}
 
+    def remember(self, texts: Sequence[str], vectors: np.ndarray) -> None:
+        """Take vectors that an earlier stage has computed: (texts, hidden size)."""
+        self.known |= dict(zip(texts, vectors, strict=True))
+
     def __call__(self, texts: Sequence[str], label: str = "hidden states") -> np.ndarray:
         """(texts, hidden size): each text's mean over its tokens, in float32; a text runs through the model once."""
         new = [text for text in dict.fromkeys(texts) if text not in self.known]

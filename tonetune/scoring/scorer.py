@@ -27,6 +27,7 @@ MEASURED = ("tone", "sense", "relevance", "fluency")
 """The scores that have a metric module in measures/, under the same name."""
 MAY_LACK = ("tone", "meaning")
 TONE, SCORERS, RATED = "models/tone_classifier", "models/scorers", "models/rated_figures"
+RATED_ANSWERS = "models/rated_answers"
 CONTENTS = "models"
 """The file with the fingerprints of the models that the scorers were fitted with."""
 
@@ -78,6 +79,29 @@ class FittedScorers:
             if name not in arrays
         }
         return cls(**models, **arrays)
+
+
+@dataclass(frozen=True)
+class RatedAnswers:
+    """What the untuned base finds of all rated answers, in the order of `read_ratings`."""
+
+    likelihood: np.ndarray
+    """(ratings, sense.LIKELIHOOD)"""
+    states: np.ndarray
+    """(ratings, hidden size)"""
+
+    def save(self, folder: str = RATED_ANSWERS) -> None:
+        save_fitted(folder, {}, vars(self))
+
+    @classmethod
+    def load(cls, ratings: int, folder: str = RATED_ANSWERS) -> "RatedAnswers":
+        """Read what `save` wrote; a `UserError` if it is not of so many `ratings`."""
+        arrays = {name: load_array(folder, name) for name in cls.__dataclass_fields__}
+        if any(len(array) != ratings for array in arrays.values()):
+            raise UserError(
+                f"{folder}: not of the ratings that data/ratings holds; `dvc repro rated_answers` makes it anew"
+            )
+        return cls(**arrays)
 
 
 @dataclass(frozen=True)

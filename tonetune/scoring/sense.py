@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Example, Message
 from tonetune.core.text import sentences
+from tonetune.generation.likelihood import answer_states
 from tonetune.model.chat_template import prompt_ids
 from tonetune.model.head import logits
 from tonetune.scoring.calibration import fit_ratings
@@ -25,7 +25,7 @@ from tonetune.scoring.fluency import distinct_share
 from tonetune.scoring.relevance import Relevance
 
 SYSTEM = "You are a helpful assistant."
-BATCH = 16
+BATCH_TOKENS = 4096
 MAX_TOKENS = 192  # of an answer; what comes later is not looked at
 LOSS_CHUNK = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
 FEWEST_WORDS = 3  # fewer are no answer
@@ -46,6 +46,10 @@ class LikelihoodFigures:
         self.tokenizer = tokenizer
         self.known: dict[tuple[str, str], np.ndarray] = {}
 
+    def remember(self, questions: Sequence[str], answers: Sequence[str], figures: np.ndarray) -> None:
+        """Take figures that an earlier stage has computed: (answers, LIKELIHOOD)."""
+        self.known |= dict(zip(zip(questions, answers, strict=True), figures, strict=True))
+
     def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
         """(answers, LIKELIHOOD), in float64."""
         pairs = list(zip(questions, answers, strict=True))
@@ -57,22 +61,13 @@ class LikelihoodFigures:
     @torch.inference_mode()
     def _run(self, pairs: Sequence[tuple[str, str]]) -> None:
         system = Message(role="system", content=SYSTEM)
-        prompts = [prompt_ids(self.tokenizer, [system, Message(role="user", content=q)]) for q, _ in pairs]
+        asked = {q: prompt_ids(self.tokenizer, [system, Message(role="user", content=q)]) for q, _ in pairs}
         given = [self.tokenizer.encode(answer or ".", add_special_tokens=False)[:MAX_TOKENS] for _, answer in pairs]
-        order = sorted(range(len(pairs)), key=lambda i: len(prompts[i]) + len(given[i]))
-        with tqdm(total=len(pairs), desc="sense", unit="answer", leave=False) as bar:
-            for start in range(0, len(order), BATCH):
-                rows = order[start : start + BATCH]
-                width = max(len(prompts[i]) + len(given[i]) for i in rows)
-                padded = [[*prompts[i], *given[i]] + [0] * (width - len(prompts[i]) - len(given[i])) for i in rows]
-                ids = torch.tensor(padded, device=self.base.device)
-                # Padded on the right, no token sees the padding: the attention needs no mask.
-                hidden = self.base.model(input_ids=ids, use_cache=False).last_hidden_state
-                for row, i in enumerate(rows):
-                    first, end = len(prompts[i]), len(prompts[i]) + len(given[i])
-                    losses, entropies = self._losses(hidden[row, first - 1 : end - 1], ids[row, first:end])
-                    self.known[pairs[i]] = likelihood_figures(given[i], losses, entropies)
-                bar.update(len(rows))
+        prompts = [asked[question] for question, _ in pairs]
+        for rows, states, tokens in answer_states(self.base, prompts, given, BATCH_TOKENS, "sense", repeated=True):
+            lengths = [len(given[i]) for i in rows]
+            for i, own, targets in zip(rows, states.split(lengths), tokens.split(lengths), strict=True):
+                self.known[pairs[i]] = likelihood_figures(given[i], *self._losses(own, targets))
 
     def _losses(self, states: torch.Tensor, targets: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Of `targets` (n) given `states` (n, width): their losses, and the entropies of what was expected, in nats."""
