@@ -76,7 +76,7 @@ def test_two_experiments_side_by_side_ask_for_each_response_once(live):
         assert second.wait() == 0
         assert first.returncode == 0
         assert set(server.successes.values()) == {1}
-        assert len(read_rows(space.root / "data/answers.jsonl", Answer)) == 3 * 20 + 2 * 453
+        assert len(read_rows(space.root / "data/answers.jsonl", Answer)) == 3 * 20 + 2 * 494
 
 
 def test_the_claims_of_a_killed_run_do_not_hold_up_the_next(here):
