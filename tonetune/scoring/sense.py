@@ -25,7 +25,7 @@ from tonetune.scoring.fluency import distinct_share
 from tonetune.scoring.relevance import Relevance
 
 SYSTEM = "You are a helpful assistant."
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
 MAX_TOKENS = 192  # of an answer; what comes later is not looked at
 LOSS_CHUNK = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
 FEWEST_WORDS = 3  # fewer are no answer
