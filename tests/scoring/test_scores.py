@@ -77,7 +77,8 @@ def data(tmp_path_factory):
         side: first_samples(read_rows(space.root / f"data/{side}.jsonl", Example))
         for side in ("train", "validation", "test")
     }
-    texts = [text for example in sides["train"][::3] for text in (example.answer, example.plain)]
+    sides["test"] = sides["test"][::3]
+    texts = [text for example in sides["train"][::5] for text in (example.answer, example.plain)]
     unseen = [text for example in sides["validation"] for text in (example.answer, example.plain)]
     params = load_params(space.root / "params.yaml")
     base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
@@ -87,13 +88,13 @@ def data(tmp_path_factory):
     questions, answers = [example.question for example in asked], [example.answer for example in asked]
     relevance = Relevance(embed, embed(questions), embed(answers), fit_words([*questions, *answers]))
     sense = Sense(LikelihoodFigures(base, tokenizer), calibrate_relevance(relevance, sides["validation"]))
-    rated = fitted_on(read_rows(space.root / f"data/ratings/{params.persona}.jsonl", Rating))[::6]
-    known_questions, known, senses = known_answers(sides["validation"][::2], 17)
+    rated = fitted_on(read_rows(space.root / f"data/ratings/{params.persona}.jsonl", Rating))[::8]
+    known_questions, known, senses = known_answers(sides["validation"][::4], 17)
     figures, authors = sense.figures([r.question for r in rated], [r.answer for r in rated]), [r.author for r in rated]
     sense.model = fit_sense(figures, rated_means(rated)[0], authors, sense.figures(known_questions, known), senses)
     states = HiddenStates(base, tokenizer, params.scorers.hidden_layers)
     tone = load_tone(states, None, str(space.root / "models/tone_classifier"))
-    texts, tones = known_tones(sides["validation"], load_persona(params.persona).catchphrases, 17)
+    texts, tones = known_tones(sides["validation"][::2], load_persona(params.persona).catchphrases, 17)
     figures = tone.figures([r.answer for r in rated])
     tone.rated = fit_tone(figures, rated_means(rated)[1], authors, tone.figures(texts), tones)
     return space, Fitted(sides, word_order, tone, tone.classifier, sense)
