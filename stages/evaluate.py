@@ -23,7 +23,7 @@ from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import CEILING_CONTROL
 from tonetune.evaluation.drafts import enter_drafts
-from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.lineup import Baselines
 from tonetune.evaluation.names import BASE, BEST, TUNED
 from tonetune.evaluation.planted import contacts_in, planted_figures, planted_in
 from tonetune.evaluation.probes import predict_neutral, run_probes
@@ -62,15 +62,15 @@ def main() -> None:
     metrics: dict[str, Any] = test_set.score(TUNED, responder, chats, answers[TUNED])
 
     # The same model drawn several times: what choosing by the scores brings. Readers say how much of it is true.
-    measured = read_json("metrics/baselines.json")
+    measured = Baselines.read()
     if (count := params.evaluate.best_of) > 1:
         chosen = best_of(responder, count, joint_reward(scorer))
         answers |= answer_together(chosen.answer, {BEST: test_set.seeded(chats)}, f"{TUNED}: best of {count}")
-        measured[BEST] = test_set.score(BEST, chosen, chats, answers[BEST])
+        measured.systems[BEST] = test_set.score(BEST, chosen, chats, answers[BEST])
 
     # Plain answers of others that the tuned model says in the tone: systems of their own.
     drafter = local_responder(base, tokenizer, params.evaluate)
-    entered, spoken = enter_drafts(lineup(measured), drafter, responder, test_set, params)
+    entered, spoken = enter_drafts(measured.lineup(), drafter, responder, test_set, params)
     if spoken:
         metrics["drafts"] = spoken
 
@@ -107,7 +107,7 @@ def main() -> None:
             )
 
     write_rows("data/tuned_generations.jsonl", test_set.generations)
-    chosen_metrics = {f"best_of_{count}": measured[BEST]} if BEST in measured else {}
+    chosen_metrics = {f"best_of_{count}": measured.systems[BEST]} if BEST in measured.systems else {}
     write_json("metrics/evaluate.json", metrics | chosen_metrics)
     write_measures("metrics/retention.csv", retention)
     every = [*baselines, *test_set.generations]

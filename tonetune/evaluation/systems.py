@@ -14,7 +14,7 @@ from tonetune.core.persona import Persona
 from tonetune.core.rows import BASICS, SCORES, Example, Generation, Message
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import Answerer, SeededChats, answer_together
-from tonetune.evaluation.names import WAYS
+from tonetune.evaluation.names import FEWSHOT, PROMPTED, WAYS
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
 from tonetune.model.chat_template import prompt_ids
@@ -192,8 +192,8 @@ def ways_to_tell(
     wordings = [wording.replace("{system}", persona.system) for wording in prompts]
     chosen_on = spread(validation, settings.prompt_questions)
     asks: dict[str, Ask] = {
-        "prompted": lambda example, wording: as_told(pose(example), wording),
-        "fewshot": lambda example, wording: with_shots(pose(example), wording, shots),
+        PROMPTED: lambda example, wording: as_told(pose(example), wording),
+        FEWSHOT: lambda example, wording: with_shots(pose(example), wording, shots),
     }
     return {way: Prompting(asks[way], wordings, chosen_on, test, params.seed) for way in WAYS}
 

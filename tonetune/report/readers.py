@@ -14,10 +14,11 @@ from scipy.stats import spearmanr
 
 from tonetune.core.rows import Row
 from tonetune.core.validation import Text
+from tonetune.evaluation.names import MIXED_SENTENCES, TEACHER_PERSONA
 from tonetune.report.statistics import LEVEL, mean_interval
 
 HIGHEST = 3
-KNOWN_GOOD, KNOWN_BAD = "teacher_persona", "mixed_sentences"
+KNOWN_GOOD, KNOWN_BAD = TEACHER_PERSONA, MIXED_SENTENCES
 """Systems whose quality is known: a reader who gets them wrong is left out."""
 FEWEST_KNOWN = 5  # of each, before a reader is judged by them
 SENSIBLE, IN_TONE = 2, 1
