@@ -26,7 +26,6 @@ from tonetune.data.semantic_checks import check_matter, nearest_training
 from tonetune.data.split import classifier_halves, first_samples
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
 from tonetune.scoring.calibration import auc, calibrate, calibration_error, refuse_chance
-from tonetune.scoring.corruptions import shuffle_words, slip_words
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.embedder_tuning import tune_embedder
 from tonetune.scoring.fluency import fit_word_order, fluency
@@ -37,6 +36,7 @@ from tonetune.scoring.scorer import FittedScorers, RatedAnswers, RatedFigures, c
 from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
 from tonetune.scoring.tone import fit_tone, known_tones
 from tonetune.scoring.tone_classifier import fit_reporting, labelled, negatives
+from tonetune.scoring.words.corruptions import shuffle_words, slip_words
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ Answerer = Callable[[Sequence[Sequence[Message]], Sequence[int], str], list[str]
 
 @dataclass(frozen=True)
 class SeededChats:
-    """Chats that are to be answered, each with its sampling seed."""
+    """Chats that are to be answered, each with its sampling seed at the same index."""
 
     chats: Sequence[Sequence[Message]]
     seeds: Sequence[int]

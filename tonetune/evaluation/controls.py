@@ -19,7 +19,7 @@ from tonetune.evaluation.names import (
     UNSEEN_WRITER,
     WRONG_QUESTION,
 )
-from tonetune.scoring.corruptions import (
+from tonetune.scoring.words.corruptions import (
     cut_in_half,
     mix_sentences,
     paste_catchphrases,

@@ -44,7 +44,7 @@ def _enter_recorded(
         responder, own = recorded.responder(), {way: part.prompting}
         tried = answer_together(responder.answer, {way: part.prompting.candidates()}, label)
         entered = score_ways(responder, {way: told_name(label, way)}, own, tried, part.test_set, label)[way]
-        metrics[way] = entered | {"prompt": part.places[int(entered["prompt"]) - 1] + 1}
+        metrics[way] = entered | {"prompt": part.indices[int(entered["prompt"]) - 1] + 1}
     return metrics
 
 
