@@ -170,7 +170,8 @@ def test_a_judge_is_shown_where_there_was_one():
 def test_samples_are_chosen_by_rank():
     rows = answers("tuned", [0.3, 0.9, 0.1, 0.5, 0.9, 0.2, 0.4, 0.7, 0.8]) + answers("tuned", [1.0] * 9, seed=2)
     chosen = {
-        group: [(rank.question_id, rank.position) for rank in ranks] for group, ranks in ranked(rows, "tuned", 2).items()
+        group: [(rank.question_id, rank.position) for rank in ranks]
+        for group, ranks in ranked(rows, "tuned", 2).items()
     }
     assert chosen == {
         "best": [("q001", 1), ("q004", 2)],
