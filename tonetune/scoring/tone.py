@@ -1,4 +1,4 @@
-"""How much does a text sound like the persona? Its words and the base's hidden states, weighed by what readers heard.
+"""How much does a text sound like the persona? Its words and the base's hidden states, weighed by what readers rated.
 
 A classifier of one teacher's texts ranks another writer's persona above plain texts, but does not know how much of the
 tone it is. So its log-odds, and those of the same views of characters and sentences, are only part of what the score
