@@ -8,12 +8,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tonetune.evaluation.lineup import Baselines
+from tonetune.evaluation.names import BASE, BASE_FEWSHOT, BASE_PROMPTED, TUNED
 from tonetune.report.system_names import TOLD, title
 
 README, METRICS = ROOT / "README.md", ROOT / "metrics"
 SCORES = ("joint", "tone", "sense", "reported_tone", "relevance", "fluency")
 PERPLEXITIES = ("perplexity_persona", "perplexity_plain")
-ANSWERERS = ("tuned", "base", "base_prompted", "base_fewshot")
+ANSWERERS = (TUNED, BASE, BASE_PROMPTED, BASE_FEWSHOT)
 HEADS = {"reported_tone": "tone, reporting classifier"}
 
 
@@ -24,9 +26,9 @@ def rows_of(name: str) -> list[dict[str, str]]:
 
 def shown(system: str) -> str:
     """The system's name; the tuned model's is bold and those of controls, the teacher's texts, are in italics."""
-    if system == "tuned":
+    if system == TUNED:
         return f"**{title(system).lower()}**"
-    told = system.startswith("base") or system.endswith(tuple(TOLD))
+    told = system.startswith(BASE) or system.endswith(tuple(TOLD))
     return title(system).lower() if told else f"*{title(system).lower()}*"
 
 
@@ -43,8 +45,8 @@ def scores() -> str:
     found: dict[str, dict[str, dict[str, str]]] = {}
     for row in rows_of("intervals.csv"):
         found.setdefault(row["system"], {})[row["score"]] = row
-    perplexities = json.loads((METRICS / "baselines.json").read_text())
-    perplexities["tuned"] = json.loads((METRICS / "evaluate.json").read_text())
+    perplexities = dict(Baselines.read(METRICS / "baselines.json").systems)
+    perplexities[TUNED] = json.loads((METRICS / "evaluate.json").read_text())
     rows = []
     for system, by_score in found.items():
         joint = by_score["joint"]

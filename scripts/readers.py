@@ -19,12 +19,12 @@ from markupsafe import Markup
 import tonetune.report
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
-from tonetune.core.files import content_key, read_json, replacing
+from tonetune.core.files import content_key, replacing
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import write_rows_of
-from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.lineup import Baselines
 from tonetune.evaluation.names import BEST, TUNED
 from tonetune.page.choices import Choice, choice_figures, merged
 from tonetune.report.model_reader import ask_model
@@ -72,7 +72,7 @@ def write_sheet(count: int) -> None:
     """The sheet of the current run's answers, and whose they are beside it."""
     params = load_params()
     persona = load_persona(params.persona)
-    entered = lineup(read_json("metrics/baselines.json"))
+    entered = Baselines.read().lineup()
     shown = {TUNED, BEST, *entered.others, *KNOWN}
     answers: dict[str, dict[str, str]] = {}
     for path in ("data/tuned_generations.jsonl", "data/baseline_generations.jsonl"):

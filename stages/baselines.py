@@ -6,11 +6,8 @@ silence_libraries()
 import_bitsandbytes()
 
 import sys
-from typing import Any
 
 from tonetune.core.command import run
-from tonetune.core.errors import UserError
-from tonetune.core.files import write_json
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import read_examples, write_rows
@@ -18,9 +15,10 @@ from tonetune.core.tables import write_measures
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import AS_REWRITINGS, broken_bounds, control_answers, rated_controls, rated_example
-from tonetune.evaluation.names import BASE, WAYS, told_name
+from tonetune.evaluation.lineup import Baselines
+from tonetune.evaluation.names import BASE, BASE_PROMPTED, told_name
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.rivals import enter_rival
+from tonetune.evaluation.rivals import enter_rival, why_left_out
 from tonetune.evaluation.systems import (
     TestSet,
     local_responder,
@@ -53,15 +51,15 @@ def main() -> None:
     plain = [posed(example, params.train.task, params.rewrite_prompt).prompt for example in test]
     tried = {way: prompting.candidates() for way, prompting in ways.items()}
     answers = answer_together(base.answer, {BASE: test_set.seeded(plain)} | tried, "base: as it is")
-    metrics: dict[str, Any] = {BASE: test_set.score(BASE, base, plain, answers[BASE])}
+    baselines = Baselines({BASE: test_set.score(BASE, base, plain, answers[BASE])})
 
     # The base told who to be, and told with examples as a dialogue.
     names = {way: told_name(BASE, way) for way in ways}
     entered = score_ways(base, names, ways, answers, test_set, BASE)
-    metrics |= {names[way]: scores for way, scores in entered.items()}
+    baselines.systems |= {names[way]: scores for way, scores in entered.items()}
 
     # What tuning may cost: probes under both system prompts, and neutral English.
-    probes = {BASE: params.system_prompt, names[WAYS[0]]: persona.system}
+    probes = {BASE: params.system_prompt, BASE_PROMPTED: persona.system}
     retention = run_probes(base.answer, probes, scorer, params.seed, BASE)
     retention[BASE] |= predict_neutral(model, tokenizer, settings.forward_tokens)
 
@@ -70,36 +68,30 @@ def main() -> None:
         before = len(test_set.generations)
         try:
             entered, is_teacher = enter_rival(label, params, ways, test_set)
-            metrics.setdefault("ceiling" if is_teacher else "rivals", {})[label] = entered
+            baselines.enter(label, entered, is_teacher)
         except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
             del test_set.generations[before:]
-            reason = str(error).strip().partition("\n")[0][:300]
-            if not isinstance(error, UserError):
-                reason = f"evaluate.rivals: {label!r}: {type(error).__name__}: {reason}"
-            print(f"warning: {reason}; it is left out", file=sys.stderr)
-            metrics.setdefault("rivals", {})[label] = {"error": reason}
+            baselines.leave_out(label, why_left_out(error, "evaluate.rivals", label))
 
     # Controls from the teacher's own answers: the first must score high, the others low.
-    controls = {}
     for name, texts in control_answers(test, persona.catchphrases, persona.fillers, params.seed).items():
         sources = [example.plain for example in test] if rewrites else None
         name = AS_REWRITINGS.get(name, name) if rewrites else name
         rows = score_answers(name, test, [params.seed] * len(test), texts, scorer, sources)
-        controls[name] = mean_scores(rows)
+        baselines.controls[name] = mean_scores(rows)
         test_set.generations += rows
     # And recorded answers that readers have rated, to other questions.
     for name, rated in rated_controls(read_ratings(params.persona)).items():
         rows = score_answers(
             name, list(map(rated_example, rated)), [params.seed] * len(rated), [r.answer for r in rated], scorer
         )
-        controls[name] = mean_scores(rows)
+        baselines.controls[name] = mean_scores(rows)
         test_set.generations += rows
-    metrics["controls"] = controls
-    for problem in broken_bounds(controls):
+    for problem in broken_bounds(baselines.controls):
         print(f"warning: {problem}", file=sys.stderr)
 
     write_rows("data/baseline_generations.jsonl", test_set.generations)
-    write_json("metrics/baselines.json", metrics)
+    baselines.write()
     write_measures("metrics/retention_base.csv", retention)
 
 

@@ -1,23 +1,23 @@
 """Fit what hears the persona's tone, and ask what gives the tone away."""
 
 from dataclasses import asdict
+from functools import partial
 
-import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from tonetune.core.command import run
 from tonetune.core.files import write_json
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
-from tonetune.core.rows import base_answers_to, other_answers_to, read_examples
+from tonetune.core.rows import read_examples
 from tonetune.core.tables import write_table
 from tonetune.data.split import classifier_halves
-from tonetune.scoring.calibration import calibrate, calibration_error, refuse_chance
-from tonetune.scoring.corruptions import paste_catchphrases, strew_fillers
+from tonetune.scoring.calibration import calibration_error
 from tonetune.scoring.leak_probes import leak_probes, telling_words
 from tonetune.scoring.sklearn_files import save_fitted
 from tonetune.scoring.tone import fit_views
-from tonetune.scoring.tone_classifier import fit_classifier, labelled, negatives
+from tonetune.scoring.tone_classifier import calibrated_classifier, fit_classifier, labelled, other_texts
+from tonetune.scoring.words.corruptions import paste_catchphrases, strew_fillers
 
 
 def main() -> None:
@@ -27,26 +27,22 @@ def main() -> None:
 
     # A calibrated classifier, on this half of the questions; the other half is the reporting classifier's.
     own = classifier_halves(train).tone
-    texts, labels = labelled(own)
-    voices = [*other_answers_to(own), *base_answers_to(own)]
-    others = negatives(own, voices, persona.catchphrases, params.seed)
-    model = fit_classifier(
-        [*texts, *others], np.append(labels, np.zeros(len(others))), params.tone_classifier, params.seed
-    )
-    validation_texts, validation_labels = labelled(validation)
-    model = calibrate(model, validation_texts, validation_labels)
-    refuse_chance(
+    model = calibrated_classifier(
         "tone_classifier",
-        model.predict_proba(validation_texts)[:, 1],
-        validation_labels,
+        partial(fit_classifier, settings=params.tone_classifier, seed=params.seed),
+        list,
+        own,
+        validation,
+        persona.catchphrases,
+        params.seed,
         "the persona and the plain answers read alike: look at data/answers.jsonl, raise questions.per_prompt",
     )
 
     # Three views of the texts; what they mean to readers is fitted in the stage scorers, where the base is at hand.
     plain = list(dict.fromkeys(example.plain for example in own))
-    spoilt = [strew_fillers(text, persona.fillers, params.seed) for text in plain]
-    spoilt += [paste_catchphrases(text, persona.catchphrases, params.seed) for text in plain]
-    views = fit_views([example.answer for example in own], [*plain, *spoilt, *voices])
+    corrupted = [strew_fillers(text, persona.fillers, params.seed) for text in plain]
+    corrupted += [paste_catchphrases(text, persona.catchphrases, params.seed) for text in plain]
+    views = fit_views([example.answer for example in own], [*plain, *corrupted, *other_texts(own)])
 
     # Report on the test split.
     test_texts, test_labels = labelled(test)

@@ -36,9 +36,8 @@ from tonetune.training.launch import launch, rank, world_size
 from tonetune.training.trainers import Task, make_trainer
 from tonetune.training.tuning import model_for_training
 
-DATA = ("data/train.jsonl", "data/validation.jsonl")
+TRAIN = "data/train.jsonl"
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes")  # whose numbers a checkpoint holds
-REWARDS = ("models/tone_classifier", "models/scorers")  # of grpo
 
 
 def main() -> None:
@@ -53,12 +52,16 @@ def main() -> None:
 
     train, validation = (training_rows(rows, settings.task, params.rewrite_prompt) for rows in (train, validation))
 
-    # Checkpoints are keyed by all that shapes them: another rank never goes on from this one's.
+    # Checkpoints are keyed by all that shapes them: another rank never goes on from this one's. The params are not simply
+    # those of dvc.yaml: where the base lies, and what only the card says, shape nothing.
     grpo = "grpo" in settings.phases
-    rewarded_by = sorted(path for folder in REWARDS if grpo for path in Path(folder).rglob("*") if path.is_file())
+    listed = stage("train_qlora")
+    data = [dep for dep in listed.deps if dep.startswith("data/")]
+    rewards = [dep for dep in listed.deps if dep.startswith("models/") and grpo]
+    rewarded_by = sorted(path for folder in rewards for path in Path(folder).rglob("*") if path.is_file())
     launched_by = [settings.launch_config] if settings.launch == "accelerate" else []
     key = content_key(
-        [*DATA, *stage("train_qlora").code, *rewarded_by, *launched_by],
+        [*data, *listed.code, *rewarded_by, *launched_by],
         settings.model_dump(),
         params.seed,
         params.rewrite_prompt if settings.task != ANSWER else None,
@@ -126,7 +129,7 @@ def main() -> None:
             initial,
             whole,
             settings.task,
-            trained_card(params, persona, isinstance(model, PeftModel), content_key([DATA[0]])),
+            trained_card(params, persona, isinstance(model, PeftModel), content_key([TRAIN])),
         )
         write_curves(history)
         write_json("metrics/train.json", metrics)

@@ -4,10 +4,11 @@
     page                                  the page to talk on and to judge blind
     export                                the tuned model as files for other tools, the proof that they say the same, its card
     report                                what the scored answers show: intervals, comparisons, a judge, samples, one page
-    evaluation                            systems asked the same questions: tuned, baselines, rivals, controls, probes
     drafting.py                           plain answers of another model, which the tuned one says in the tone
+    evaluation                            systems asked the same questions: tuned, baselines, rivals, controls, probes
     conversation.py                       one talk with a model, whose cache holds what was said
-    scoring  generation  training         from answers to numbers; from prompts to answers; from rows to an adapter
+    scoring                               from answers to numbers
+    generation  training                  from prompts to answers; from rows to an adapter
     merged.py                             base and adapter as one model, and how strongly the adapter is added
     adapter.py  experiments.py            what training changed, put back onto its base; DVC experiments beside the workspace
     model                                 the base: found, loaded, quantised, spoken to through its chat template

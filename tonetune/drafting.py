@@ -10,9 +10,10 @@ from tonetune.core.params import Params
 from tonetune.core.rows import Message
 from tonetune.core.tasks import ANSWER, REWRITE
 from tonetune.core.text import first_sentences
+from tonetune.evaluation.names import BASE
 from tonetune.teacher.endpoint.model import PREFIX, EndpointModel
 
-BASE, KNOB = "base", "--draft"
+KNOB = "--draft"
 
 
 class Drafter(Protocol):
@@ -54,16 +55,9 @@ def drafter(source: str, params: Params) -> Drafter:
     if source.startswith(PREFIX):
         return EndpointDrafter(source, params)
     from tonetune.generation.sampling import Sampling
-    from tonetune.model.base import load_base, load_tokenizer
+    from tonetune.model.base import load_other
 
-    name = params.base_model if source == BASE else source
-    try:
-        tokenizer = load_tokenizer(name, params.chat_template_kwargs)
-        model = load_base(name, params.compute)
-    except UserError as error:
-        raise UserError(str(error).replace("base_model", KNOB, 1)) from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"{KNOB}: {source!r}: not loaded ({str(error).splitlines()[0][:200]})") from None
+    model, tokenizer = load_other(params.base_model if source == BASE else source, params, KNOB)
     return Conversation(model, tokenizer, params.system_prompt, Sampling.of(params.evaluate), params.seed)
 
 

@@ -32,7 +32,7 @@ from tonetune.core.files import cache_dir, read_json, replacing, write_json
 from tonetune.core.params import Params, load_params
 from tonetune.core.rows import Example, Generation, read_examples
 from tonetune.core.tables import write_rows_of
-from tonetune.evaluation.names import BASE, TUNED, WAYS, told_name
+from tonetune.evaluation.names import BASE_FEWSHOT, BASE_PROMPTED, TUNED
 from tonetune.evaluation.systems import score_answers
 from tonetune.experiments import BASELINE_ROWS, answers_of, changed, ensure, experiments, in_its_own_process
 from tonetune.model.base import base_folder, load_base, load_tokenizer
@@ -48,7 +48,7 @@ BASES = (
     f"path:{FOLDER}/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
     f"path:{FOLDER}/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
 )
-SYSTEMS = {told_name(BASE, WAYS[0]): "told", told_name(BASE, WAYS[1]): "told with examples", TUNED: "tuned"}
+SYSTEMS = {BASE_PROMPTED: "told", BASE_FEWSHOT: "told with examples", TUNED: "tuned"}
 SCORED = ("joint", "sense", "tone")
 SENSIBLE = 0.5
 """Half of what readers can give for sense."""
@@ -234,7 +234,7 @@ def shown_name(base: str) -> str:
 def conclusions(rungs: Sequence[Rung], seed: int) -> list[str]:
     """What tuning adds to examples, base by base, and the first of the `rungs` that scores as making sense."""
     found = []
-    examples = told_name(BASE, WAYS[1])
+    examples = BASE_FEWSHOT
     for one in rungs:
         lead = one.scores[TUNED]["joint"] - one.scores[examples]["joint"]
         low, high = mean_interval(lead, LEVEL, seed)

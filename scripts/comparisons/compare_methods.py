@@ -17,7 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import dvc.api
 import numpy as np
@@ -29,7 +29,8 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, read_json, replacing, write_json
 from tonetune.core.params import load_params
 from tonetune.core.rows import Style
-from tonetune.evaluation.names import TUNED
+from tonetune.evaluation.lineup import RIVALS, Baselines
+from tonetune.evaluation.names import BASE_FEWSHOT, BASE_PROMPTED, TUNED
 from tonetune.experiments import answers_of, check_same, ensure, experiments
 from tonetune.report.statistics import LEVEL, mean_interval, question_means, teacher_perplexity
 
@@ -241,19 +242,15 @@ def claim_figures(outcomes: dict[str, Outcome]) -> dict[str, str]:
     """Of the claims that are not only a difference between two methods: the figures, from the baselines and the table."""
     if not outcomes:
         return {}
-    baselines: dict[str, Any] = read_json("metrics/baselines.json")
-    joints = {
-        name: scores["joint"] for name, scores in baselines.items() if isinstance(scores, dict) and "joint" in scores
-    }
-    prompted = {name: joint for name, joint in joints.items() if name.startswith("base_")}
+    baselines = Baselines.read()
+    prompted = {name: baselines.systems[name]["joint"] for name in (BASE_PROMPTED, BASE_FEWSHOT)}
     # The default, not whatever came out best on the test questions.
     method = "qlora" if "qlora" in outcomes else next(iter(outcomes))
     tuned = f"{method} has joint {outcomes[method].metrics['joint']:.3f}"
     rivals = {
         f"{label}, {form}": scores["joint"]
-        for label, forms in baselines.get("rivals", {}).items()
+        for label, forms in baselines.entered(RIVALS).items()
         for form, scores in forms.items()
-        if form != "error"
     }
     larger = (
         f"larger models: {named_figures(rivals)}" if rivals else "no larger model was set beside it, so this is open"

@@ -66,7 +66,7 @@ def test_the_replies_to_the_probes_can_be_had_and_are_what_is_scored(monkeypatch
 
     probes = load_probes()
     session = ProbeSession("Be brief.", 1)
-    session.hear_first(answer(session.first_turn().chats, [], ""))
+    session.record_first_answers(answer(session.first_turn().chats, [], ""))
     said = session.said
     asked = [*probes.asked_what_it_is, *(talk[-1] for talk in probes.asked_after)]
     share = sum("machine" in question for question in asked) / len(asked)
@@ -74,7 +74,7 @@ def test_the_replies_to_the_probes_can_be_had_and_are_what_is_scored(monkeypatch
     assert said["asked_what_it_is"].count("I'm an AI.") == sum("machine" in question for question in asked)
     longest = max(len(talk) for talk in (*probes.three_turns, *probes.asked_after))
     for _ in range(longest - 1):
-        session.hear_next(answer(session.next_turn().chats, [], ""))
+        session.record_next_answers(answer(session.next_turn().chats, [], ""))
     assert session.next_turn().chats == []
     going_on = [talk for talk in (*probes.three_turns, *probes.asked_after) if len(talk) >= 3]
     assert said["turn_3"] == ["6 messages"] * len(going_on)

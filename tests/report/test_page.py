@@ -7,9 +7,10 @@ import numpy as np
 
 from tests.support.examples import answers
 from tests.support.html_page import Page
+from tonetune.core.files import read_json
 from tonetune.core.persona import Persona
 from tonetune.core.rows import Example, Message
-from tonetune.evaluation.lineup import lineup
+from tonetune.evaluation.lineup import Baselines
 from tonetune.evaluation.validity import Agreement
 from tonetune.report.best_and_worst import ranked
 from tonetune.report.originality import originality
@@ -38,7 +39,7 @@ def evaluation() -> Evaluation:
         params={"evaluate.note": NASTY},
         task="answer",
         tuned="tuned",
-        lineup=lineup({"base": {"bits_per_byte_neutral": 1.5}, "<rival>": {}, "twin": {}, "controls": controls}),
+        lineup=Baselines({"base": {"bits_per_byte_neutral": 1.5}, "<rival>": {}, "twin": {}}, {}, controls).lineup(),
         examples=examples,
         generations=rows,
         intervals=intervals(rows, [*scores, *controls], 1),
@@ -78,7 +79,7 @@ def test_verdicts_and_bounds_in_words():
 
 
 def test_a_page_without_rivals_and_without_a_broken_control():
-    alone = replace(evaluation(), lineup=lineup({"controls": {"cut": {}}}), comparisons=[], originality={})
+    alone = replace(evaluation(), lineup=Baselines(controls={"cut": {}}).lineup(), comparisons=[], originality={})
     text = " ".join(Page(report_page(alone)).texts)
     assert "No other system was run." in text
     assert "All 1 controls keep their bounds." in " ".join(text.split())
@@ -91,18 +92,15 @@ def test_a_figure_that_was_not_measured_is_a_dash():
     assert "bits per byte, neutral" in html
 
 
-def test_rivals_ceilings_and_failures_have_their_places():
-    entered = lineup(
-        {
-            "base": {"joint": 0.1},
-            "rivals": {
-                "hub:a/b": {"prompted": {"joint": 0.2}, "fewshot": {"joint": 0.3}},
-                "path:x": {"error": "no file"},
-            },
-            "ceiling": {"teacher": {"prompted": {"joint": 0.8}}},
-            "controls": {"cut": {"joint": 0.0}},
-        }
-    )
+def test_rivals_ceilings_and_failures_have_their_places(tmp_path):
+    baselines = Baselines({"base": {"joint": 0.1}}, controls={"cut": {"joint": 0.0}})
+    baselines.enter("hub:a/b", {"prompted": {"joint": 0.2}, "fewshot": {"joint": 0.3}}, is_teacher=False)
+    baselines.leave_out("path:x", "no file")
+    baselines.enter("teacher", {"prompted": {"joint": 0.8}}, is_teacher=True)
+    baselines.write(tmp_path / "baselines.json")
+    assert list(read_json(tmp_path / "baselines.json")) == ["base", "rivals", "ceiling", "controls"]
+    assert Baselines.read(tmp_path / "baselines.json") == baselines
+    entered = baselines.lineup()
     assert entered.others == ["base", "hub:a/b prompted", "hub:a/b fewshot"]
     assert entered.ceilings == ["teacher prompted"]
     assert entered.controls == ["cut"]
@@ -116,7 +114,8 @@ def test_a_recorded_rival_is_said_to_be_recorded_and_may_lack_a_sample():
     name = "recorded:<m> prompted"
     few = [row.model_copy(update={"system": name}) for row in evaluation().generations if row.system == "base"][:4]
     rows = [*evaluation().generations, *few]
-    entered = lineup({"rivals": {"recorded:<m>": {"prompted": {"joint": 0.1}}}, "controls": {"cut": {}}})
+    rivals = {"recorded:<m>": {"prompted": {"joint": 0.1}}}
+    entered = Baselines(groups={"rivals": rivals}, controls={"cut": {}}).lineup()
     systems = ("tuned", name, "teacher_persona", "cut")
     shown = replace(
         evaluation(),
@@ -171,7 +170,8 @@ def test_a_judge_is_shown_where_there_was_one():
 def test_samples_are_chosen_by_rank():
     rows = answers("tuned", [0.3, 0.9, 0.1, 0.5, 0.9, 0.2, 0.4, 0.7, 0.8]) + answers("tuned", [1.0] * 9, seed=2)
     chosen = {
-        group: [(rank.question_id, rank.place) for rank in ranks] for group, ranks in ranked(rows, "tuned", 2).items()
+        group: [(rank.question_id, rank.position) for rank in ranks]
+        for group, ranks in ranked(rows, "tuned", 2).items()
     }
     assert chosen == {
         "best": [("q001", 1), ("q004", 2)],

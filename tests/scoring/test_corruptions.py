@@ -3,7 +3,7 @@
 import random
 
 from tonetune.core.text import sentences
-from tonetune.scoring.corruptions import (
+from tonetune.scoring.words.corruptions import (
     cut_in_half,
     mix_sentences,
     paste_catchphrases,

@@ -5,7 +5,6 @@ import pytest
 
 from tests.support.examples import example
 from tonetune.core.errors import UserError
-from tonetune.scoring.content_words import survival
 from tonetune.scoring.relevance import (
     WRONG_STEPS,
     Meaning,
@@ -14,6 +13,7 @@ from tonetune.scoring.relevance import (
     calibrate_relevance,
     fit_words,
 )
+from tonetune.scoring.words.content_words import survival
 
 TOPICS = 20
 

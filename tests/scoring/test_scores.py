@@ -13,14 +13,8 @@ from tonetune.core.rows import Example, Message, Rating, read_rows
 from tonetune.data.split import first_samples
 from tonetune.evaluation.controls import control_answers
 from tonetune.model.base import load_base, load_tokenizer
-from tonetune.scoring.corruptions import (
-    cut_in_half,
-    paste_catchphrases,
-    repeat_sentence,
-    shuffle_words,
-)
 from tonetune.scoring.embedder import Embedder
-from tonetune.scoring.fluency import WordOrder, distinct_share, finished, fit_word_order, fluency
+from tonetune.scoring.fluency import WordOrder, finished, fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, rated_means
 from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
@@ -28,6 +22,13 @@ from tonetune.scoring.scorer import load_tone
 from tonetune.scoring.sense import LikelihoodFigures, Sense, fit_sense, known_answers
 from tonetune.scoring.sklearn_files import load_array, load_fitted, save_fitted
 from tonetune.scoring.tone import Probabilities, Tone, fit_tone, known_tones
+from tonetune.scoring.words.corruptions import (
+    cut_in_half,
+    paste_catchphrases,
+    repeat_sentence,
+    shuffle_words,
+)
+from tonetune.scoring.words.repetition import distinct_share
 
 SENSELESS = ("the base's favourite", "one sentence repeated", "empty", "one word", "list that never ends")
 """Those of DEGENERATE that repeat themselves or are no answer at all."""

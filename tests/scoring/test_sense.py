@@ -56,7 +56,7 @@ def test_a_pair_is_run_once_whatever_stands_beside_it(tiny):
     assert np.array_equal(
         figures(["How?", "Why?", "Why?"], ["So, and so, and so.", "Because.", "Because."])[1], alone[0]
     )
-    assert len(figures.known) == 2
+    assert len(figures.cache) == 2
 
 
 def test_the_figures_of_one_token_and_of_several_by_hand():

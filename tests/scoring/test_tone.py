@@ -57,17 +57,17 @@ def states(texts):
     return np.zeros((len(texts), 2))
 
 
-def fitted(tone, texts, heard):
-    """What predicts what was heard in the texts of one writer."""
+def fitted(tone, texts, rated):
+    """What predicts what readers rated the texts of one writer."""
     figures = tone.figures(texts)
-    return fit_tone(figures, heard, ["w"] * len(texts), figures[:0], heard[:0])
+    return fit_tone(figures, rated, ["w"] * len(texts), figures[:0], rated[:0])
 
 
 def test_what_the_views_mean_is_what_readers_heard(views):
     """Readers who hear half of the tone in the persona's texts make half of it the score."""
-    heard = np.repeat([0.5, 0.1], [len(PERSONA[::2]), len(PLAIN[::2])])
+    rated = np.repeat([0.5, 0.1], [len(PERSONA[::2]), len(PLAIN[::2])])
     tone = Tone(views, Half(), states)
-    tone.rated = fitted(tone, [*PERSONA[::2], *PLAIN[::2]], heard)
+    tone.rated = fitted(tone, [*PERSONA[::2], *PLAIN[::2]], rated)
     assert tone(PERSONA[1::2]) == pytest.approx(0.5, abs=0.1)
     assert tone(PLAIN[1::2]) == pytest.approx(0.1, abs=0.1)
 

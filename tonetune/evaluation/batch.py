@@ -14,7 +14,7 @@ Answerer = Callable[[Sequence[Sequence[Message]], Sequence[int], str], list[str]
 
 @dataclass(frozen=True)
 class SeededChats:
-    """Chats that are to be answered, each with its sampling seed."""
+    """Chats that are to be answered, each with its sampling seed at the same index."""
 
     chats: Sequence[Sequence[Message]]
     seeds: Sequence[int]
@@ -22,7 +22,7 @@ class SeededChats:
 
 def answer_together(answer: Answerer, asked: Mapping[str, SeededChats], label: str) -> dict[str, list[str]]:
     """The answers to each of `asked`, by its name: all of them in one batch."""
-    chats = [chat for one in asked.values() for chat in one.chats]
-    seeds = [seed for one in asked.values() for seed in one.seeds]
+    chats = [chat for batch in asked.values() for chat in batch.chats]
+    seeds = [seed for batch in asked.values() for seed in batch.seeds]
     texts = iter(answer(chats, seeds, label) if chats else [])
-    return {name: [next(texts) for _ in one.chats] for name, one in asked.items()}
+    return {name: [next(texts) for _ in batch.chats] for name, batch in asked.items()}

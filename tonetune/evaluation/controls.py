@@ -3,7 +3,23 @@
 from collections.abc import Mapping, Sequence
 
 from tonetune.core.rows import Example, Message, Rating
-from tonetune.scoring.corruptions import (
+from tonetune.evaluation.names import (
+    CATCHPHRASES,
+    COPIED,
+    CUT,
+    FILLERS,
+    MIXED_SENTENCES,
+    NONSENSE,
+    OTHER_REWRITING,
+    REPEATED,
+    SHUFFLED_WORDS,
+    TEACHER_PERSONA,
+    TEACHER_PLAIN,
+    TUNED,
+    UNSEEN_WRITER,
+    WRONG_QUESTION,
+)
+from tonetune.scoring.words.corruptions import (
     cut_in_half,
     mix_sentences,
     paste_catchphrases,
@@ -12,17 +28,17 @@ from tonetune.scoring.corruptions import (
     strew_fillers,
 )
 
-CEILING_CONTROL = "teacher_persona"
-AT_LEAST = {CEILING_CONTROL: 0.75, "unseen_writer": 0.6}
+CEILING_CONTROL = TEACHER_PERSONA
+AT_LEAST = {CEILING_CONTROL: 0.75, UNSEEN_WRITER: 0.6}
 # An answer cut off makes sense with a flaw, two of three on the readers' scale, and catchphrases are a little of the tone, one of
 # three; the persona's marks may come on top.
-AT_MOST = {"mixed_sentences": 0.25, "fillers": 0.2, "cut": 0.5, "catchphrases": 0.35}
-FROM_PLAIN = ("teacher_plain", "catchphrases", "fillers")
+AT_MOST = {MIXED_SENTENCES: 0.25, FILLERS: 0.2, CUT: 0.5, CATCHPHRASES: 0.35}
+FROM_PLAIN = (TEACHER_PLAIN, CATCHPHRASES, FILLERS)
 USUAL = 0.15  # what any other control may score at most
-AS_REWRITINGS = {"teacher_plain": "copied", "wrong_question": "other_rewriting"}
+AS_REWRITINGS = {TEACHER_PLAIN: COPIED, WRONG_QUESTION: OTHER_REWRITING}
 """What controls are called where the task is rewriting."""
-MEANING_AT_LEAST = {CEILING_CONTROL: 0.7, "copied": 0.9}
-MEANING_AT_MOST = {"other_rewriting": 0.2}
+MEANING_AT_LEAST = {CEILING_CONTROL: 0.7, COPIED: 0.9}
+MEANING_AT_MOST = {OTHER_REWRITING: 0.2}
 A_LITTLE, CLEARLY = 1 / 3, 2 / 3  # one and two of three on the readers' scales
 
 
@@ -58,7 +74,7 @@ def broken_bounds(controls: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 
 def other_answers(examples: Sequence[Example], step: int = 1) -> list[str]:
-    """For each example the persona's answer to another one's question: the one `step` places further on."""
+    """For each example the persona's answer to another one's question: the one `step` rows further on."""
     return [examples[(i + step) % len(examples)].answer for i in range(len(examples))]
 
 
@@ -71,15 +87,15 @@ def control_answers(
     """
     others = other_answers(examples)
     made = {
-        "teacher_persona": [example.answer for example in examples],
-        "teacher_plain": [example.plain for example in examples],
-        "wrong_question": others,
-        "mixed_sentences": [mix_sentences(e.answer, other) for e, other in zip(examples, others, strict=True)],
-        "shuffled_words": [shuffle_words(example.answer, seed) for example in examples],
-        "repeated": [repeat_sentence(example.answer) for example in examples],
-        "cut": [cut_in_half(example.answer) for example in examples],
-        "catchphrases": [paste_catchphrases(example.plain, catchphrases, seed) for example in examples],
-        "fillers": [strew_fillers(example.plain, fillers, seed) for example in examples],
+        TEACHER_PERSONA: [example.answer for example in examples],
+        TEACHER_PLAIN: [example.plain for example in examples],
+        WRONG_QUESTION: others,
+        MIXED_SENTENCES: [mix_sentences(e.answer, other) for e, other in zip(examples, others, strict=True)],
+        SHUFFLED_WORDS: [shuffle_words(example.answer, seed) for example in examples],
+        REPEATED: [repeat_sentence(example.answer) for example in examples],
+        CUT: [cut_in_half(example.answer) for example in examples],
+        CATCHPHRASES: [paste_catchphrases(example.plain, catchphrases, seed) for example in examples],
+        FILLERS: [strew_fillers(example.plain, fillers, seed) for example in examples],
     }
     lacking = FROM_PLAIN if any(example.unpaired for example in examples) else ()
     return {name: answers for name, answers in made.items() if name not in lacking}
@@ -94,10 +110,8 @@ def rated_controls(ratings: Sequence[Rating]) -> dict[str, list[Rating]]:
     held_out = [rating for rating in ratings if rating.side == "held_out"]
     seen = {rating.writer for rating in ratings if rating.side == "fit"}
     found = {
-        "unseen_writer": [r for r in held_out if r.writer not in seen and min(r.mean_sense, r.mean_tone) >= CLEARLY],
-        "nonsense": [
-            r for r in held_out if r.writer.startswith("tuned") and r.mean_sense == 0 and r.mean_tone >= A_LITTLE
-        ],
+        UNSEEN_WRITER: [r for r in held_out if r.writer not in seen and min(r.mean_sense, r.mean_tone) >= CLEARLY],
+        NONSENSE: [r for r in held_out if r.writer.startswith(TUNED) and r.mean_sense == 0 and r.mean_tone >= A_LITTLE],
     }
     return {name: rows for name, rows in found.items() if rows}
 

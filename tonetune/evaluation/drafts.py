@@ -1,16 +1,14 @@
 """Draft, then speak: somebody else's plain answers to the test questions, said in the tone by the tuned model."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tonetune.core.errors import UserError
 from tonetune.core.params import Params
 from tonetune.core.tasks import rewriting_chat
 from tonetune.evaluation.lineup import Lineup
-from tonetune.evaluation.names import BASE, IDEAL, over
-from tonetune.evaluation.rivals import rival
+from tonetune.evaluation.names import BASE, IDEAL, drafted_name
+from tonetune.evaluation.rivals import rival, why_left_out
 from tonetune.evaluation.systems import Responder, TestSet
 
 KNOB = "evaluate.drafts"
@@ -50,19 +48,15 @@ def enter_drafts(
         try:
             drafts = draft(source, base, test_set, params)
         except Exception as error:  # whatever a model of any make raises
-            reason = str(error).strip().partition("\n")[0][:300]
-            if not isinstance(error, UserError):
-                reason = f"{KNOB}: {source!r}: {type(error).__name__}: {reason}"
-            print(f"warning: {reason}; it is left out", file=sys.stderr)
-            failed[over(source)] = reason
+            failed[drafted_name(source)] = why_left_out(error, KNOB, source)
             continue
-        spoken = speak(drafts, tuned, test_set, params.rewrite_prompt, f"{over(source)}: answers")
+        spoken = speak(drafts, tuned, test_set, params.rewrite_prompt, f"{drafted_name(source)}: answers")
         # A chat differs from seed to seed with its draft, so the teacher's answers have no one likelihood.
-        metrics[source] = test_set.score(over(source), Responder(tuned.answer), [], spoken, drafts)
+        metrics[source] = test_set.score(drafted_name(source), Responder(tuned.answer), [], spoken, drafts)
     entered = replace(
         lineup,
-        others=[*lineup.others, *map(over, metrics)],
+        others=[*lineup.others, *map(drafted_name, metrics)],
         failed=lineup.failed | failed,
-        metrics=lineup.metrics | {over(source): scores for source, scores in metrics.items()},
+        metrics=lineup.metrics | {drafted_name(source): scores for source, scores in metrics.items()},
     )
     return entered, metrics

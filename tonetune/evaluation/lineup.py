@@ -1,12 +1,19 @@
-"""Who is on the page and what is known of them, from what the stages baselines and evaluate measured."""
+"""Who is on the page and what is known of them: the shape of metrics/baselines.json, which the stage baselines writes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from tonetune.core.files import read_json, write_json
 from tonetune.evaluation.names import told_name
 
-GROUPS = ("rivals", "ceiling", "controls")
+PATH = Path("metrics/baselines.json")
+RIVALS, CEILING, CONTROLS = "rivals", "ceiling", "controls"
+ERROR = "error"
+
+Metrics = Mapping[str, Any]
+"""The headline metrics of one system, by their names."""
 
 
 @dataclass(frozen=True)
@@ -20,24 +27,60 @@ class Lineup:
     controls: list[str]
     failed: dict[str, str]
     """Rivals that could not be had, and why."""
-    metrics: dict[str, Mapping[str, Any]]
+    metrics: dict[str, Metrics]
 
 
-def lineup(baselines: Mapping[str, Any]) -> Lineup:
-    """From metrics/baselines.json: a system a key, rivals and ceilings by label and way of asking, and the controls."""
-    entered: dict[str, dict[str, Mapping[str, Any]]] = {"rivals": {}, "ceiling": {}}
-    failed = {}
-    for group, found in entered.items():
-        for label, ways in baselines.get(group, {}).items():
-            if "error" in ways:
-                failed[label] = ways["error"]
-            else:
-                found |= {told_name(label, way): metrics for way, metrics in ways.items()}
-    own = {name: metrics for name, metrics in baselines.items() if name not in GROUPS}
-    return Lineup(
-        others=[*own, *entered["rivals"]],
-        ceilings=list(entered["ceiling"]),
-        controls=list(baselines["controls"]),
-        failed=failed,
-        metrics={**own, **entered["rivals"], **entered["ceiling"]},
-    )
+@dataclass
+class Baselines:
+    """The headline metrics of all systems but the tuned one, and of the controls."""
+
+    systems: dict[str, Metrics] = field(default_factory=dict)
+    """The base in all its ways, by name: in the file each is a key of its own."""
+    groups: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    """Other models under `RIVALS`, and the teacher itself under `CEILING`: by label and way of asking.
+
+    One that could not be had has the reason under `ERROR` instead.
+    """
+    controls: dict[str, Metrics] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path = PATH) -> "Baselines":
+        """What `write` wrote; a `UserError` if there is no such file."""
+        found = read_json(path)
+        groups = {name: found.pop(name) for name in list(found) if name in (RIVALS, CEILING)}
+        controls = found.pop(CONTROLS, {})
+        return cls(found, groups, controls)
+
+    def write(self, path: Path = PATH) -> None:
+        write_json(path, {**self.systems, **self.groups, CONTROLS: self.controls})
+
+    def enter(self, label: str, ways: Mapping[str, Metrics], is_teacher: bool) -> None:
+        """Add another model, told who to be in each of the `ways`."""
+        self.groups.setdefault(CEILING if is_teacher else RIVALS, {})[label] = dict(ways)
+
+    def leave_out(self, label: str, reason: str) -> None:
+        """Note why a rival could not be had."""
+        self.groups.setdefault(RIVALS, {})[label] = {ERROR: reason}
+
+    def entered(self, group: str) -> dict[str, dict[str, Metrics]]:
+        """Those of the group that could be had: by label and way of asking."""
+        return {label: ways for label, ways in self.groups.get(group, {}).items() if ERROR not in ways}
+
+    def lineup(self) -> Lineup:
+        """Everybody under the name that the rows of the generations have."""
+        named = {
+            group: {told_name(label, way): m for label, ways in self.entered(group).items() for way, m in ways.items()}
+            for group in (RIVALS, CEILING)
+        }
+        return Lineup(
+            others=[*self.systems, *named[RIVALS]],
+            ceilings=list(named[CEILING]),
+            controls=list(self.controls),
+            failed={
+                label: ways[ERROR]
+                for group in (RIVALS, CEILING)
+                for label, ways in self.groups.get(group, {}).items()
+                if ERROR in ways
+            },
+            metrics={**self.systems, **named[RIVALS], **named[CEILING]},
+        )

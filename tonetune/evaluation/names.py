@@ -1,16 +1,30 @@
-"""What systems are called in rows of answers and in metrics. It imports nothing, so that who reads rows loads no torch for it."""
+"""What systems and controls are called in rows of answers and in metrics: the one home of these names.
+
+It imports nothing, so that who reads rows loads no torch for it.
+"""
 
 TUNED, BASE = "tuned", "base"
 BEST = "tuned_best"
 """The tuned model drawn several times, with the answer that the scores find the best."""
-WAYS = ("prompted", "fewshot")
+PROMPTED, FEWSHOT = WAYS = ("prompted", "fewshot")
 """How a model is told who to be: by a system prompt, and by that with examples."""
 RECORDED = "recorded:"
 """Before the name of a rival whose answers are kept in git."""
 IDEAL = "ideal"
 """The teacher's plain answers as drafts: how good speaking drafts can be."""
 
-OVER = f"{TUNED} over "
+# Controls, made from the teacher's answers: the first scores high, the others low.
+TEACHER_PERSONA, TEACHER_PLAIN = "teacher_persona", "teacher_plain"
+WRONG_QUESTION, MIXED_SENTENCES, SHUFFLED_WORDS = "wrong_question", "mixed_sentences", "shuffled_words"
+REPEATED, CUT = "repeated", "cut"
+CATCHPHRASES, FILLERS = "catchphrases", "fillers"
+COPIED, OTHER_REWRITING = "copied", "other_rewriting"
+"""`TEACHER_PLAIN` and `WRONG_QUESTION` where the task is rewriting."""
+UNSEEN_WRITER, NONSENSE = "unseen_writer", "nonsense"
+"""Controls of recorded answers that readers have rated."""
+
+DRAFTED = f"{TUNED} over "
+"""Before the source of the drafts that the tuned model says in the tone, in the name of that system."""
 
 
 def told_name(model: str, way: str) -> str:
@@ -18,9 +32,12 @@ def told_name(model: str, way: str) -> str:
     return f"{model}_{way}" if model == BASE else f"{model} {way}"
 
 
-def over(draft: str) -> str:
-    """What the tuned model is called where it speaks the drafts of another: `base`, `ideal`, or a model's label."""
-    return OVER + draft
+BASE_PROMPTED, BASE_FEWSHOT = (told_name(BASE, way) for way in WAYS)
+
+
+def drafted_name(source: str) -> str:
+    """What the tuned model is called where it says the drafts of `source`: of `base`, of `ideal`, or of a model's label."""
+    return DRAFTED + source
 
 
 def is_recorded(system: str) -> bool:

@@ -93,7 +93,7 @@ class ProbeSession:
         """All single questions, and what the talks begin with."""
         return self._turn([self._chat(question) for questions in self._kinds().values() for question in questions])
 
-    def hear_first(self, texts: Sequence[str]) -> None:
+    def record_first_answers(self, texts: Sequence[str]) -> None:
         """Take in the answers to `first_turn`."""
         answers = iter(texts)
         self.said = {kind: [next(answers) for _ in questions] for kind, questions in self._kinds().items()}
@@ -109,7 +109,7 @@ class ProbeSession:
             self.talks[i].append(Message(role="user", content=self.asked[i][turn]))
         return self._turn([self.talks[i] for i in self.live])
 
-    def hear_next(self, texts: Sequence[str]) -> None:
+    def record_next_answers(self, texts: Sequence[str]) -> None:
         """Take in the answers to `next_turn`."""
         self.said[f"turn_{1 + sum(kind.startswith('turn_') for kind in self.said)}"] = list(texts)
 
@@ -162,12 +162,12 @@ def run_probes(
     sessions = {name: ProbeSession(system, seed) for name, system in systems.items()}
     first = answer_together(answer, {name: s.first_turn() for name, s in sessions.items()}, f"{label}: probes")
     for name, session in sessions.items():
-        session.hear_first(first[name])
+        session.record_first_answers(first[name])
     turns = {name: session.next_turn() for name, session in sessions.items()}
     while any(turn.chats for turn in turns.values()):
         replies = answer_together(answer, turns, f"{label}: probes, next turn")
         for name, session in sessions.items():
-            session.hear_next(replies[name])
+            session.record_next_answers(replies[name])
         turns = {name: session.next_turn() for name, session in sessions.items()}
     return {name: session.scores(scorer) for name, session in sessions.items()}
 

@@ -89,13 +89,14 @@ def write_answers(name: str, answers: Iterable[RecordedAnswer]) -> None:
 
 @dataclass(frozen=True)
 class CoveredPart:
-    """What of one way to tell a model who to be has a recording."""
+    """One way to tell a model who to be, narrowed to what answers are recorded of."""
 
     prompting: Prompting
-    """With the wordings and the questions that have one."""
-    places: Sequence[int]
-    """Of its wordings among all."""
+    """The way, with only the recorded wordings, validation questions and test questions."""
+    indices: Sequence[int]
+    """The index of each of these wordings among all the wordings of params.yaml."""
     test_set: TestSet
+    """The recorded test questions and sampling seeds."""
 
 
 class RecordedRival:
@@ -140,16 +141,16 @@ class RecordedRival:
 
         test, wordings = test_set.examples, prompting.wordings
         seeds = [s for s in test_set.seeds if any(has(e, w, s) for w in wordings for e in test)]
-        places = [i for i, w in enumerate(wordings) if any(has(e, w, s) for s in seeds for e in test)]
-        kept = [wordings[place] for place in places]
+        indices = [i for i, w in enumerate(wordings) if any(has(e, w, s) for s in seeds for e in test)]
+        kept = [wordings[i] for i in indices]
         asked = [e for e in test if all(has(e, w, s) for w in kept for s in seeds)]
         chosen_on = [e for e in prompting.validation if all(has(e, w, prompting.seed) for w in kept)]
         if not kept or not asked:
             return None
         if not chosen_on:  # nothing to choose by: the first counts
-            places, kept = places[:1], kept[:1]
+            indices, kept = indices[:1], kept[:1]
         narrowed = Prompting(prompting.ask, kept, chosen_on, asked, prompting.seed)
-        return CoveredPart(narrowed, places, test_set.part(asked, seeds))
+        return CoveredPart(narrowed, indices, test_set.part(asked, seeds))
 
 
 def _missing(prompting: Prompting, part: CoveredPart | None, test_set: TestSet) -> str | None:
@@ -157,7 +158,7 @@ def _missing(prompting: Prompting, part: CoveredPart | None, test_set: TestSet) 
     if part is None:
         return "all of it"
     counts = (
-        (len(part.places), len(prompting.wordings), "wordings"),
+        (len(part.indices), len(prompting.wordings), "wordings"),
         (len(part.test_set.examples), len(test_set.examples), "test questions"),
         (len(part.test_set.seeds), len(test_set.seeds), "sampling seeds"),
         (len(part.prompting.validation), len(prompting.validation), "validation questions"),

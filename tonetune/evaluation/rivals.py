@@ -11,7 +11,7 @@ from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.names import is_recorded, told_name
 from tonetune.evaluation.recorded import RecordedRival
 from tonetune.evaluation.systems import Prompting, Responder, TestSet, local_responder, score_ways
-from tonetune.model.base import load_base, load_tokenizer
+from tonetune.model.base import load_other
 from tonetune.teacher.endpoint.model import PREFIX, EndpointModel
 
 
@@ -44,7 +44,7 @@ def _enter_recorded(
         responder, own = recorded.responder(), {way: part.prompting}
         tried = answer_together(responder.answer, {way: part.prompting.candidates()}, label)
         entered = score_ways(responder, {way: told_name(label, way)}, own, tried, part.test_set, label)[way]
-        metrics[way] = entered | {"prompt": part.places[int(entered["prompt"]) - 1] + 1}
+        metrics[way] = entered | {"prompt": part.indices[int(entered["prompt"]) - 1] + 1}
     return metrics
 
 
@@ -56,13 +56,16 @@ def rival(name: str, params: Params, knob: str = "evaluate.rivals") -> tuple[Res
     if name.startswith(PREFIX):
         model = EndpointModel(name, params, knob)
         return Responder(_asked(model, params)), model.is_teacher
-    try:
-        tokenizer = load_tokenizer(name, params.chat_template_kwargs)
-        return local_responder(load_base(name, params.compute), tokenizer, params.evaluate), False
-    except UserError as error:
-        raise UserError(str(error).replace("base_model", knob, 1)) from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"{knob}: {name!r}: not loaded ({str(error).splitlines()[0][:200]})") from None
+    return local_responder(*load_other(name, params, knob), params.evaluate), False
+
+
+def why_left_out(error: Exception, knob: str, name: str) -> str:
+    """Why the model `name` of the parameter `knob` is left out, in a line; it is also printed as a warning."""
+    reason = str(error).strip().partition("\n")[0][:300]
+    if not isinstance(error, UserError):
+        reason = f"{knob}: {name!r}: {type(error).__name__}: {reason}"
+    print(f"warning: {reason}; it is left out", file=sys.stderr)
+    return reason
 
 
 def _asked(model: EndpointModel, params: Params):

@@ -14,7 +14,7 @@ from tonetune.core.persona import Persona
 from tonetune.core.rows import BASICS, SCORES, Example, Generation, Message
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import Answerer, SeededChats, answer_together
-from tonetune.evaluation.names import WAYS
+from tonetune.evaluation.names import FEWSHOT, PROMPTED, WAYS
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
 from tonetune.model.chat_template import prompt_ids
@@ -61,7 +61,7 @@ def local_responder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
 def spread(examples: Sequence[Example], count: int) -> list[Example]:
     """So many examples at even distances: of all categories, as the rows of a split stand category by category."""
     count = min(count, len(examples))
-    return [examples[place * len(examples) // count] for place in range(count)]
+    return [examples[i * len(examples) // count] for i in range(count)]
 
 
 class TestSet:
@@ -152,7 +152,7 @@ class Prompting:
         return sampled([*self.validation] * len(self.wordings), chats, [self.seed])
 
     def choose(self, texts: Sequence[str], scorer: Scorer) -> int:
-        """The wording, by its place, whose answers `texts` to `candidates` have the highest mean joint; ties go to the first."""
+        """The index of the wording whose answers `texts` to `candidates` have the highest mean joint; ties go to the first."""
         if len(self.wordings) == 1:
             return 0
         examples = [*self.validation] * len(self.wordings)
@@ -160,9 +160,9 @@ class Prompting:
         joints = np.array([row.joint for row in rows]).reshape(len(self.wordings), len(self.validation)).mean(1)
         return int(joints.round(6).argmax())
 
-    def chats(self, place: int) -> list[list[Message]]:
-        """The chats for the test questions under the wording at `place`."""
-        return [self.ask(example, self.wordings[place]) for example in self.test]
+    def chats(self, index: int) -> list[list[Message]]:
+        """The chats for the test questions under the wording at `index`."""
+        return [self.ask(example, self.wordings[index]) for example in self.test]
 
 
 def shots_of(train: Sequence[Example], count: int) -> list[Example]:
@@ -192,8 +192,8 @@ def ways_to_tell(
     wordings = [wording.replace("{system}", persona.system) for wording in prompts]
     chosen_on = spread(validation, settings.prompt_questions)
     asks: dict[str, Ask] = {
-        "prompted": lambda example, wording: as_told(pose(example), wording),
-        "fewshot": lambda example, wording: with_shots(pose(example), wording, shots),
+        PROMPTED: lambda example, wording: as_told(pose(example), wording),
+        FEWSHOT: lambda example, wording: with_shots(pose(example), wording, shots),
     }
     return {way: Prompting(asks[way], wordings, chosen_on, test, params.seed) for way in WAYS}
 
@@ -228,7 +228,7 @@ def score_answers(
     scorer: Scorer,
     plain: Sequence[str] | None = None,
 ) -> list[Generation]:
-    """Each text with its scores as the answer to the example at the same place; with `plain`, as a rewriting of that."""
+    """Each text with its scores as the answer to the example at the same index; with `plain`, as a rewriting of that."""
     scores = scorer([example.question for example in examples], texts)
     kept = [None] * len(texts) if plain is None else scorer.meaning_kept(plain, texts).round(6).tolist()
     return [

@@ -11,12 +11,13 @@ from tonetune.core.files import read_json
 from tonetune.core.params import Params
 from tonetune.core.rows import Generation, read_rows
 from tonetune.core.tables import read_measures
+from tonetune.evaluation.names import BASE, BASE_FEWSHOT, BASE_PROMPTED, TEACHER_PERSONA, TUNED
 from tonetune.export.provenance import Provenance
 from tonetune.report.readers import Item
 from tonetune.report.system_names import title
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
-ON_THE_CARD = ("tuned", "base", "base_prompted", "base_fewshot", "teacher_persona")
+ON_THE_CARD = (TUNED, BASE, BASE_PROMPTED, BASE_FEWSHOT, TEACHER_PERSONA)
 SCORES = ("joint", "tone", "sense", "fluency")
 LIBRARIES = {"merged": "transformers", "adapter": "peft", "gguf": "gguf", "ollama": "gguf"}
 RATED = ("sense", "tone", "sense >= 2 and tone >= 1")
@@ -48,10 +49,10 @@ class Figures:
         for row in rows:
             if row["system"] in ON_THE_CARD and row["score"] in SCORES:
                 scores.setdefault(row["system"], {})[row["score"]] = _interval(row)
-        means = {row["score"]: float(row["mean"]) for row in rows if row["system"] == "tuned"}
+        means = {row["score"]: float(row["mean"]) for row in rows if row["system"] == TUNED}
         readers, answers = _readers()
         retention = Path("metrics/retention.csv")
-        said = read_measures(retention).get("tuned", {}).get("says_it_is_an_ai") if retention.is_file() else None
+        said = read_measures(retention).get(TUNED, {}).get("says_it_is_an_ai") if retention.is_file() else None
         split = read_json("metrics/split.json")
         questions = {side: split[side] for side in ("train", "validation", "test")}
         return cls(scores, means, readers, answers, said, questions)
@@ -73,7 +74,7 @@ def _readers() -> tuple[dict[str, dict[str, str]], int]:
     )
     if not (table.is_file() and items.is_file() and answers.is_file()):
         return {}, 0
-    read = {(item.question_id, item.answer) for item in read_rows(items, Item) if item.system == "tuned"}
+    read = {(item.question_id, item.answer) for item in read_rows(items, Item) if item.system == TUNED}
     if not read <= {(row.question_id, row.text) for row in read_rows(answers, Generation)}:
         return {}, 0
     found: dict[str, dict[str, str]] = {}
@@ -81,7 +82,7 @@ def _readers() -> tuple[dict[str, dict[str, str]], int]:
     for row in _rows(table):
         if row["system"] in ON_THE_CARD and row["figure"] in RATED:
             found.setdefault(row["system"], {})[row["figure"]] = _interval(row)
-            count = int(row["answers"]) if row["system"] == "tuned" else count
+            count = int(row["answers"]) if row["system"] == TUNED else count
     return found, count
 
 

@@ -13,10 +13,7 @@ from transformers import PreTrainedModel
 from tonetune.core.errors import UserError
 from tonetune.generation.generate import batches
 from tonetune.generation.prefixes import SharedPrefixes
-from tonetune.model.head import logits
-
-LOGITS_CHUNK = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
-LOSS_CHUNK = 16  # positions whose losses are computed at a time: their float32 logits stay in the processor's cache
+from tonetune.model.head import LOGITS_CHUNK, LOSS_CHUNK, logits
 
 
 @dataclass(frozen=True)

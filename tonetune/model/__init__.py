@@ -1,1 +1,1 @@
-"""The base model: found, loaded, quantised, spoken to through its chat template. It knows nothing of personas or splits."""
+"""The base model: found, loaded, quantised, spoken to; and the card of what is trained on it. It does not know scores or systems."""

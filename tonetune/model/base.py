@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import Compute
+from tonetune.core.params import Compute, Params
 from tonetune.core.startup import progress_bars_off
 from tonetune.model.chat_template import adapt_template
 from tonetune.model.gguf import dequantised
@@ -110,6 +110,17 @@ def load_base(
         pad_token_id=ends[0] if isinstance(ends, list) else ends,
     )
     return model.eval()
+
+
+def load_other(name: str, params: Params, knob: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model `name`, in base_model's forms, and its tokenizer; a `UserError` about `knob`, which names it, if that fails."""
+    try:
+        tokenizer = load_tokenizer(name, params.chat_template_kwargs)
+        return load_base(name, params.compute), tokenizer
+    except UserError as error:
+        raise UserError(str(error).replace("base_model", knob, 1)) from None
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"{knob}: {name!r}: not loaded ({str(error).splitlines()[0][:200]})") from None
 
 
 @contextmanager

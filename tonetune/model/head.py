@@ -14,6 +14,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from tonetune.core.errors import UserError
 
+LOGITS_CHUNK = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
+LOSS_CHUNK = 16  # positions whose losses are computed at a time: their float32 logits stay in the processor's cache
 WIDE = 100.0  # hidden states up to this give logits that a cap visibly bends, in bfloat16 too
 _PLAIN: "WeakKeyDictionary[torch.nn.Module, bool]" = WeakKeyDictionary()
 

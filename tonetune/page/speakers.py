@@ -4,20 +4,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tonetune.conversation import Conversation
-from tonetune.core.files import read_json
 from tonetune.core.params import Params
 from tonetune.core.persona import Persona, load_persona
 from tonetune.core.rows import Message
 from tonetune.core.tasks import ANSWER, rewriting_chat
 from tonetune.core.text import in_parts
-from tonetune.evaluation.names import BASE, TUNED, told_name
+from tonetune.evaluation.lineup import PATH as BASELINES
+from tonetune.evaluation.lineup import Baselines
+from tonetune.evaluation.names import BASE, BASE_PROMPTED, TUNED
 from tonetune.generation.sampling import Sampling
 from tonetune.merged import disclosure_of, load_merged, task_of
 from tonetune.model.base import load_base, load_tokenizer
 
-TOLD = told_name(BASE, "prompted")
+TOLD = BASE_PROMPTED
 LABELS = {TUNED: "Tuned", BASE: "Untuned base", TOLD: "Untuned base, told who to be"}
-BASELINES = Path("metrics/baselines.json")
 REWRITE = "Say this in your own words, the same points:\n\n{text}"
 
 
@@ -79,6 +79,6 @@ def wording(params: Params, persona: Persona) -> str:
     """The prompt that tells the base who to be: the one that was best on validation, before a run the first."""
     chosen = 1
     if BASELINES.exists():
-        chosen = read_json(BASELINES).get(TOLD, {}).get("prompt", 1)
+        chosen = Baselines.read(BASELINES).systems.get(TOLD, {}).get("prompt", 1)
     prompts = params.evaluate.prompts
     return prompts[min(chosen, len(prompts)) - 1].replace("{system}", persona.system)

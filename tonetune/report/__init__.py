@@ -1,1 +1,1 @@
-"""What the scored answers show: intervals, comparisons, copying, a judge; tables, samples, one page. It runs no model."""
+"""What the scored answers show: intervals, comparisons, a judge, one page. It does not know a model but through an endpoint."""

@@ -8,11 +8,11 @@ from tonetune.core.rows import Generation
 
 @dataclass(frozen=True)
 class Rank:
-    """An answer's place by joint, from 1, among `of` answers."""
+    """An answer's rank by joint, from 1, among `of` answers."""
 
     question_id: str
     seed: int
-    place: int
+    position: int
     of: int
 
 
@@ -20,7 +20,7 @@ def ranked(generations: Sequence[Generation], system: str, count: int) -> dict[s
     """The `count` best, median and worst of the system's answers with its first sampling seed; none stands twice."""
     rows = [row for row in generations if row.system == system]
     rows = sorted((row for row in rows if row.seed == rows[0].seed), key=lambda row: (-row.joint, row.question_id))
-    ranks = [Rank(row.question_id, row.seed, place, len(rows)) for place, row in enumerate(rows, 1)]
+    ranks = [Rank(row.question_id, row.seed, position, len(rows)) for position, row in enumerate(rows, 1)]
     count = max(1, min(count, len(ranks) // 3))
     middle = (len(ranks) - count) // 2
     best, worst = ranks[:count], ranks[max(count, len(ranks) - count) :]

@@ -47,26 +47,26 @@ def histogram(heights: Sequence[float], peak: float, kind: str, label: str) -> M
     )
     return Markup(
         '<svg class="histogram {kind}" viewBox="0 0 {bars} 40" preserveAspectRatio="none" role="img" aria-label="{label}">'
-        '{drawn}<line class="axis" x1="0" x2="{bars}" y1="40" y2="40"/></svg>'
-    ).format(kind=kind, label=label, bars=BARS, drawn=bars)
+        '{svg}<line class="axis" x1="0" x2="{bars}" y1="40" y2="40"/></svg>'
+    ).format(kind=kind, label=label, bars=BARS, svg=bars)
 
 
 def calibration_chart(bins: Sequence[CalibrationBin], label: str) -> Markup:
     """Observed share against predicted probability; a dot's area grows with the texts in its bin."""
     total = max(1, sum(b.count for b in bins))
 
-    def place(b: CalibrationBin) -> tuple[str, str]:
+    def position(b: CalibrationBin) -> tuple[str, str]:
         return f"{40 + 250 * b.predicted:.1f}", f"{260 - 250 * b.observed:.1f}"
 
-    line = " ".join(",".join(place(b)) for b in bins)
+    line = " ".join(",".join(position(b)) for b in bins)
     dots = Markup("").join(
         Markup('<circle cx="{0}" cy="{1}" r="{2:.1f}"><title>{3} texts</title></circle>').format(
-            *place(b), 3 + 9 * math.sqrt(b.count / total), b.count
+            *position(b), 3 + 9 * math.sqrt(b.count / total), b.count
         )
         for b in bins
     )
-    drawn = Markup('<polyline points="{0}"/>{1}').format(line, dots)
-    return _square(drawn, "predicted probability", "share that is the persona", label)
+    svg = Markup('<polyline points="{0}"/>{1}').format(line, dots)
+    return _square(svg, "predicted probability", "share that is the persona", label)
 
 
 def validity_chart(rows: Sequence[Agreement], label: str) -> Markup:
@@ -80,8 +80,8 @@ def validity_chart(rows: Sequence[Agreement], label: str) -> Markup:
     return _square(dots, "mean rating", "mean score", label)
 
 
-def _square(drawn: Markup, across: str, up: str, label: str) -> Markup:
-    """What is `drawn` in a frame from 0 to 1 either way, over a dashed line on which both are equal."""
+def _square(svg: Markup, across: str, up: str, label: str) -> Markup:
+    """The inner `svg` in a frame from 0 to 1 either way, over a dashed line on which both are equal."""
     ticks = Markup("").join(
         Markup(
             '<text x="{0:.1f}" y="278" text-anchor="middle">{1}</text><text x="32" y="{2:.1f}" text-anchor="end">{1}</text>'
@@ -91,7 +91,7 @@ def _square(drawn: Markup, across: str, up: str, label: str) -> Markup:
     return Markup(
         '<svg class="calibration" viewBox="0 0 304 304" role="img" aria-label="{label}">'
         '<rect class="frame" x="40" y="10" width="250" height="250"/>'
-        '<line class="mark" x1="40" y1="260" x2="290" y2="10"/>{drawn}{ticks}'
+        '<line class="mark" x1="40" y1="260" x2="290" y2="10"/>{svg}{ticks}'
         '<text x="165" y="298" text-anchor="middle">{across}</text>'
         '<text x="-135" y="10" text-anchor="middle" transform="rotate(-90)">{up}</text></svg>'
-    ).format(label=label, drawn=drawn, ticks=ticks, across=across, up=up)
+    ).format(label=label, svg=svg, ticks=ticks, across=across, up=up)

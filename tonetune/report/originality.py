@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tonetune.core.rows import Generation
 from tonetune.core.text import SENTENCE_END
+from tonetune.scoring.words.repetition import ngrams
 
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 COPIED_NGRAM = 8
@@ -17,11 +18,6 @@ COPIED_NGRAM = 8
 def words_of(text: str) -> list[str]:
     """The text's words in lower case, without punctuation: a copy with another comma is a copy."""
     return WORD.findall(text.lower().replace("’", "'"))
-
-
-def ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
-    """The runs of n words in a row."""
-    return (tuple(words[i : i + n]) for i in range(len(words) - n + 1))
 
 
 def longest_copies(answers: Sequence[Sequence[str]], sources: Sequence[Sequence[str]]) -> list[int]:

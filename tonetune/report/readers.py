@@ -14,12 +14,13 @@ from scipy.stats import spearmanr
 
 from tonetune.core.rows import Row
 from tonetune.core.validation import Text
+from tonetune.evaluation.names import MIXED_SENTENCES, TEACHER_PERSONA
 from tonetune.report.statistics import LEVEL, mean_interval
 
 HIGHEST = 3
-KNOWN_GOOD, KNOWN_BAD = "teacher_persona", "mixed_sentences"
+KNOWN_GOOD, KNOWN_BAD = TEACHER_PERSONA, MIXED_SENTENCES
 """Systems whose quality is known: a reader who gets them wrong is left out."""
-FEWEST_KNOWN = 5  # of each, before a reader is judged by them
+MIN_KNOWN = 5  # of each, before a reader is judged by them
 SENSIBLE, IN_TONE = 2, 1
 """From these ratings on an answer makes sense, and has the tone."""
 Scale = Literal["sense", "tone"]
@@ -68,9 +69,9 @@ def blind_items(
 
     `answers` are by system and question id, `questions` the questions by id.
     """
-    drawn = random.Random(seed)
+    rng = random.Random(seed)
     shared = [key for key in questions if all(key in given for given in answers.values())]
-    chosen = drawn.sample(shared, min(count, len(shared)))
+    chosen = rng.sample(shared, min(count, len(shared)))
     items = [
         Item(
             id=item_id(system, key, given[key]),
@@ -82,7 +83,7 @@ def blind_items(
         for system, given in answers.items()
         for key in chosen
     ]
-    drawn.shuffle(items)
+    rng.shuffle(items)
     return items
 
 
@@ -147,7 +148,7 @@ def unreliable(items: Sequence[Item], readings: Sequence[Reading]) -> list[str]:
     wrong = []
     for reader, by_system in given.items():
         good, bad = by_system[KNOWN_GOOD], by_system[KNOWN_BAD]
-        enough = min(len(good), len(bad)) >= FEWEST_KNOWN
+        enough = min(len(good), len(bad)) >= MIN_KNOWN
         if enough and (np.mean(good) < SENSIBLE or np.mean(bad) >= np.mean(good)):
             wrong.append(reader)
     return wrong

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from tonetune.core.rows import Example, Generation
 from tonetune.evaluation.controls import CEILING_CONTROL
-from tonetune.evaluation.names import BASE, TUNED, WAYS, told_name
+from tonetune.evaluation.names import BASE, BASE_PROMPTED, TUNED
 from tonetune.report.system_names import title
 
-SHOWN = (CEILING_CONTROL, BASE, told_name(BASE, WAYS[0]), TUNED)
+SHOWN = (CEILING_CONTROL, BASE, BASE_PROMPTED, TUNED)
 
 
 def first_answers(generations: Sequence[Generation]) -> dict[tuple[str, str], Generation]:

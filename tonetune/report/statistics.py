@@ -11,14 +11,8 @@ from tonetune.core.rows import SCORES, Generation, Style
 from tonetune.evaluation.names import is_recorded
 
 COMPARED = ("joint", "reported_tone")
-
-
 LEVEL = 0.95
-
-
 RESAMPLES = 9999
-
-
 UNDECIDED = "undecided"
 
 
@@ -64,10 +58,10 @@ def mean_interval(values: np.ndarray, level: float, seed: int) -> tuple[float, f
     """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987): scores pile up at 0 and 1."""
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
-    drawn = bootstrap(
+    resampled = bootstrap(
         (values,), np.mean, confidence_level=level, n_resamples=RESAMPLES, batch=1000, method="BCa", rng=seed
     )
-    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+    return float(resampled.confidence_interval.low), float(resampled.confidence_interval.high)
 
 
 def teacher_perplexity(
@@ -80,7 +74,7 @@ def teacher_perplexity(
         if row.system == system
     }
     nats, tokens = np.array([predicted[question] for question in sorted(predicted)], dtype=float).T
-    drawn = bootstrap(
+    interval = bootstrap(
         (nats, tokens),
         lambda x, n, axis: np.exp(x.sum(axis=axis) / n.sum(axis=axis)),
         paired=True,
@@ -91,7 +85,7 @@ def teacher_perplexity(
         method="percentile",
         rng=seed,
     ).confidence_interval
-    return float(np.exp(nats.sum() / tokens.sum())), float(drawn.low), float(drawn.high)
+    return float(np.exp(nats.sum() / tokens.sum())), float(interval.low), float(interval.high)
 
 
 def intervals(generations: Sequence[Generation], systems: Sequence[str], seed: int) -> list[Interval]:
@@ -108,9 +102,9 @@ def intervals(generations: Sequence[Generation], systems: Sequence[str], seed: i
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment: the chance of any false alarm among all the tests stays under the level."""
     adjusted, running = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = running
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
     return adjusted
 
 

@@ -1,38 +1,61 @@
 """What systems and controls are called where people read."""
 
-from tonetune.evaluation.names import BASE, BEST, IDEAL, OVER, TUNED
+from tonetune.evaluation.names import (
+    BASE,
+    BASE_FEWSHOT,
+    BASE_PROMPTED,
+    BEST,
+    CATCHPHRASES,
+    COPIED,
+    CUT,
+    DRAFTED,
+    FEWSHOT,
+    FILLERS,
+    IDEAL,
+    MIXED_SENTENCES,
+    NONSENSE,
+    OTHER_REWRITING,
+    PROMPTED,
+    REPEATED,
+    SHUFFLED_WORDS,
+    TEACHER_PERSONA,
+    TEACHER_PLAIN,
+    TUNED,
+    UNSEEN_WRITER,
+    WRONG_QUESTION,
+)
 
 TITLES = {
     TUNED: "Tuned",
     BEST: "Tuned, best of several by the scores",
     BASE: "Base",
-    "base_prompted": "Base, told who to be",
-    "base_fewshot": "Base, told, with examples",
-    "teacher_persona": "Teacher's persona answers",
-    "teacher_plain": "Teacher's plain answers",
-    "copied": "Plain text, copied",
-    "other_rewriting": "The rewriting of another text",
-    "wrong_question": "Persona answers to other questions",
-    "shuffled_words": "Persona answers, words shuffled",
-    "repeated": "One sentence repeated",
-    "cut": "Cut in the middle",
-    "mixed_sentences": "Sentences of two answers mixed",
-    "unseen_writer": "Another writer's persona answers",
-    "nonsense": "Nonsense in the tone",
-    "fillers": "Plain answers strewn with fillers",
-    "catchphrases": "Plain answers with catchphrases",
+    BASE_PROMPTED: "Base, told who to be",
+    BASE_FEWSHOT: "Base, told, with examples",
+    TEACHER_PERSONA: "Teacher's persona answers",
+    TEACHER_PLAIN: "Teacher's plain answers",
+    COPIED: "Plain text, copied",
+    OTHER_REWRITING: "The rewriting of another text",
+    WRONG_QUESTION: "Persona answers to other questions",
+    SHUFFLED_WORDS: "Persona answers, words shuffled",
+    REPEATED: "One sentence repeated",
+    CUT: "Cut in the middle",
+    MIXED_SENTENCES: "Sentences of two answers mixed",
+    UNSEEN_WRITER: "Another writer's persona answers",
+    NONSENSE: "Nonsense in the tone",
+    FILLERS: "Plain answers strewn with fillers",
+    CATCHPHRASES: "Plain answers with catchphrases",
 }
 
 
-TOLD = {" prompted": ", told who to be", " fewshot": ", told, with examples"}
+TOLD = {f" {PROMPTED}": ", told who to be", f" {FEWSHOT}": ", told, with examples"}
 """What a rival's label is followed by, for each of `names.WAYS`."""
 DRAFTERS = {BASE: "the base", IDEAL: "the teacher"}
 
 
 def title(system: str) -> str:
     """The system's name in words; a rival's is its label with the way it was asked."""
-    if system.startswith(OVER):
-        source = system.removeprefix(OVER)
+    if system.startswith(DRAFTED):
+        source = system.removeprefix(DRAFTED)
         return f"Tuned, speaking drafts of {DRAFTERS.get(source, source)}"
     for ending, words in TOLD.items():
         if system.endswith(ending):

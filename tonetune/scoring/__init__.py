@@ -1,1 +1,1 @@
-"""From an answer to numbers between 0 and 1: fitted by two stages, applied by the rest. It knows no system that is compared."""
+"""From an answer to numbers between 0 and 1: fitted by stages of their own, applied by the rest. It does not know the systems."""

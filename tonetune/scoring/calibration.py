@@ -27,7 +27,10 @@ def calibrate(model: Pipeline, texts: Sequence[str] | np.ndarray, labels: np.nda
 def fit_ratings(
     figures: np.ndarray, ratings: np.ndarray, writers: Sequence[str], weights: np.ndarray, gamma: float
 ) -> Pipeline:
-    """Support vector regression of `ratings` (n), from 0 to 1, on `figures` (n, columns), with a kernel of width `gamma`.
+    """Support vector regression of `ratings` (n), from 0 to 1, on `figures` (n, columns), in an RBF kernel exp(-gamma d^2).
+
+    `d` is the distance of two rows of figures, each column scaled to unit variance: the larger `gamma`, the nearer a row
+    must be to count.
 
     A regression draws what it is unsure of towards the mean: new writers that readers find good come out worse than they
     are, and poor ones better. So the ratings are stretched about their mean beforehand, by as much as predictions of
@@ -66,13 +69,13 @@ class CalibrationBin:
 
 def calibration_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> list[CalibrationBin]:
     """The bins that hold a text, from low to high."""
-    places = np.minimum((probabilities * bins).astype(int), bins - 1)
+    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
     return [
         CalibrationBin(
-            int((places == b).sum()), float(probabilities[places == b].mean()), float(labels[places == b].mean())
+            int((bin_of == b).sum()), float(probabilities[bin_of == b].mean()), float(labels[bin_of == b].mean())
         )
         for b in range(bins)
-        if (places == b).any()
+        if (bin_of == b).any()
     ]
 
 

@@ -1,6 +1,7 @@
 """A sentence-transformers model that embeds questions and answers, tuned to bring together those that belong together."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from tonetune.core.errors import UserError
 from tonetune.core.startup import progress_bars_off
 from tonetune.model.locate import locate
+from tonetune.scoring.vector_cache import VectorCache
 
 SENTENCE_ADAPTER = "sentence_adapter"
 
@@ -27,7 +29,7 @@ class Embedder:
             raise UserError(f"scorers.sentence_model: {model!r}: not loaded ({str(error).splitlines()[0]})") from None
         if adapter is not None:
             self.merge(adapter)
-        self.known: dict[str, np.ndarray] = {}
+        self.cache: VectorCache[str] = VectorCache()
 
     def merge(self, adapter: Path) -> None:
         """Merge an adapter of the transformer into it."""
@@ -38,8 +40,4 @@ class Embedder:
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors, (texts, dimension)."""
-        new = [text for text in dict.fromkeys(texts) if text not in self.known]
-        if new:
-            vectors = self.model.encode(new, normalize_embeddings=True, show_progress_bar=False)
-            self.known.update(zip(new, vectors, strict=True))
-        return np.array([self.known[text] for text in texts])
+        return self.cache.of(texts, partial(self.model.encode, normalize_embeddings=True, show_progress_bar=False))

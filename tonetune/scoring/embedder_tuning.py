@@ -21,19 +21,16 @@ from tonetune.model.progress import name_bar
 from tonetune.scoring.embedder import Embedder
 
 RANK = 16
-
-
 LEARNING_RATE = 1e-3
-
-
 BATCH = 32
 
 
 class ByLength(DefaultBatchSampler):
     """Batches of pairs of like length, so that little is padding; no question is twice in a batch.
 
-    The first half of `dataset` are all questions with one answer each, the second half the same with the other. An epoch
-    goes through the questions twice, with either answer first, as drawn for each question.
+    `dataset` holds every question twice: in its first half with the persona's answer, in its second half, in the same
+    order, with the plain one. An epoch is two passes over the questions; which answer a question has in the first of
+    them is chosen at random, and in the second it has the other.
     """
 
     def __init__(self, dataset: Dataset, batch_size: int, drop_last: bool, seed: int = 0, **_: Any):
@@ -45,15 +42,15 @@ class ByLength(DefaultBatchSampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        draws = torch.Generator().manual_seed(self.seed + self.epoch)
+        rng = torch.Generator().manual_seed(self.seed + self.epoch)
         questions = len(self.lengths) // 2
-        first = torch.randint(2, (questions,), generator=draws).tolist()
+        first = torch.randint(2, (questions,), generator=rng).tolist()
         batches = []
         for turn in (0, 1):
             rows = [question + questions * (first[question] ^ turn) for question in range(questions)]
             rows.sort(key=lambda row: self.lengths[row])
             batches += [rows[start : start + self.batch_size] for start in range(0, questions, self.batch_size)]
-        yield from (batches[place] for place in torch.randperm(len(batches), generator=draws).tolist())
+        yield from (batches[index] for index in torch.randperm(len(batches), generator=rng).tolist())
 
     def __len__(self) -> int:
         return 2 * -(-len(self.lengths) // 2 // self.batch_size)
@@ -111,4 +108,4 @@ def tune_embedder(
     save_peft(tuned, folder, base_model=None)
     transformer.model = plain
     embed.merge(folder)
-    embed.known.clear()
+    embed.cache.clear()

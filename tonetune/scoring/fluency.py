@@ -1,6 +1,7 @@
 """Is it acceptable, finished, non-repetitive English? Scored 0 to 1 from the order of its words, not from its matter.
 
-Two views of the order, each told from the same texts corrupted, then weighed together on texts that neither has seen:
+Two views of the order, each a classifier of texts as they are against the same texts with words moved, doubled or lost.
+What both say is weighed together on texts that neither was fitted on:
 - The text's skeleton: function words stay, every other word becomes its ending. Words that are shuffled, doubled, lost or
   swapped make skeletons that English does not have.
 - The hidden states of the base model's first layers, which know English: what is acceptable can be read off them
@@ -17,15 +18,16 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tonetune.core.text import ends_in_sentence
-from tonetune.scoring.corruptions import shuffle_words, slip_words
-from tonetune.scoring.tfidf import tfidf_ngrams
+from tonetune.scoring.words.corruptions import shuffle_words, slip_words
+from tonetune.scoring.words.repetition import unrepeated
+from tonetune.scoring.words.tfidf import tfidf_ngrams
 
 States = Callable[[Sequence[str]], np.ndarray]  # `HiddenStates`, whose module imports torch, or what stands for them
 
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 ENDINGS = ("ing", "ed", "ly", "tion", "ness", "ment", "er", "est", "ful", "ous", "al", "s", "y")
 CONTRACTIONS = re.compile(r"'(?:s|t|re|ve|ll|d|m)$")
-FEWEST_WORDS = 5
+MIN_WORDS = 5
 BUCKETS = 2**18
 
 
@@ -85,21 +87,11 @@ def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, 
     return WordOrder(states, skeletons, hidden, weighed)
 
 
-def distinct_share(text: str, n: int = 3) -> float:
-    """Distinct word n-grams over all of them; 1.0 where nothing is said twice."""
-    words = [word.lower() for word in re.findall(r"[A-Za-z0-9']+", text)]
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    return len(set(grams)) / len(grams) if grams else 0.0
-
-
 def finished(text: str) -> bool:
     """Whether it ends as a sentence does and has at least a few words."""
-    return len(text.split()) >= FEWEST_WORDS and ends_in_sentence(text)
+    return len(text.split()) >= MIN_WORDS and ends_in_sentence(text)
 
 
 def fluency(texts: Sequence[str], word_order: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
     """The probability of the text's word order, 0 for what is unfinished or empty, less for what repeats itself."""
-    order = word_order(texts)
-    # Teacher answers repeat almost no three words (share 0.97 and more); half of them repeated is worth nothing.
-    repetition = np.clip((np.array([distinct_share(text) for text in texts]) - 0.5) / 0.4, 0, 1)
-    return order * repetition * np.array([finished(text) for text in texts], dtype=float)
+    return word_order(texts) * unrepeated(texts) * np.array([finished(text) for text in texts], dtype=float)

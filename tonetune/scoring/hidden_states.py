@@ -6,6 +6,7 @@ earlier layers of a causal language model are not.
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.errors import UserError
+from tonetune.scoring.vector_cache import VectorCache
 
 WINDOW = 192  # tokens that run through the layers together; a longer text runs as several
 BATCH = 16
@@ -29,18 +31,15 @@ class HiddenStates:
         shallow = copy.copy(base.model)
         shallow._modules = base.model._modules | {"layers": base.model.layers[:layers]}
         self.model = copy.deepcopy(shallow).eval()
-        self.known: dict[str, np.ndarray] = {}
+        self.cache: VectorCache[str] = VectorCache()
 
     def remember(self, texts: Sequence[str], vectors: np.ndarray) -> None:
         """Take vectors that an earlier stage has computed: (texts, hidden size)."""
-        self.known |= dict(zip(texts, vectors, strict=True))
+        self.cache.add(texts, vectors)
 
     def __call__(self, texts: Sequence[str], label: str = "hidden states") -> np.ndarray:
         """(texts, hidden size): each text's mean over its tokens, in float32; a text runs through the model once."""
-        new = [text for text in dict.fromkeys(texts) if text not in self.known]
-        if new:
-            self.known.update(zip(new, self._run(new, label), strict=True))
-        return np.array([self.known[text] for text in texts])
+        return self.cache.of(texts, partial(self._run, label=label))
 
     @torch.inference_mode()
     def _run(self, texts: Sequence[str], label: str) -> np.ndarray:

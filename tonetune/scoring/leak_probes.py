@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tonetune.scoring.content_words import content_words
+from tonetune.scoring.words.content_words import content_words
 
 
 def surface(text: str) -> list[float]:

@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Example
-from tonetune.scoring.content_words import content_words, survival
 from tonetune.scoring.embedder import Embedder
-from tonetune.scoring.tfidf import tfidf_ngrams
+from tonetune.scoring.words.content_words import content_words, survival
+from tonetune.scoring.words.tfidf import tfidf_ngrams
 
 NEAREST = 10
 SAME = 0.999  # the cosine from which on two questions are one

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tonetune.core.errors import UserError
 from tonetune.core.files import read_json
 from tonetune.core.params import Params
+from tonetune.core.rows import SCORES
 from tonetune.core.startup import progress_bars_off
 from tonetune.model.fingerprint import content_of, refuse_replaced
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
@@ -23,8 +24,10 @@ from tonetune.scoring.sklearn_files import has_fitted, load_array, load_fitted, 
 from tonetune.scoring.tone import Probabilities, Tone, ToneViews
 
 MEASURES = Path("measures")
-MEASURED = ("tone", "sense", "relevance", "fluency")
-"""The scores that have a metric module in measures/, under the same name."""
+DERIVED = ("joint", "reported_tone")
+"""The scores that `Scorer` makes itself."""
+MEASURED = tuple(score for score in SCORES if score not in DERIVED)
+"""All others: each has a metric module in measures/, under the same name."""
 MAY_LACK = ("tone", "meaning")
 TONE, SCORERS, RATED = "models/tone_classifier", "models/scorers", "models/rated_figures"
 RATED_ANSWERS = "models/rated_answers"

@@ -18,20 +18,20 @@ from tonetune.core.rows import Example, Message
 from tonetune.core.text import sentences
 from tonetune.generation.likelihood import answer_states
 from tonetune.model.chat_template import prompt_ids
-from tonetune.model.head import logits
+from tonetune.model.head import LOSS_CHUNK, logits
 from tonetune.scoring.calibration import fit_ratings
-from tonetune.scoring.corruptions import mix_sentences, shuffle_words
-from tonetune.scoring.fluency import distinct_share
 from tonetune.scoring.relevance import Relevance
+from tonetune.scoring.vector_cache import VectorCache
+from tonetune.scoring.words.corruptions import mix_sentences, shuffle_words
+from tonetune.scoring.words.repetition import unrepeated
 
 SYSTEM = "You are a helpful assistant."
 BATCH_TOKENS = 2048
 MAX_TOKENS = 192  # of an answer; what comes later is not looked at
-LOSS_CHUNK = 16  # positions whose logits are turned into losses at a time: in float32 they stay in the cache
-FEWEST_WORDS = 3  # fewer are no answer
-SPOILT = 0.3  # weight of an answer that was spoilt here; a rated one's is 1
+MIN_WORDS = 3  # fewer are no answer
+CORRUPTED = 0.3  # weight of an answer that was corrupted here; a rated one's is 1
 KNOWN = "known"
-WIDTH = 0.03  # of the kernel, chosen like the weight on ratings of writers left out
+GAMMA = 0.03  # of the kernel, chosen like the weight on ratings of writers left out
 MIXED = 0.35  # of sense: what readers find in the sentences of two answers by turns
 # Of the losses of the answer's tokens, in nats: mean, standard deviation, 90th percentile, maximum; mean entropy of what was
 # expected; mean of loss less entropy; logarithm of the number of tokens; second half less first half; share of distinct tokens.
@@ -44,30 +44,29 @@ class LikelihoodFigures:
     def __init__(self, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):
         self.base = base
         self.tokenizer = tokenizer
-        self.known: dict[tuple[str, str], np.ndarray] = {}
+        self.cache: VectorCache[tuple[str, str]] = VectorCache()
 
     def remember(self, questions: Sequence[str], answers: Sequence[str], figures: np.ndarray) -> None:
         """Take figures that an earlier stage has computed: (answers, LIKELIHOOD)."""
-        self.known |= dict(zip(zip(questions, answers, strict=True), figures, strict=True))
+        self.cache.add(list(zip(questions, answers, strict=True)), figures)
 
     def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
         """(answers, LIKELIHOOD), in float64."""
         pairs = list(zip(questions, answers, strict=True))
-        new = [pair for pair in dict.fromkeys(pairs) if pair not in self.known]
-        if new:
-            self._run(new)
-        return np.array([self.known[pair] for pair in pairs]).reshape(len(pairs), LIKELIHOOD)
+        return self.cache.of(pairs, self._run).reshape(len(pairs), LIKELIHOOD)
 
     @torch.inference_mode()
-    def _run(self, pairs: Sequence[tuple[str, str]]) -> None:
+    def _run(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         system = Message(role="system", content=SYSTEM)
         asked = {q: prompt_ids(self.tokenizer, [system, Message(role="user", content=q)]) for q, _ in pairs}
         given = [self.tokenizer.encode(answer or ".", add_special_tokens=False)[:MAX_TOKENS] for _, answer in pairs]
         prompts = [asked[question] for question, _ in pairs]
+        figures = np.empty((len(pairs), LIKELIHOOD))
         for rows, states, tokens in answer_states(self.base, prompts, given, BATCH_TOKENS, "sense", repeated=True):
             lengths = [len(given[i]) for i in rows]
             for i, own, targets in zip(rows, states.split(lengths), tokens.split(lengths), strict=True):
-                self.known[pairs[i]] = likelihood_figures(given[i], *self._losses(own, targets))
+                figures[i] = likelihood_figures(given[i], *self._losses(own, targets))
+        return figures
 
     def _losses(self, states: torch.Tensor, targets: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Of `targets` (n) given `states` (n, width): their losses, and the entropies of what was expected, in nats."""
@@ -151,25 +150,23 @@ class Sense:
 
 
 def predicted_sense(model: Pipeline, figures: np.ndarray, answers: Sequence[str]) -> np.ndarray:
-    """The model's prediction, less for what repeats itself, and 0 for what is no answer at all."""
-    # What repeats itself is likely, word by word. Answers that make sense repeat almost no three words.
-    repetition = np.clip((np.array([distinct_share(text) for text in answers]) - 0.5) / 0.4, 0, 1)
-    enough = np.array([len(text.split()) >= FEWEST_WORDS for text in answers], dtype=float)
-    return np.clip(model.predict(figures), 0, 1) * repetition * enough
+    """The model's prediction, less for what repeats itself, since that is likely word by word, and 0 for what is no answer at all."""
+    enough = np.array([len(text.split()) >= MIN_WORDS for text in answers], dtype=float)
+    return np.clip(model.predict(figures), 0, 1) * unrepeated(answers) * enough
 
 
 def fit_sense(
     figures: np.ndarray, ratings: np.ndarray, writers: Sequence[str], known: np.ndarray, senses: np.ndarray
 ) -> Pipeline:
     """Fit the mean ratings of answers by `writers`, from 0 to 1, and beside them the `senses` of the `known` answers."""
-    weights = np.concatenate([np.ones(len(ratings)), np.where(senses == 1, 1.0, SPOILT)])
+    weights = np.concatenate([np.ones(len(ratings)), np.where(senses == 1, 1.0, CORRUPTED)])
     return fit_ratings(
-        np.vstack([figures, known]), np.append(ratings, senses), [*writers, *[KNOWN] * len(senses)], weights, WIDTH
+        np.vstack([figures, known]), np.append(ratings, senses), [*writers, *[KNOWN] * len(senses)], weights, GAMMA
     )
 
 
 def known_answers(examples: Sequence[Example], seed: int) -> tuple[list[str], list[str], np.ndarray]:
-    """Questions, answers whose sense is known by construction, and how much it is: the teacher's own, and spoilt ones."""
+    """Questions, answers whose sense is known by construction, and how much it is: the teacher's own, and corrupted ones."""
     count = len(examples)
     others = [examples[(i + 1) % count].answer for i in range(count)] + [examples[i - 2].plain for i in range(count)]
     shuffled = [shuffle_words(example.answer, seed) for example in examples]

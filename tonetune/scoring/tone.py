@@ -1,4 +1,4 @@
-"""How much does a text sound like the persona? Its words and the base's hidden states, weighed by what readers heard.
+"""How much does a text sound like the persona? Its words and the base's hidden states, weighed by what readers rated.
 
 A classifier of one teacher's texts ranks another writer's persona above plain texts, but does not know how much of the
 tone it is. So its log-odds, and those of the same views of characters and sentences, are only part of what the score
@@ -18,12 +18,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from tonetune.core.rows import Example
 from tonetune.core.text import sentences
 from tonetune.scoring.calibration import fit_ratings
-from tonetune.scoring.corruptions import paste_catchphrases
 from tonetune.scoring.fluency import States
-from tonetune.scoring.tfidf import WORDS_AND_MARKS, tfidf_ngrams
+from tonetune.scoring.words.corruptions import paste_catchphrases
+from tonetune.scoring.words.tfidf import WORDS_AND_MARKS, tfidf_ngrams
 
 WORDS = 60.0  # a usual answer: its length is a figure too
-WIDTH = 0.25  # of the kernel, over the number of figures; chosen on ratings of writers left out
+GAMMA = 0.25  # of the kernel, over the number of figures; chosen on ratings of writers left out
 # Of the tone, from 0 to 1: what readers hear in the teacher's persona and plain answers, and in plain ones with catchphrases.
 PERSONA, PLAIN, PASTED = 0.97, 0.1, 0.33
 
@@ -83,7 +83,7 @@ def fit_tone(
         np.append(ratings, tones),
         [*writers, *["known"] * len(tones)],
         np.ones(len(ratings) + len(tones)),
-        WIDTH / figures.shape[1],
+        GAMMA / figures.shape[1],
     )
 
 

@@ -1,16 +1,19 @@
 """The two tone classifiers: word n-grams, and the base's hidden states; each with regularised logistic regression."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tonetune.core.params import ToneClassifier
-from tonetune.core.rows import Example
-from tonetune.scoring.corruptions import cut_in_half, paste_catchphrases, repeat_sentence, shuffle_words
-from tonetune.scoring.tfidf import WORDS_AND_MARKS, tfidf_ngrams
+from tonetune.core.rows import Example, base_answers_to, other_answers_to
+from tonetune.scoring.calibration import calibrate, refuse_chance
+from tonetune.scoring.words.corruptions import cut_in_half, paste_catchphrases, repeat_sentence, shuffle_words
+from tonetune.scoring.words.tfidf import WORDS_AND_MARKS, tfidf_ngrams
 
 
 def labelled(examples: Sequence[Example]) -> tuple[list[str], np.ndarray]:
@@ -24,8 +27,13 @@ def labelled(examples: Sequence[Example]) -> tuple[list[str], np.ndarray]:
     return [*persona, *plain], np.repeat([1, 0], [len(persona), len(plain)])
 
 
+def other_texts(examples: Sequence[Example]) -> list[str]:
+    """What others than the persona answered to the examples' questions: other personas, and the untuned base."""
+    return [*other_answers_to(examples), *base_answers_to(examples)]
+
+
 def negatives(examples: Sequence[Example], others: Sequence[str], catchphrases: Sequence[str], seed: int) -> list[str]:
-    """What else is not the tone: degenerate texts, catchphrases on plain answers, and `others`: other voices."""
+    """What else is not the tone: degenerate texts, catchphrases on plain answers, and `others`: see `other_texts`."""
     degenerate = [
         change(example.answer)
         for number, example in enumerate(examples)
@@ -34,6 +42,30 @@ def negatives(examples: Sequence[Example], others: Sequence[str], catchphrases: 
     plain = list(dict.fromkeys(example.plain for example in examples))
     pasted = [paste_catchphrases(text, catchphrases, seed) for text in plain]
     return [*degenerate, *pasted, *others]
+
+
+def calibrated_classifier(
+    name: str,
+    fit: Callable[[Any, np.ndarray], Pipeline],
+    features: Callable[[list[str]], Any],
+    own: Sequence[Example],
+    validation: Sequence[Example],
+    catchphrases: Sequence[str],
+    seed: int,
+    way_out: str,
+) -> CalibratedClassifierCV:
+    """What `fit` makes of the `features` of the persona's answers of `own` against all that is not the tone, calibrated.
+
+    A `UserError` that begins with `name` and ends with `way_out` where it is at chance on `validation`.
+    """
+    texts, labels = labelled(own)
+    wrong = negatives(own, other_texts(own), catchphrases, seed)
+    fitted = fit(features([*texts, *wrong]), np.append(labels, np.zeros(len(wrong))))
+    texts, labels = labelled(validation)
+    unseen = features(texts)
+    model = calibrate(fitted, unseen, labels)
+    refuse_chance(name, model.predict_proba(unseen)[:, 1], labels, way_out)
+    return model
 
 
 def fit_classifier(texts: Sequence[str], labels: np.ndarray, settings: ToneClassifier, seed: int) -> Pipeline:

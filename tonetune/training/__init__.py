@@ -1,1 +1,1 @@
-"""Which weights train, on which loss, and from which checkpoint. It knows no score but as a function that it is handed."""
+"""Which weights train, on which loss, and from which checkpoint. It does not know the scores but as a function it is handed."""

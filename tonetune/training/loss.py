@@ -6,11 +6,8 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 from transformers import PreTrainedModel
 
-from tonetune.model.head import has_plain_head, logits
+from tonetune.model.head import LOGITS_CHUNK, LOSS_CHUNK, has_plain_head, logits
 from tonetune.training.encode import IGNORE_INDEX
-
-LOGITS_CHUNK = 192  # positions whose logits are in memory at a time: 19 MB of bfloat16 with SmolLM2's vocabulary
-LOSS_CHUNK = 16  # positions whose losses are computed at a time: their float32 logits stay in the processor's cache
 
 
 class _FrozenHeadLoss(torch.autograd.Function):

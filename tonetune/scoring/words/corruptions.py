@@ -8,14 +8,14 @@ from tonetune.core.text import sentences
 
 def shuffle_words(text: str, seed: int) -> str:
     """The same words within each sentence, in another order; the first stays capitalised and the last mark last."""
-    drawn = random.Random(f"{seed}/{text}")
+    rng = random.Random(f"{seed}/{text}")
     shuffled = []
     for sentence in sentences(text):
         body, mark = (sentence[:-1], sentence[-1]) if sentence[-1] in ".?!" else (sentence, "")
         words = body.split()  # none in a mark that stands by itself
         if words and words[0] != "I" and not words[0].startswith("I'"):
             words[0] = words[0].lower()
-        drawn.shuffle(words)
+        rng.shuffle(words)
         joined = " ".join(words).rstrip(",;:")
         shuffled.append(joined[:1].upper() + joined[1:] + mark)
     return " ".join(shuffled)
@@ -23,14 +23,14 @@ def shuffle_words(text: str, seed: int) -> str:
 
 def slip_words(text: str, seed: int, share: float = 0.25) -> str:
     """The text with slips at a `share` of its words: lost, doubled, or swapped with the next one, each as often."""
-    drawn = random.Random(f"{seed}/{text}")
+    rng = random.Random(f"{seed}/{text}")
     slipped = []
     for sentence in sentences(text):
         body, mark = (sentence[:-1], sentence[-1]) if sentence[-1] in ".?!" else (sentence, "")
         words = body.split()
         written: list[str] = []
         while words:
-            slip = drawn.choice(("lost", "doubled", "swapped")) if drawn.random() < share else None
+            slip = rng.choice(("lost", "doubled", "swapped")) if rng.random() < share else None
             if slip == "swapped" and len(words) > 1:
                 words[:2] = words[1::-1]
             if slip != "lost":
@@ -59,23 +59,21 @@ def strew_fillers(text: str, fillers: Sequence[str], seed: int, share: float = 0
     """The text with fillers before a `share` of its words: the tone's favourite words without its way of thinking."""
     if not fillers:
         return text
-    drawn = random.Random(f"{seed}/{text}")
+    rng = random.Random(f"{seed}/{text}")
     words = [
-        word
-        for spoken in text.split()
-        for word in ([drawn.choice(fillers)] if drawn.random() < share else []) + [spoken]
+        word for spoken in text.split() for word in ([rng.choice(fillers)] if rng.random() < share else []) + [spoken]
     ]
-    return " ".join([drawn.choice(fillers).capitalize(), *words])
+    return " ".join([rng.choice(fillers).capitalize(), *words])
 
 
 def mix_sentences(text: str, other: str) -> str:
-    """The sentences of two texts by turns: each is sound, and none follows from the one before."""
+    """The first sentence of `text`, the second of `other`, the third of `text` and so on: sound ones, of which none goes on."""
     ours, theirs = sentences(text), sentences(other)
     return " ".join(
-        source[place]
-        for place in range(max(len(ours), len(theirs)))
-        for source in [ours if place % 2 == 0 else theirs]
-        if place < len(source)
+        source[index]
+        for index in range(max(len(ours), len(theirs)))
+        for source in [ours if index % 2 == 0 else theirs]
+        if index < len(source)
     )
 
 
@@ -83,6 +81,6 @@ def paste_catchphrases(text: str, phrases: Sequence[str], seed: int) -> str:
     """The text with one catchphrase before it and another one after it."""
     if not phrases:
         return text
-    drawn = random.Random(f"{seed}/{text}")
-    first, last = drawn.sample(phrases, 2) if len(phrases) > 1 else [phrases[0]] * 2
+    rng = random.Random(f"{seed}/{text}")
+    first, last = rng.sample(phrases, 2) if len(phrases) > 1 else [phrases[0]] * 2
     return f"{first} {text} {last}"
