@@ -16,13 +16,6 @@ ASKED = {"mode", "model", "base_url", "extra_body", "ask_again"}
 SENDING = {f"teacher.{name}" for name in TeacherSettings.model_fields if name not in ASKED}
 
 
-class AnyModel(TeacherServer):
-    """Answers under whichever name it is asked for."""
-
-    def problem(self, body):
-        return super().problem(body | {"model": "test-model"})
-
-
 def read_by(stage, space):
     """The parameters that the stage reads in a workspace."""
     noted = space.root.with_name("read.json")
@@ -51,8 +44,8 @@ def test_a_stage_lists_every_parameter_that_it_reads(stage, space):
 
 @pytest.fixture
 def server(space):
-    """A live teacher, which is also a rival and drafts; another model judges."""
-    with AnyModel() as server:
+    """A live teacher, which is also a rival."""
+    with TeacherServer() as server:
         teacher = f"endpoint:test-model@{server.url}"
         space.set(
             teacher__mode="live",
@@ -61,10 +54,7 @@ def server(space):
             teacher__extra_body={"seed": 1},
             questions__per_prompt=5,
             questions__exchanges=False,
-            train__task="both",  # or no drafts are spoken
             evaluate__rivals=[teacher],
-            evaluate__drafts=[teacher],
-            evaluate__judge=f"endpoint:judge@{server.url}",
             evaluate__seeds=1,
             evaluate__best_of=1,
         )
@@ -80,8 +70,7 @@ def test_the_stages_that_ask_a_live_teacher_list_what_it_reads(space):
 
 
 @pytest.mark.usefixtures("server")
-def test_the_stages_that_ask_endpoints_list_what_a_rival_a_draft_and_a_judge_read(space):
-    for stage in ("baselines", "evaluate"):
-        read = read_by(stage, space)
-        assert {f"teacher.{name}" for name in ASKED - {"mode"}} <= read
-        assert unlisted(stage, read - SENDING) == set()
+def test_baselines_list_what_an_endpoint_that_is_a_rival_reads(space):
+    read = read_by("baselines", space)
+    assert {f"teacher.{name}" for name in ASKED - {"mode"}} <= read
+    assert unlisted("baselines", read - SENDING) == set()
