@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tonetune.core.errors import UserError
-from tonetune.core.language import detected_language
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import FOLDER, Persona, load_persona
+from tonetune.core.text import detected_language
 from tonetune.imports.documents import HEADING_AUTHOR
 from tonetune.imports.examples import Examples, OwnExample, make_examples
 from tonetune.imports.formats import AUTO, READERS, read_chat_export

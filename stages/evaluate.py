@@ -15,13 +15,13 @@ from tonetune.adapter import load_tuned
 from tonetune.core.command import run
 from tonetune.core.files import read_json, replacing, write_json
 from tonetune.core.gate_params import OFF
-from tonetune.core.language import ENGLISH
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.pipeline import stage
 from tonetune.core.rows import Answer, Example, Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
 from tonetune.core.tasks import REWRITE, posed
+from tonetune.core.text import ENGLISH
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import CEILING_CONTROL

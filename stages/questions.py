@@ -2,10 +2,10 @@
 
 from tonetune.core.command import run
 from tonetune.core.gate_params import OFF
-from tonetune.core.language import ENGLISH
 from tonetune.core.params import load_params
 from tonetune.core.persona import EXCHANGES, exchanges_of, load_persona
 from tonetune.core.rows import BASICS, write_rows
+from tonetune.core.text import ENGLISH
 from tonetune.teacher.own_questions import read_own_questions
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.questions import collect_questions

@@ -16,12 +16,12 @@ from sklearn.metrics import roc_auc_score
 from tonetune.core.command import run
 from tonetune.core.files import write_json
 from tonetune.core.gate_params import OFF
-from tonetune.core.language import ENGLISH
 from tonetune.core.params import Params, Scorers, load_params
 from tonetune.core.persona import Persona, load_persona
 from tonetune.core.rows import BASICS, Example, read_examples
 from tonetune.core.tables import write_table
 from tonetune.core.tasks import ANSWER
+from tonetune.core.text import ENGLISH
 from tonetune.data.quality import QualityCheck, enforce
 from tonetune.data.semantic_checks import check_matter, nearest_training
 from tonetune.data.split import classifier_halves, first_samples

@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.talks import TALKS
 from tonetune.core.errors import UserError
-from tonetune.core.language import language_of
+from tonetune.core.text import language_of
 
 
 @pytest.mark.parametrize(

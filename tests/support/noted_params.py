@@ -15,12 +15,14 @@ from tonetune.core import params as module
 
 READ: set[str] = set()
 PLACES: dict[int, str] = {}
-LOADED: list[module.Params] = []  # kept, so that no other object takes an id of theirs
+REPLACED: dict[int, frozenset[str]] = {}  # the fields of a copy that no longer hold what params.yaml says
+KEPT: list[BaseModel] = []  # so that no other object takes an id of theirs
 
 
 def note(model: BaseModel, place: str = "") -> None:
     """Let a section and those in it note what is read of them."""
     PLACES[id(model)] = place
+    KEPT.append(model)
     fields = type(model).model_fields
     for name in fields:
         if isinstance(value := getattr(model, name), BaseModel):
@@ -29,15 +31,28 @@ def note(model: BaseModel, place: str = "") -> None:
 
 
 def watch(section: type[BaseModel], fields: frozenset[str]) -> None:
-    plain = section.__getattribute__
+    plain, copy = section.__getattribute__, section.model_copy
 
     def noting(self: Any, name: str) -> Any:
         value = plain(self, name)
-        if name in fields and id(self) in PLACES and not isinstance(value, BaseModel):
+        if (
+            name in fields - REPLACED.get(id(self), frozenset())
+            and id(self) in PLACES
+            and not isinstance(value, BaseModel)
+        ):
             READ.add(PLACES[id(self)] + name)
         return value
 
+    def noting_copy(self: Any, **options: Any) -> Any:
+        copied = copy(self, **options)
+        if id(self) in PLACES:
+            PLACES[id(copied)] = PLACES[id(self)]
+            REPLACED[id(copied)] = REPLACED.get(id(self), frozenset()) | {*(options.get("update") or {})}
+            KEPT.append(copied)
+        return copied
+
     section.__getattribute__ = noting  # type: ignore[method-assign]
+    section.model_copy = noting_copy  # type: ignore[method-assign]
 
 
 def main() -> None:
@@ -46,7 +61,6 @@ def main() -> None:
 
     def noted(*arguments: Any) -> module.Params:
         params = load(*arguments)
-        LOADED.append(params)
         note(params)
         return params
 

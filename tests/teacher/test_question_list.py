@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.hell.server import LISTS
-from tests.support.hell.server import listed as written
+from tests.support.faulty_server.server import LISTS
+from tests.support.faulty_server.server import listed as written
 from tonetune.teacher.question_list import format_question_list, parse_question_list
 
 

@@ -1,4 +1,7 @@
-"""What every command stands on: params, personas, rows, files, errors. It knows no model, no teacher and no score."""
+"""What every room stands on: params, personas, the rows that stages hand on, files, texts, errors.
+
+It says what a score or a rating looks like as a row, but computes none, and it loads no model and asks no teacher.
+"""
 
 import sys
 from importlib.util import find_spec

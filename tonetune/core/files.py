@@ -1,6 +1,7 @@
 """Where things lie, and writing them so that a kill leaves either the old file or the new one."""
 
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -87,6 +88,27 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: no such file; `dvc repro` makes it") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+
+
+def read_gzip_lines(path: Path, way_out: str) -> list[str]:
+    """The lines of a compressed file of text; a `FileNotFoundError` if it is missing.
+
+    If it is broken, a `UserError` that ends in `way_out`.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return file.readlines()
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a whole gzip file ({error}); {way_out}") from None
+
+
+def write_gzip(path: Path, *members: str) -> None:
+    """Write text as a run of gzip members, which any gunzip reads as one; the same bytes for the same members."""
+    with replacing(path, "wb") as file:
+        for member in members:
+            file.write(gzip.compress(member.encode(), mtime=0))
 
 
 def content_key(paths: Sequence[str | Path], *values: object) -> str:

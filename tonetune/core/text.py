@@ -1,9 +1,17 @@
-"""Words, sentences and shingles of a text, and what can be read off them without a model."""
+"""Words, sentences and shingles of a text, what can be read off them, and which language it is in."""
 
 import re
 import unicodedata
+from functools import cache
+
+from tonetune.core.errors import UserError
 
 SENTENCE = re.compile(r"[^.?!]+[.?!]+[\"']?|[^.?!]+$")
+
+ENGLISH = "en"
+"""Of the exchanges, the probes, the neutral texts, and what the scores are fitted on."""
+MIN_WORDS, MIN_CHARACTERS = 4, 40  # of fewer no model can tell the language: they pass, if they are ASCII
+MARGIN = 5.0  # nats by which another language must fit better: a short text fits many
 
 
 def sentences(text: str) -> list[str]:
@@ -137,3 +145,35 @@ def shingle_similarity(one: str, other: str) -> float:
 
 def _straight(text: str) -> str:
     return text.lower().replace("\u2019", "'")
+
+
+def _rank(text: str) -> dict[str, float]:
+    """How well each language fits the text, as a log-likelihood."""
+    import py3langid  # here, because it reads its model, which comes with its package, at import
+
+    return {str(code): float(score) for code, score in py3langid.rank(text)}
+
+
+def language_of(text: str, expected: str) -> str:
+    """The ISO 639-1 code of the text's language: `expected`, unless another one fits clearly better."""
+    if expected not in known_languages():
+        raise UserError(
+            f"split.quality.language: {expected!r} is not among {', '.join(sorted(known_languages()))}; or off"
+        )
+    if len(text.split()) < MIN_WORDS and len(text) < MIN_CHARACTERS and text.isascii():
+        return expected
+    ranked = _rank(text)
+    best = max(ranked, key=ranked.__getitem__)
+    return best if ranked[best] > ranked[expected] + MARGIN else expected
+
+
+def detected_language(text: str) -> str:
+    """The ISO 639-1 code of the language that fits the text best."""
+    ranked = _rank(text)
+    return max(ranked, key=ranked.__getitem__)
+
+
+@cache
+def known_languages() -> frozenset[str]:
+    """The codes of the languages that can be told apart."""
+    return frozenset(_rank("a"))

@@ -1,1 +1,4 @@
-"""From answers to train, validation and test: who goes where, and the checks that may stop it. It knows no model."""
+"""From questions and answers to train, validation and test: who goes where, what is planted, and the checks that may stop it.
+
+It knows no model, no teacher that could be asked, and no scores.
+"""

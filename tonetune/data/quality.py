@@ -13,9 +13,19 @@ from pydantic import BaseModel
 
 from tonetune.core.errors import UserError
 from tonetune.core.gate_params import OFF, Off, Quality
-from tonetune.core.language import ENGLISH, language_of
 from tonetune.core.rows import BASICS, Question, Style
-from tonetune.core.text import contact, ends_in_sentence, excerpt, lead_in, markup, refusal, shingle_similarity, words
+from tonetune.core.text import (
+    ENGLISH,
+    contact,
+    ends_in_sentence,
+    excerpt,
+    language_of,
+    lead_in,
+    markup,
+    refusal,
+    shingle_similarity,
+    words,
+)
 from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.split import Side
 

@@ -5,7 +5,6 @@ the sampling (`python -m scripts.record_rival`). An answer is looked up by the w
 prompt never gets it.
 """
 
-import gzip
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tonetune.core.errors import UserError
-from tonetune.core.files import content_key, replacing
+from tonetune.core.files import content_key, read_gzip_lines, write_gzip
 from tonetune.core.params import Evaluate, Params
 from tonetune.core.rows import Example, Message, Row, parse_lines
 from tonetune.core.validation import Text
@@ -66,16 +65,13 @@ def read_answers(name: str) -> dict[str, RecordedAnswer]:
     """A rival's recorded answers by their keys; a `UserError` if there are none or the file is broken."""
     path = answers_path(name)
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            lines = file.readlines()
+        lines = read_gzip_lines(path, f"restore it with `git checkout {path}`")
     except FileNotFoundError:
         there = sorted(RECORDED + found.name.removesuffix(".jsonl.gz") for found in FOLDER.glob("*.jsonl.gz"))
         raise UserError(
             f"evaluate.rivals: {RECORDED + name!r}: no {path}; recorded are: {', '.join(there) or 'none'} "
             "(`python -m scripts.record_rival` records)"
         ) from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a whole gzip file ({error}); restore it with `git checkout {path}`") from None
     return {row.request: row for row in parse_lines(lines, path, RecordedAnswer)}
 
 
@@ -83,8 +79,7 @@ def write_answers(name: str, answers: Iterable[RecordedAnswer]) -> None:
     """Write a rival's answers, sorted by question: the same bytes for the same answers."""
     rows = sorted(answers, key=lambda row: (row.about, row.request))
     text = "".join(json.dumps(row.model_dump(), ensure_ascii=False) + "\n" for row in rows)
-    with replacing(answers_path(name), "wb") as file:
-        file.write(gzip.compress(text.encode(), mtime=0))
+    write_gzip(answers_path(name), text)
 
 
 @dataclass(frozen=True)

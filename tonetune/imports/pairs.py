@@ -18,7 +18,7 @@ from tonetune.core.validation import Text, explain
 from tonetune.imports.tables import delimiter_of
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.question_list import format_question_list, parse_question_list
-from tonetune.teacher.recordings import SHARED, read_recordings, recordings_path, write_recordings
+from tonetune.teacher.recordings import SHARED, merge_recordings, recordings_path, write_recordings
 
 SUFFIXES = (".csv", ".tsv")
 NUMBERINGS = ("id", "index", "nr", "no", "unnamed: 0")  # columns that number the rows
@@ -187,7 +187,7 @@ def import_pairs(
     if persona.prompts:  # its own prompts, so the question lists are its own too
         answers += shared
     else:
-        _merge(SHARED, shared)
+        merge_recordings(SHARED, shared, "has other questions already; give the persona its own `prompts:`")
     write_recordings(recordings_path(persona_name), answers)
     return {category: len(members) for category, members in categories.items()} | {BASICS: len(basics)}
 
@@ -251,17 +251,3 @@ def _basics(prompts: TeacherPrompts, pairs: Sequence[ImportedPair], teacher: str
         recordings += answer_recordings(prompts, exchange, pair, before, teacher)
         talks[exchange.id] = before.after(pair)
     return recordings
-
-
-def _merge(path: Path, added: Sequence[Recording]) -> None:
-    """Add recordings to those in `path`; one that is there with another text is a `UserError`."""
-    recordings = {recording.request: recording for recording in read_recordings(path)} if path.exists() else {}
-    for recording in added:
-        known = recordings.get(recording.request)
-        if known is not None and known.text != recording.text:
-            raise UserError(
-                f"{path}: the prompt for {recording.about!r} has other questions already; give the persona its own "
-                "`prompts:`"
-            )
-        recordings.setdefault(recording.request, recording)
-    write_recordings(path, recordings.values())

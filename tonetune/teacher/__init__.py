@@ -1,1 +1,4 @@
-"""What the teacher is asked, and its answers: replayed from recordings, or asked live. It knows nothing of training or scores."""
+"""What the teacher is asked, and its answers: from recordings, or asked live.
+
+It knows prompts, personas and questions; how an endpoint is asked is `endpoint`'s. It knows no training and no scores.
+"""

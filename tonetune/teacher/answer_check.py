@@ -1,9 +1,17 @@
 """What is wrong with an answer of a live teacher, by the limits of the split's quality gate."""
 
 from tonetune.core.gate_params import OFF, Quality
-from tonetune.core.language import ENGLISH, language_of
 from tonetune.core.rows import BASICS, Question
-from tonetune.core.text import contact, ends_in_sentence, lead_in, markup, refusal, shingle_similarity
+from tonetune.core.text import (
+    ENGLISH,
+    contact,
+    ends_in_sentence,
+    language_of,
+    lead_in,
+    markup,
+    refusal,
+    shingle_similarity,
+)
 
 
 def answer_fault(text: str, question: Question, limits: Quality, plain: str | None = None) -> str | None:

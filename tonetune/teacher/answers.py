@@ -14,8 +14,8 @@ from tonetune.teacher.prompts import TeacherPrompts
 
 
 @dataclass(frozen=True)
-class Told:
-    """An answer and the talk up to it: what a follow-up follows."""
+class AnsweredTurn:
+    """An answer, and the talk that ends with it, which a follow-up question goes on with."""
 
     answer: Answer
     talk: list[Message]
@@ -34,10 +34,10 @@ async def collect_answers(
     Everything is asked as soon as what it depends on is there: the persona's answers after the plain one, a follow-up
     after the answer that it follows. A question without its plain answer or without its first persona answer is dropped.
     """
-    plain: dict[str, asyncio.Task[Told | Dropped]] = {}
-    persona: dict[tuple[str, int], asyncio.Task[Told | Dropped]] = {}
+    plain: dict[str, asyncio.Task[AnsweredTurn | Dropped]] = {}
+    persona: dict[tuple[str, int], asyncio.Task[AnsweredTurn | Dropped]] = {}
 
-    async def ask_plain(question: Question) -> Told | Dropped:
+    async def ask_plain(question: Question) -> AnsweredTurn | Dropped:
         before = await plain[question.after] if question.after else None
         if isinstance(before, Dropped):
             return _dropped(question, "plain", 0, "what it follows was dropped")
@@ -47,9 +47,9 @@ async def collect_answers(
             recording = await teacher.respond(request, about=question.text, check=_check(prompts, question))
         except Unusable as reason:
             return _dropped(question, "plain", 0, str(reason))
-        return _told(question, "plain", 0, recording, history)
+        return _answered(question, "plain", 0, recording, history)
 
-    async def ask_persona(question: Question, sample: int) -> Told | Dropped:
+    async def ask_persona(question: Question, sample: int) -> AnsweredTurn | Dropped:
         said = await plain[question.id]
         if isinstance(said, Dropped):
             return said
@@ -63,7 +63,7 @@ async def collect_answers(
             recording = await teacher.respond(request, about=question.text, check=check)
         except Unusable as reason:
             return _dropped(question, "persona", sample, str(reason))
-        return _told(question, "persona", sample, recording, history)
+        return _answered(question, "persona", sample, recording, history)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -78,8 +78,8 @@ async def collect_answers(
 
 def _gathered(
     questions: Sequence[Question],
-    plain: dict[str, asyncio.Task[Told | Dropped]],
-    persona: dict[tuple[str, int], asyncio.Task[Told | Dropped]],
+    plain: dict[str, asyncio.Task[AnsweredTurn | Dropped]],
+    persona: dict[tuple[str, int], asyncio.Task[AnsweredTurn | Dropped]],
 ) -> tuple[list[Answer], list[Dropped]]:
     """The answers in the order of the questions, and what was dropped; a question has both styles or neither."""
     answers: list[Answer] = []
@@ -90,10 +90,10 @@ def _gathered(
         if lacking := next((outcome for outcome in both if isinstance(outcome, Dropped)), None):
             dropped.append(lacking)
             continue
-        answers += [outcome.answer for outcome in both if isinstance(outcome, Told)]
+        answers += [outcome.answer for outcome in both if isinstance(outcome, AnsweredTurn)]
         sample = 1
         while further := spoken.get((question.id, sample)):
-            if isinstance(further, Told):
+            if isinstance(further, AnsweredTurn):
                 answers.append(further.answer)
             else:
                 dropped.append(further)
@@ -112,7 +112,9 @@ def _check(prompts: TeacherPrompts, question: Question, plain: str | None = None
     return check
 
 
-def _told(question: Question, style: Style, sample: int, recording: Recording, history: Sequence[Message]) -> Told:
+def _answered(
+    question: Question, style: Style, sample: int, recording: Recording, history: Sequence[Message]
+) -> AnsweredTurn:
     answer = Answer(
         question_id=question.id,
         style=style,
@@ -124,7 +126,7 @@ def _told(question: Question, style: Style, sample: int, recording: Recording, h
         request=recording.request,
     )
     turn = [Message(role="user", content=question.text), Message(role="assistant", content=recording.text)]
-    return Told(answer, [*history, *turn])
+    return AnsweredTurn(answer, [*history, *turn])
 
 
 def _dropped(question: Question, style: Style, sample: int, reason: str) -> Dropped:

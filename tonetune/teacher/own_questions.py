@@ -1,11 +1,9 @@
 """The questions of a persona of own texts: what its answers answered, talks among them, kept beside the recordings."""
 
-import gzip
 from collections.abc import Iterable
 from pathlib import Path
 
-from tonetune.core.errors import UserError
-from tonetune.core.files import replacing
+from tonetune.core.files import read_gzip_lines, write_gzip
 from tonetune.core.rows import Question, parse_lines
 from tonetune.teacher.recordings import FOLDER
 
@@ -20,15 +18,10 @@ def read_own_questions(persona: str) -> list[Question] | None:
     path = own_questions_path(persona)
     if not path.exists():
         return None
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            return parse_lines(file.readlines(), path, Question)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a whole gzip file ({error}); import the texts again") from None
+    return parse_lines(read_gzip_lines(path, "import the texts again"), path, Question)
 
 
 def write_own_questions(persona: str, questions: Iterable[Question]) -> None:
     """Write a persona's own questions, the same bytes for the same questions."""
     lines = "".join(question.model_dump_json(exclude_none=True) + "\n" for question in questions)
-    with replacing(own_questions_path(persona), "wb") as file:
-        file.write(gzip.compress(lines.encode(), mtime=0))
+    write_gzip(own_questions_path(persona), lines)

@@ -9,9 +9,9 @@ from tonetune.teacher.endpoint.protocol import ResponseCheck, Teacher, Unusable,
 from tonetune.teacher.endpoint.request import Request
 from tonetune.teacher.prompts import TeacherPrompts
 
-MOST_WORDS = 40  # of a question
+MAX_WORDS = 40  # of a question
 COPIED = 0.7  # similarity to the text from which on a question gives it away
-ROOM = 20  # words that a plain answer to a short text may have more
+MAX_EXTRA_WORDS = 20  # words that a plain answer to a short text may have more
 
 
 async def ask_questions(prompts: TeacherPrompts, teacher: Teacher, texts: Sequence[str]) -> list[str | None]:
@@ -42,8 +42,8 @@ def _question_check(text: str) -> ResponseCheck:
     def check(question: str) -> str | None:
         if "\n" in question.strip():
             return "more than one line"
-        if not 0 < len(question.split()) <= MOST_WORDS:
-            return f"{len(question.split())} words, a question has 1 to {MOST_WORDS}"
+        if not 0 < len(question.split()) <= MAX_WORDS:
+            return f"{len(question.split())} words, a question has 1 to {MAX_WORDS}"
         if found := lead_in(question) or refusal(question) or contact(question):
             return f'"{found}" in a question'
         return "the text itself and no question" if shingle_similarity(question, text) > COPIED else None
@@ -53,7 +53,7 @@ def _question_check(text: str) -> ResponseCheck:
 
 def _twin_check(prompts: TeacherPrompts, question: str, answer: str) -> ResponseCheck:
     asked = Question(id=question_id(question), category="own texts", text=question)
-    most = 2 * len(answer.split()) + ROOM
+    most = 2 * len(answer.split()) + MAX_EXTRA_WORDS
 
     def check(plain: str) -> str | None:
         # The gate lets somebody's own texts begin and decline as they like; a plain answer may not.

@@ -11,7 +11,7 @@ from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.question_list import parse_question_list
 
 STALE = 0.1  # a list with a smaller share of new questions mostly repeats
-MOST_ROUNDS = 4  # times the lists that are needed if each brings only new questions
+MAX_ROUNDS = 4  # times the lists that are needed if each brings only new questions
 NUMBER = re.compile(r"\d+")
 
 
@@ -36,7 +36,7 @@ class QuestionList:
         patience = self.prompts.params.questions.stale_rounds
         while len(self.without(taken)) < wanted:
             # With the whole history before each request, many lists that bring little cost more and more.
-            if self.longest and len(self.rounds) > patience + MOST_ROUNDS * (1 + wanted // self.longest):
+            if self.longest and len(self.rounds) > patience + MAX_ROUNDS * (1 + wanted // self.longest):
                 raise UserError(
                     f"questions.prompts.{self.category}: {len(self.rounds)} lists brought {len(self.without(taken))} of {wanted} "
                     "questions; lower questions.per_prompt or reword the prompt"

@@ -1,12 +1,11 @@
 """Teacher responses kept in git, as compressed JSONL, so that a clone needs no API key."""
 
-import gzip
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tonetune.core.errors import UserError
-from tonetune.core.files import replacing
+from tonetune.core.files import read_gzip_lines, write_gzip
 from tonetune.core.rows import Recording, parse_lines
 
 FOLDER = Path("data/recordings")
@@ -33,14 +32,11 @@ def answer_paths(persona: str) -> list[Path]:
 def read_recordings(path: Path) -> list[Recording]:
     """Read a file of recordings; a broken or repeated line is a `UserError` with file and line."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            lines = file.readlines()
+        lines = read_gzip_lines(path, f"restore it with `git checkout {path}`")
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such recordings; teacher.mode: live, then saving what it fetched, makes them"
         ) from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a whole gzip file ({error}); restore it with `git checkout {path}`") from None
     seen: dict[str, int] = {}
     recordings = parse_lines(lines, path, Recording)
     for number, recording in enumerate(recordings, 1):
@@ -60,22 +56,28 @@ def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
     alone, so a changed row changes its member and no other byte, and git stores the difference only.
     """
     ordered = sorted(recordings, key=lambda recording: (recording.about, recording.request))
-    members = [b""]
+    members = [""]
     for row in ordered:
-        line = json.dumps(row.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
-        members[-1] += line.encode()
+        members[-1] += json.dumps(row.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
         if int(row.request[:2], 16) < ENDS:
-            members.append(b"")
-    with replacing(path, "wb") as file:
-        for member in members:
-            if member or len(members) == 1:
-                file.write(gzip.compress(member, mtime=0))
+            members.append("")
+    write_gzip(path, *(member for member in members if member or len(members) == 1))
 
 
-def merge_recordings(path: Path, added: Sequence[Recording]) -> int:
-    """Add recordings to those in `path`, in place of those of the same request; how many were new or changed."""
+def merge_recordings(path: Path, added: Sequence[Recording], clash: str | None = None) -> int:
+    """Add recordings to those in `path`, in place of those of the same request; how many were new or changed.
+
+    With `clash` none is replaced: one that is there with another text is a `UserError` that ends in it.
+    """
     kept = {recording.request: recording for recording in read_recordings(path)} if path.exists() else {}
-    changed = [recording for recording in added if kept.get(recording.request) != recording]
-    if changed:
-        write_recordings(path, (kept | {recording.request: recording for recording in changed}).values())
-    return len(changed)
+    changed = 0
+    for recording in added:
+        known = kept.get(recording.request)
+        if clash and known and known.text != recording.text:
+            raise UserError(f"{path}: the prompt for {recording.about!r} {clash}")
+        if known is None or (known != recording and not clash):
+            kept[recording.request] = recording
+            changed += 1
+    if changed or clash:
+        write_recordings(path, kept.values())
+    return changed

@@ -1,1 +1,4 @@
-"""Asking any OpenAI-compatible model: every response stored and paid for once, within limits. It knows chats, money and time, but no persona and no question."""
+"""Asking any OpenAI-compatible model: every response stored and paid for once, within limits.
+
+It knows chats, money and time, but no persona, no question, and not what an answer is for.
+"""

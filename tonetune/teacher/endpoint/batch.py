@@ -10,16 +10,16 @@ from typing import Any
 import openai
 
 from tonetune.core.errors import UserError
-from tonetune.teacher.endpoint.client import LONGEST_PAUSE, Endpoint, Unsupported
+from tonetune.teacher.endpoint.client import MAX_PAUSE, Endpoint, Unsupported
 from tonetune.teacher.endpoint.cost import Prices
 from tonetune.teacher.endpoint.protocol import first_error
-from tonetune.teacher.endpoint.reply import FILTERED, LONGEST_MESSAGE, Problem, Reply, failed, problem_in, read_reply
+from tonetune.teacher.endpoint.reply import FILTERED, MAX_MESSAGE, Problem, Reply, failed, problem_in, read_reply
 from tonetune.teacher.endpoint.request import Request
 from tonetune.teacher.endpoint.store import Store
 
 GATHER = 0.3  # seconds without a new request before those that wait are submitted
-MOST_LINES = 50_000  # the API's limits
-MOST_BYTES = 190_000_000
+MAX_LINES = 50_000  # the API's limits
+MAX_BYTES = 190_000_000
 MARK = "tonetune"  # the key of our token in a batch's metadata
 FINAL = ("completed", "expired", "failed", "cancelled")
 
@@ -121,7 +121,7 @@ class Batches:
         while self.fresh:
             lines: list[tuple[Request, str]] = []
             content = b""
-            while self.fresh and len(lines) < MOST_LINES and len(content) < MOST_BYTES:
+            while self.fresh and len(lines) < MAX_LINES and len(content) < MAX_BYTES:
                 key = next(iter(self.fresh))
                 request, about = self.fresh.pop(key)
                 line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions"}
@@ -149,7 +149,7 @@ class Batches:
             except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
                 if attempt == self.settings.retries or getattr(error, "code", None) == "insufficient_quota":
                     raise
-                await asyncio.sleep(min(2**attempt, LONGEST_PAUSE))
+                await asyncio.sleep(min(2**attempt, MAX_PAUSE))
                 if await self._find(token):
                     return
             else:
@@ -198,7 +198,7 @@ class Batches:
         if batch.status == "failed":
             self.store.close_batch(token)
             reasons = "; ".join(error.message or "" for error in (batch.errors and batch.errors.data) or [])
-            says = self.endpoint.redact(reasons)[:LONGEST_MESSAGE]
+            says = self.endpoint.redact(reasons)[:MAX_MESSAGE]
             raise UserError(f"teacher.batch: {self.endpoint.url} refuses the batch ({says})")
         files = [name for name in (batch.output_file_id, batch.error_file_id) if name]
         return "\n".join([self.endpoint.redact((await client.files.content(name)).text) for name in files])
@@ -224,7 +224,7 @@ class Batches:
         return replies
 
     def _line_refused(self, problem: Problem, request: Request) -> Reply | Exception:
-        says = problem.says[:LONGEST_MESSAGE]
+        says = problem.says[:MAX_MESSAGE]
         if problem.moderated:
             return failed(request, f"{FILTERED} ({says})", lasting=True)
         dialect = self.endpoint.dialect

@@ -28,11 +28,11 @@ from tonetune.teacher.endpoint.address import (
 from tonetune.teacher.endpoint.cost import prompt_tokens
 from tonetune.teacher.endpoint.dialect import Dialect
 from tonetune.teacher.endpoint.limits import ON_SEND, TOKENS, Limits
-from tonetune.teacher.endpoint.reply import FILTERED, LONGEST_MESSAGE, Problem, Reply, failed, problem_in, read_reply
+from tonetune.teacher.endpoint.reply import FILTERED, MAX_MESSAGE, Problem, Reply, failed, problem_in, read_reply
 from tonetune.teacher.endpoint.request import Request
 
-LONGEST_PAUSE = 120  # seconds; where the endpoint asks for more, the client gives up
-LONGEST_BACKOFF = 8.0  # seconds between tries where the endpoint names no pause
+MAX_PAUSE = 120  # seconds; where the endpoint asks for more, the client gives up
+MAX_BACKOFF = 8.0  # seconds between tries where the endpoint names no pause
 NOT_SENT = (ConnectError, ConnectTimeout, PoolTimeout, ProxyError)
 
 
@@ -68,7 +68,7 @@ class Endpoint:
         while True:
             TOKENS.set(prompt_tokens(request) + request.max_tokens)
             body = self.dialect.body(request)
-            era = self.slots.era()
+            epoch = self.slots.epoch
             wait = None
             try:
                 # The body as the key says it, and the response as it came: so not through the client's typed methods.
@@ -84,7 +84,7 @@ class Endpoint:
                 error, problem = timeout, None
                 if not isinstance(timeout.__cause__, NOT_SENT):
                     self.lost(request)
-                    self.slots.timed_out(era)
+                    self.slots.timed_out(epoch)
                 if self.answered > answered:
                     tries, answered = 0, self.answered
             except openai.APIConnectionError as broken:
@@ -102,12 +102,12 @@ class Endpoint:
                 if self.dialect.learn(problem, body):
                     continue
                 wait = problem.wait if wait is None else wait
-                if not _passes(problem) or (wait or 0) > LONGEST_PAUSE:
+                if not _passes(problem) or (wait or 0) > MAX_PAUSE:
                     return self._refused(problem, request)
             tries += 1
             if tries > self.settings.retries or self.closing:
                 raise self._explained(problem, request) if problem else self.explained(error or Exception(), request)
-            pause = wait or min(LONGEST_BACKOFF, 0.5 * 2 ** (tries - 1)) * random.uniform(0.75, 1)
+            pause = wait or min(MAX_BACKOFF, 0.5 * 2 ** (tries - 1)) * random.uniform(0.75, 1)
             if problem is not None and problem.status == 429:
                 self.limits.pause(pause)
             await asyncio.sleep(pause)
@@ -138,11 +138,11 @@ class Endpoint:
 
     def short(self, problem: Problem) -> str:
         """A server's words, on one line and not too long."""
-        return problem.says[:LONGEST_MESSAGE]
+        return problem.says[:MAX_MESSAGE]
 
     def says(self, error: Exception) -> str:
         """The error's message, in short and without the key."""
-        return self.redact(" ".join(str(getattr(error, "message", error)).split()))[:LONGEST_MESSAGE]
+        return self.redact(" ".join(str(getattr(error, "message", error)).split()))[:MAX_MESSAGE]
 
     def explained(self, error: Exception, request: Request | None = None) -> Exception:
         """The error to raise instead: what happened, without the key, and the way out."""
@@ -227,7 +227,7 @@ async def open_endpoint(settings: TeacherSettings, limits: Limits, knobs: Knobs)
         if response.status_code == 429:
             # The client waits before it tries this one again; here all others do.
             seconds = _retry_after(response.headers)
-            if seconds is not None and seconds <= LONGEST_PAUSE:
+            if seconds is not None and seconds <= MAX_PAUSE:
                 limits.pause(seconds)
             if b"insufficient_quota" in await response.aread():
                 response.headers["x-should-retry"] = "false"

@@ -33,7 +33,7 @@ class Database:
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         """Run one statement; all rows that it gives."""
-        with self._told():
+        with self._errors_explained():
             return self.database.execute(query, values).fetchall()
 
     @contextmanager
@@ -48,7 +48,7 @@ class Database:
             raise
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _errors_explained(self) -> Iterator[None]:
         """What SQLite cannot do with the file is a `UserError`."""
         try:
             yield

@@ -27,7 +27,7 @@ from tonetune.teacher.endpoint.store import Store
 POLL = 0.2  # seconds between looks at what another run has in flight or set aside
 EXIT = 1.0  # seconds that an interrupted run has to put things in order
 GRACE, GRACE_AFTER_ERROR = 0.8, 4.0  # seconds in which a run that ends keeps what still arrives
-FEW = 5  # requests of one fault, and not one good reply, that end a run: all others would go the same way
+MAX_FIRST_FAULTS = 5  # requests of one fault, and not one good reply, that end a run: all others would go the same way
 
 
 def ask(
@@ -66,7 +66,7 @@ class LiveTeacher:
     def run(self, work: Coroutine[Any, Any, Result], expected: int, title: str) -> Result:
         """Run `work`; what arrived is kept, whatever ends it."""
         self.tokens, self.dollars = 0, 0.0
-        self.good, self.hopeless = 0, 0
+        self.good, self.recurring_faults = 0, 0
         self.grace = GRACE
         self.ended: UserError | None = None
         try:
@@ -108,10 +108,10 @@ class LiveTeacher:
         """What asking needs while an event loop runs."""
         self.endpoint: Endpoint | Batches
         self.locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.purse = asyncio.Lock()
-        self.flying = 0
-        self.broke = ""
-        self.landed = asyncio.Event()
+        self.budget_lock = asyncio.Lock()
+        self.in_flight = 0
+        self.exhausted = ""
+        self.settled = asyncio.Event()
         limits = Limits(self.settings, self.url, self.store)
         self.slots = limits.slots
         async with open_endpoint(self.settings, limits, self.knobs) as endpoint:
@@ -178,14 +178,14 @@ class LiveTeacher:
                 self._advance(known=False)
                 return _recording(request, about, reply)
             # Moderation says no sooner than others answer, so it proves nothing about them.
-            hopeless = reply.wordless or (reply.lasting and not reply.moderated)
-            if self.good == 0 and hopeless:
-                self.hopeless += 1
-                if self.hopeless >= FEW:
+            recurs = reply.empty_at_limit or (reply.lasting and not reply.moderated)
+            if self.good == 0 and recurs:
+                self.recurring_faults += 1
+                if self.recurring_faults >= MAX_FIRST_FAULTS:
                     raise UserError(
-                        f"{self.knobs.model}: {self.settings.model}: none of the first {FEW} responses is usable: {fault}"
+                        f"{self.knobs.model}: {self.settings.model}: none of the first {MAX_FIRST_FAULTS} responses is usable: {fault}"
                     )
-            if reply.lasting or (reply.wordless and self.good == 0):
+            if reply.lasting or (reply.empty_at_limit and self.good == 0):
                 break
         raise Unusable(fault if times == 1 else f"{fault}, {times} times")
 
@@ -193,7 +193,7 @@ class LiveTeacher:
         """Why a reply is not to be used; None if it is good."""
         name = self.knobs.limit if whole or self.knobs != Knobs() else "questions.max_tokens"
         limit = f"{name}: {request.max_tokens}"
-        if reply.wordless:
+        if reply.empty_at_limit:
             return f"cut off by {limit} before a word was written ({reply.fault}); raise it, or switch thinking off"
         if reply.fault:
             return reply.fault
@@ -207,31 +207,36 @@ class LiveTeacher:
             if self.ended:  # whoever got the slot of the request that ended the run
                 raise self.ended
             await self._reserve(request)
-            self.flying += 1
-            ON_SEND.set(lambda: self.store.fly(request.key, self.url, request.model, self.prices.most(request)))
+            self.in_flight += 1
+            most = self.prices.most(request)
+            ON_SEND.set(lambda: self.store.mark_in_flight(request.key, self.url, request.model, most))
             task = asyncio.ensure_future(self.endpoint.send(request, about))
             try:
-                return self._landed(request, await asyncio.shield(task))
+                return self._settle(request, await asyncio.shield(task))
             except asyncio.CancelledError:
-                await self._catch(task, request, about)
+                await self._finish_cancelled(task, request, about)
                 raise
             except Exception:
-                self.store.land(request.key)
+                self.store.settle(request.key)
                 raise
             finally:
-                self.flying -= 1
-                self.landed.set()
+                self.in_flight -= 1
+                self.settled.set()
 
-    def _landed(self, request: Request, reply: Reply) -> Reply:
-        """Book what a reply cost."""
+    def _settle(self, request: Request, reply: Reply) -> Reply:
+        """Book what a reply cost, in place of what was set aside for its request."""
         dollars = max(reply.dollars, self.prices.dollars(reply.prompt_tokens, reply.completion_tokens))
         self.store.spend(self.url, request.key, reply, dollars)
         self.tokens += reply.prompt_tokens + reply.completion_tokens
         self.dollars += dollars
         return reply
 
-    async def _catch(self, task: "asyncio.Task[Reply]", request: Request, about: str) -> None:
-        """The run ends: what arrives within a moment is booked and kept, the rest stays in flight and counts at its most."""
+    async def _finish_cancelled(self, task: "asyncio.Task[Reply]", request: Request, about: str) -> None:
+        """Deal with a request that is under way (`task`) when the run is cancelled, as the endpoint may bill it.
+
+        A reply within `grace` seconds is booked, and kept if it is good. Without one the request stays noted as in flight
+        and counts at its most; one that failed costs nothing. Batches go on at the endpoint.
+        """
         self.client.closing = True
         if self.settings.batch:
             task.cancel()
@@ -240,12 +245,12 @@ class LiveTeacher:
         if not task.done():
             task.cancel()
         elif not task.cancelled() and task.exception() is None:
-            reply = self._landed(request, task.result())
+            reply = self._settle(request, task.result())
             if not reply.fault and not reply.cut_off:
                 self.store.put(request, about, reply)
                 self._advance(known=False)
         else:
-            self.store.land(request.key)
+            self.store.settle(request.key)
 
     def _lost(self, request: Request) -> None:
         """Book what may have been billed for a response that never came, at its most."""
@@ -254,33 +259,30 @@ class LiveTeacher:
         self.dollars += dollars
 
     async def _reserve(self, request: Request) -> None:
-        """Set the money for a request aside; if there is not enough even after what is in flight has landed, stop.
-
-        What other runs have set aside may come back as well, so wait for it.
-        """
+        """Set the money for a request aside, or wait for what this and other runs may still free; stop if that is too little."""
         if self.settings.max_cost is None:
             return
         most = self.prices.most(request)
-        async with self.purse:  # one looks into the store, however many wait
-            while not self.broke:
+        async with self.budget_lock:  # one looks into the store, however many wait
+            while not self.exhausted:
                 if self.store.reserve(request.key, most, self.settings.max_cost):
                     return
-                self.store.forget_the_dead()
+                self.store.release_stale_claims()
                 left = (
                     self.settings.max_cost
                     - self.store.spent()
                     - (0 if self.settings.batch else self.store.in_batches())
                 )
-                if most > left and self.flying == 0:
-                    self.broke = (
+                if most > left and self.in_flight == 0:
+                    self.exhausted = (
                         f"teacher.max_cost: {self.settings.max_cost} dollars: {max(0.0, left):.4f} are left, and the "
                         f"next request may cost {most:.4f}. What was asked so far is kept; raise it to go on."
                     )
                 else:
-                    self.landed.clear()
+                    self.settled.clear()
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self.landed.wait(), POLL)
-        raise UserError(self.broke)
+                        await asyncio.wait_for(self.settled.wait(), POLL)
+        raise UserError(self.exhausted)
 
     def _advance(self, known: bool) -> None:
         """One more response is there; those that were there before count for the bar but not for the time left."""

@@ -11,7 +11,7 @@ from tonetune.teacher.endpoint.cost import prompt_tokens
 from tonetune.teacher.endpoint.request import Request
 from tonetune.teacher.endpoint.thoughts import without_thoughts
 
-LONGEST_MESSAGE = 300  # characters of what a server says that are shown
+MAX_MESSAGE = 300  # characters of what a server says that are shown
 
 MODERATED = re.compile(
     r"content[_ -]?(?:filter|policy|management|moderation)|data_inspection|moderat|flagged|\bunsafe|(?<!case-)(?<!case )sensitive|guardrail"
@@ -45,7 +45,7 @@ class Reply:
     """Why it cannot be used."""
     cut_off: bool = False
     """It ran into `max_tokens`."""
-    wordless: bool = False
+    empty_at_limit: bool = False
     """It ran into `max_tokens` before the answer had begun."""
     lasting: bool = False
     """Asking again would bring the same fault."""
@@ -119,7 +119,7 @@ def read_reply(raw: str, request: Request) -> Reply:
         raw=raw,
         fault=fault,
         cut_off=cut_off,
-        wordless=cut_off and not text,
+        empty_at_limit=cut_off and not text,
         lasting=lasting,
         dollars=dollars,
     )

@@ -1,17 +1,26 @@
-"""How many requests are in flight at once: fewer after a time-out, as a slow server of one's own works on one or two."""
+"""How many requests may be in flight at once.
+
+A server of one's own often works on one or two requests at a time, and lets the others wait until they time out. So a
+time-out halves the limit, and replies that come in time raise it again.
+"""
 
 import asyncio
 
 
 class Slots:
-    """At most `most` hold a slot at once; half as many after a time-out, then one more after every full round of replies."""
+    """A semaphore whose limit changes: `async with slots` waits until fewer than `limit` requests are in flight.
+
+    `limit` begins at `most`. A time-out halves it, and after as many replies in time as it counts it grows by one, up to
+    `most`.
+    """
 
     def __init__(self, most: int):
         self.most = most
         self.limit = most
         self.taken = 0
-        self._good = 0
-        self._era = 0  # counts the time-outs that were acted on
+        self.epoch = 0
+        """How often the limit was halved. Whoever sends a request notes it, and hands it to `timed_out`."""
+        self._good = 0  # replies in time since the limit last changed
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> "Slots":
@@ -25,14 +34,14 @@ class Slots:
         async with self._changed:
             self._changed.notify_all()
 
-    def era(self) -> int:
-        """What `timed_out` wants to know of the moment in which a request was sent."""
-        return self._era
+    def timed_out(self, epoch: int) -> None:
+        """Halve the limit, because a request that was sent in `epoch` timed out.
 
-    def timed_out(self, era: int) -> None:
-        """A request timed out; those that were sent together with it do not count again."""
-        if era == self._era:
-            self._era += 1
+        Requests sent together time out together, and that is one sign of a slow server: once the limit was halved for
+        the first of them, the others are of an earlier epoch and change nothing.
+        """
+        if epoch == self.epoch:
+            self.epoch += 1
             self._good = 0
             self.limit = max(1, min(self.limit, self.taken) // 2)
 
@@ -43,6 +52,6 @@ class Slots:
             self.limit, self._good = self.limit + 1, 0
 
     async def again(self) -> None:
-        """Give the slot back and wait for one: fewer may be left."""
+        """Give the slot back and wait for another, before a request is sent again: the limit may have fallen meanwhile."""
         await self.__aexit__()
         await self.__aenter__()

@@ -55,13 +55,13 @@ class Store(Database):
         self.folder = folder or cache_dir("teacher")
         self.path = self.folder / "responses.sqlite"
         # Two runs that make the store at the same moment would meet a locked database.
-        with self._told(), FileLock(self.folder / "making.lock"):
+        with self._errors_explained(), FileLock(self.folder / "making.lock"):
             self._open(SCHEMA)
         # The owner of claims is alive as long as its lock is held, and the system lets go of it even on kill -9.
         self.owner = uuid.uuid4().hex
         self._alive = FileLock(self._lock_path(self.owner))
         self._alive.acquire()
-        self.forget_the_dead()
+        self.release_stale_claims()
 
     def __enter__(self) -> "Store":
         return self
@@ -72,7 +72,7 @@ class Store(Database):
     def close(self) -> None:
         """Give back what is claimed; what is still in flight counts as if it had cost the most that it can."""
         with suppress(UserError, sqlite3.Error):  # where the file cannot be used, the claims end with the lock
-            self._bury(self.owner)
+            self._release_claims(self.owner)
         with suppress(sqlite3.Error):
             self.database.close()
         self._alive.release()
@@ -135,13 +135,13 @@ class Store(Database):
             lock.acquire(blocking=False)
         except Timeout:
             return True
-        self._bury(owner)
+        self._release_claims(owner)
         path.unlink(missing_ok=True)
         lock.release()
         return False
 
-    def _bury(self, owner: str) -> None:
-        """Drop what a run has claimed, and book what it had in flight: the endpoint may have answered and billed it."""
+    def _release_claims(self, owner: str) -> None:
+        """Drop what a run has claimed, and book what it had in flight at its most: the endpoint may have billed it."""
         with self._transaction():
             self._rows("DELETE FROM claims WHERE owner = ?", owner)
             for endpoint, model, dollars in self._rows(
@@ -150,8 +150,11 @@ class Store(Database):
                 self.book(endpoint, model, 0, 0, dollars)
             self._rows("DELETE FROM flights WHERE owner = ?", owner)
 
-    def forget_the_dead(self) -> None:
-        """Drop what runs that are no more have claimed; the money they had set aside is free, but for what was in flight."""
+    def release_stale_claims(self) -> None:
+        """Drop the claims of runs that have ended without doing so (`kill -9`), and with them the money they had set aside.
+
+        What these had in flight is booked. Open batches outlive their run, so theirs stay.
+        """
         batches = {token for (token,) in self._rows("SELECT token FROM batches")}
         for (owner,) in self._rows("SELECT owner FROM claims UNION SELECT owner FROM flights"):
             if owner != self.owner and owner not in batches:
@@ -182,13 +185,13 @@ class Store(Database):
         """Dollars that the lines of open batches may still cost."""
         return self._scalar("SELECT sum(dollars) FROM flights WHERE owner IN (SELECT token FROM batches)")
 
-    def fly(self, key: str, endpoint: str, model: str, dollars: float, owner: str = "") -> None:
+    def mark_in_flight(self, key: str, endpoint: str, model: str, dollars: float, owner: str = "") -> None:
         """Note that a request leaves: from now on it may be billed, whatever becomes of this run."""
         self._rows(
             "INSERT OR REPLACE INTO flights VALUES (?, ?, ?, ?, ?)", key, owner or self.owner, endpoint, model, dollars
         )
 
-    def land(self, key: str) -> None:
+    def settle(self, key: str) -> None:
         """Note that nothing more comes of this run's request."""
         self._rows("DELETE FROM flights WHERE key = ? AND owner = ?", key, self.owner)
 
@@ -250,7 +253,7 @@ class Store(Database):
             for request, about in lines:
                 written = request.model_dump_json(exclude_none=True)
                 self._rows("INSERT INTO batch_lines VALUES (?, ?, ?, ?)", token, request.key, about, written)
-                self.fly(request.key, endpoint, request.model, most(request), token)
+                self.mark_in_flight(request.key, endpoint, request.model, most(request), token)
 
     def name_batch(self, token: str, identifier: str) -> None:
         """Note the id that the endpoint gave the batch."""

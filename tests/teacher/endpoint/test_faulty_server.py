@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.support.hell.server import ServerFromHell, name_of
+from tests.support.faulty_server.server import FaultyServer, name_of
 from tests.support.workspace import ROOT
 from tonetune.teacher.endpoint.store import Store
 from tonetune.teacher.question_list import parse_question_list
@@ -27,12 +27,12 @@ MANY = pytest.mark.skipif(not os.environ.get("TEST_ALL"), reason="ten minutes mo
     ids=["30", "200"],
 )
 def test_whatever_a_server_does_the_end_is_the_right_data_or_one_line(mixtures, tmp_path):
-    with ServerFromHell() as server:
+    with FaultyServer() as server:
         folders = {number: tmp_path / str(number) for number in mixtures}
         for folder in folders.values():
             folder.mkdir()
         lines = "".join(f"{folder} {server.address(number)}\n" for number, folder in folders.items())
-        command = [sys.executable, "-m", "tests.support.hell.asking", "2"]
+        command = [sys.executable, "-m", "tests.support.faulty_server.asking", "2"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         result = subprocess.run(command, input=lines, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr

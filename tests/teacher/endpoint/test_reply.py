@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.hell.server import GOOD, shaped
+from tests.support.faulty_server.server import GOOD, shaped
 from tests.support.servers.teacher_requests import make_request
 from tonetune.teacher.endpoint.reply import Reply, problem_in, read_reply
 
@@ -69,8 +69,8 @@ def test_what_only_looks_like_a_thought_stays():
 )
 def test_a_limit_that_is_spent_before_a_word_is_told_from_an_empty_answer(message, body, fault):
     reply = read(message, "length", **body)
-    assert (reply.text, reply.fault, reply.cut_off, reply.wordless) == ("", fault, True, True)
-    assert not read({"content": "Half a"}, "length").wordless
+    assert (reply.text, reply.fault, reply.cut_off, reply.empty_at_limit) == ("", fault, True, True)
+    assert not read({"content": "Half a"}, "length").empty_at_limit
     assert read({"content": ""}).fault == "empty"
 
 

@@ -50,7 +50,7 @@ class Mixture:
         self.moderation = dice.choice(MODERATION)
 
 
-class ServerFromHell(TeacherServer):
+class FaultyServer(TeacherServer):
     """Use it as a context manager; `billed`, `answers`, `questions` and `arrived` are by mixture."""
 
     def __enter__(self):

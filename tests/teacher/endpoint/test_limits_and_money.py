@@ -41,10 +41,10 @@ def test_the_money_stops_before_the_next_request_would_pass_it():
         with Store() as store:
             kept, spent = store.count(), store.spent()
             there = [request for request in requests if store.get(request.key)]
-            assert kept == sum(server.successes.values()) >= 18  # what was in flight landed and is kept
+            assert kept == sum(server.successes.values()) >= 18  # what was in flight was settled and is kept
             assert 0.78 < spent <= 1.0
         before = len(server.arrivals)
-        with pytest.raises(UserError, match="max_cost"):  # a later run has no new purse
+        with pytest.raises(UserError, match="max_cost"):  # a later run has no new budget
             ask(requests[50:], settings)
         assert len(ask(there, settings)) == kept
         assert len(server.arrivals) == before

@@ -5,7 +5,7 @@ import json
 import pytest
 from aiohttp import web
 
-from tests.support.hell.server import shaped
+from tests.support.faulty_server.server import shaped
 from tests.support.servers.scripted_server import ScriptedServer
 from tests.support.servers.teacher_replies import completion, error
 from tests.support.servers.teacher_requests import make_request, make_requests, make_settings

@@ -1,6 +1,6 @@
-"""Run by the tests as a process of its own: asks servers from hell for questions, answers, a rival's answers and verdicts.
+"""Run by the tests as a process of its own: asks faulty servers for questions, answers, a rival's answers and verdicts.
 
-python -m tests.support.hell.asking KILLS, with lines "<folder> <address>" on stdin. Each try is a fork, killed with SIGKILL but for
+python -m tests.support.faulty_server.asking KILLS, with lines "<folder> <address>" on stdin. Each try is a fork, killed with SIGKILL but for
 the last, which leaves `end.json` in the folder: the data, or the one error.
 """
 
@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.hell.server import PRICES
+from tests.support.faulty_server.server import PRICES
 from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params, load_params
