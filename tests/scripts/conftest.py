@@ -40,6 +40,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) 
     )
     LlamaForCausalLM(config).save_pretrained(folder / "tiny")
     tokenizer.save_pretrained(folder / "tiny")
+    (folder / "other").symlink_to("tiny")  # what an adapter was made for must be there
     values["base_model"] = "path:tiny"
     values["compute"] = {"threads": 1, "dtype": "float32", "attention": "sdpa"}
     values["evaluate"]["max_new_tokens"] = 24
