@@ -127,7 +127,14 @@ def test_the_heads_rows_are_in_llama_cpp_s_order(merged, exported):
 def test_the_header_says_what_it_is_and_of_which_base(exported, place):
     fields = gguf.GGUFReader(file_in(exported)).fields
     assert fields["general.description"].contents() == place.source().disclosure
-    assert fields["tonetune.base_model"].contents() == "path:tiny_base"
+    source = place.source()
+    told = {name: fields[f"tonetune.{name}"].contents() for name in ("base_model", "quantised", "data", "commit")}
+    assert told == {
+        "base_model": "path:tiny_base",
+        "quantised": "no",
+        "data": "unknown",
+        "commit": source.commit or "unknown",
+    }
 
 
 def test_a_qwen2_with_biases_and_its_own_head_says_the_same(place, tmp_path):

@@ -18,6 +18,7 @@ from tests.support.examples import example
 from tests.support.workspace import ROOT
 from tonetune.adapter import load_tuned, save_tuned
 from tonetune.core.params import Params, load_params
+from tonetune.core.persona import load_persona
 from tonetune.export.check import BOUNDS, Measure, Ours, ask_ours, verdict
 from tonetune.export.proof import theirs_of
 from tonetune.export.provenance import Provenance, provenance
@@ -87,7 +88,7 @@ def make_place(root: Path, base: Path) -> Place:
         (root / name).symlink_to(ROOT / name)
     with chdir(root):
         params = load_params()
-        told = (params.persona, "An AI imitation.", params.base_model)
+        told = (params.persona, load_persona(params.persona).disclosure, params.base_model)
         torch.manual_seed(0)
         settings = LoraConfig(
             r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False
