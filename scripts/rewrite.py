@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from scripts.chat import lenient
-from scripts.chat_options import ADAPTER, Parser, add_sampling, overridden
+from scripts.chat.options import ADAPTER, Parser, add_sampling, overridden
+from scripts.chat.streams import lenient
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params, load_params

@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from ruamel.yaml import YAML
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from scripts.chat import load
+from scripts.chat.talk import load
 from tests.support.greedy import WINDOW, greedy
 from tests.support.tiny_model import tiny_config
 from tests.support.workspace import ROOT
