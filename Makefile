@@ -7,7 +7,8 @@
 # make compare-bases BASES="hub:... path:...": each base told, told with examples and tuned, into docs/bases.md.
 # make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
 # make data: a page to look at questions and answers, and to edit or drop them.
-# make export FORMAT=merged|gguf|ollama|adapter: the tuned model for other tools, checked there (docs/export.md).
+# make export FORMAT=merged|gguf|ollama|adapter: the tuned model for other tools, checked there (docs/export.md); adapter needs
+# train.tuning lora or another that trains one, which the default, full, does not.
 # make page: talk to the tuned model in the browser.  make dial: how strong the tone is best.
 # make readers: a blind sheet of the run's answers, for people to read.  make clean: remove .venv and what can be made again in .cache; what a live teacher was paid for stays.
 PYTHON ?= python3

@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scripts.chat import load
-from scripts.chat_gguf import gguf_talk
-from scripts.chat_options import ADAPTER
+from scripts.chat.gguf import gguf_talk
+from scripts.chat.options import ADAPTER
+from scripts.chat.talk import load
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params, load_params

@@ -9,7 +9,6 @@ from tonetune.core.errors import UserError
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import FOLDER, Persona, load_persona
 from tonetune.core.text import detected_language
-from tonetune.imports.documents import HEADING_AUTHOR
 from tonetune.imports.examples import Examples, OwnExample, make_examples
 from tonetune.imports.formats import AUTO, READERS, read_chat_export
 from tonetune.imports.messages import ANSWERED, ASKED, OWNER, ChatMessage, Columns, authors
@@ -22,6 +21,7 @@ from tonetune.imports.own_recordings import (
     write_own,
 )
 from tonetune.imports.privacy import Redactor, findings
+from tonetune.imports.readers.documents import HEADING_AUTHOR
 from tonetune.teacher.endpoint.address import check_key, host_of
 from tonetune.teacher.endpoint.cost import Prices
 

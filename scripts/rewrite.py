@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from scripts.chat import lenient
-from scripts.chat_options import ADAPTER, Parser, add_sampling, overridden
+from scripts.chat.options import ADAPTER, Parser, add_sampling, overridden
+from scripts.chat.streams import lenient
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import load_persona
 from tonetune.core.tasks import ANSWER, rewriting_chat
 from tonetune.core.text import excerpt, in_parts
+from tonetune.page.parts import sentences_of_a_part
 
 FILE_NAME = re.compile(r"\S*(?:/\S*|\.[a-z]\w*)")
 
@@ -57,8 +58,8 @@ def read_lines(text: str) -> list[str]:
 def rewrite(lines: Sequence[str], params: Params, adapter: Path, question: str | None) -> list[str]:
     """Each line in the persona's tone; an empty one stays empty.
 
-    The model has learnt texts of up to `split.max_sentences` sentences, so a longer line is said part by part. A
-    `UserError` if a part does not fit the model's window.
+    A line of more sentences than the model has learnt, or than an answer may have, is said part by part, so that none
+    is left out. A `UserError` if a part does not fit the model's window.
     """
     from tonetune.conversation import typed_prompt_ids
     from tonetune.generation.generate import generate
@@ -70,7 +71,7 @@ def rewrite(lines: Sequence[str], params: Params, adapter: Path, question: str |
     model = load_merged(params.base_model, params.compute, adapter)
     window = model.config.get_text_config().max_position_embeddings
     sampling = Sampling.of(params.evaluate)
-    parts = [in_parts(line.strip(), params.split.max_sentences) for line in lines]
+    parts = [in_parts(line.strip(), sentences_of_a_part(params)) for line in lines]
     prompts = []
     for number, part in ((n, part) for n, line in enumerate(parts, 1) for part in line):
         ids = typed_prompt_ids(tokenizer, rewriting_chat(params.rewrite_prompt, part, question))

@@ -96,7 +96,7 @@ def test_a_question_longer_than_the_window_is_refused_and_old_turns_are_dropped_
 def test_the_command_shows_the_exports_own_disclosure_and_needs_no_torch(exported, place, tmp_path):
     code = """if True:
         import sys
-        from scripts.chat import main
+        from scripts.chat.__main__ import main
         from tonetune.core.command import run
         try:
             run(main)

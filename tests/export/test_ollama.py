@@ -9,6 +9,7 @@ import pytest
 from tests.support.exported_models import QUESTIONS
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Message
+from tonetune.export import gguf_tokenizer
 from tonetune.export.ollama import instructions, turns
 from tonetune.model.base import load_tokenizer
 
@@ -78,6 +79,20 @@ def test_it_holds_all_that_ollama_has_defaults_of_its_own_for(exported, place):
     assert float(found["PARAMETER repeat_penalty"][0]) == 1
     assert found["FROM"] == [f"./{next(exported.glob('*.gguf')).name}"]
     assert place.source().disclosure in found["LICENSE"][0]
+
+
+def test_it_says_of_which_base_data_and_commit_it_is(exported, place):
+    source = place.source()
+    told = f"# base path:tiny_base, training data unknown, commit {source.commit or 'unknown'}"
+    assert (exported / "Modelfile").read_text().splitlines()[:2] == [f"# {source.disclosure}", told]
+
+
+def test_the_check_finds_a_file_that_cuts_text_into_other_tokens(place, ours, tmp_path, monkeypatch):
+    monkeypatch.setattr(gguf_tokenizer, "pre_tokenizer", lambda _: "qwen2")
+    spoilt = place.export("ollama", tmp_path / "spoilt")
+    measures, differences = place.check("ollama", spoilt, ours, "f16")
+    assert not measures["prompts equal, token by token"].passed
+    assert any(text.startswith("prompts: token ") for text in differences)
 
 
 def test_the_check_passes_it_and_fails_on_a_spoilt_template_or_a_missing_stop(exported, place, ours, tmp_path):

@@ -71,6 +71,16 @@ def test_public_only_when_told_and_never_into_a_public_repository_unasked(place,
     assert not hub.repositories["me/new"].private
 
 
+def test_public_into_a_repository_that_is_there_and_private_is_refused_and_it_stays_so(place, hub):
+    hub.repositories["me/closed"] = Repository(private=True)
+    refused = push(place, hub, "invented", "me/closed", "--public")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: me/closed: is there already, and private")
+    assert "for everybody to read" not in refused.stdout
+    assert hub.repositories["me/closed"] == Repository(private=True)
+    assert push(place, hub, "invented", "me/closed").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

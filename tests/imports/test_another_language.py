@@ -6,7 +6,7 @@ import pytest
 
 from scripts.recordings import main
 from tests.imports.conftest import CONSENT
-from tests.support.workspace import make_small
+from tests.support.workspace import STAGES, make_small
 from tonetune.core.errors import UserError
 from tonetune.core.persona import Persona, exchanges_of, load_persona
 from tonetune.core.rows import BASICS, Example, read_rows
@@ -88,18 +88,7 @@ def test_german_texts_go_through_to_a_report_that_says_what_is_english(space, ti
     make_small(space, tiny_base)
     space.set(**SETTINGS)
     told = {}
-    for stage in [
-        "questions",
-        "answers",
-        "split",
-        "base_answers",
-        "tone_classifier",
-        "scorers",
-        "validity",
-        "train_qlora",
-        "baselines",
-        "evaluate",
-    ]:
+    for stage in STAGES:
         told[stage] = space.stage(stage).stdout
     assert "split.quality.language: de, and fluency's skeletons" in told["scorers"]
     assert "split.quality.language: de, and the probes and neutral texts are English" in told["evaluate"]

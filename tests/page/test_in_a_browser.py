@@ -17,6 +17,7 @@ from tonetune.core.rows import read_rows
 from tonetune.evaluation.names import BASE, TUNED
 from tonetune.page.choices import Choice
 
+pytest.importorskip("gradio", reason="`make page` installs it (requirements-page.lock)")
 playwright = pytest.importorskip("playwright.sync_api", reason="requirements-page.lock brings Playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gradio
 import pytest
+
+gradio = pytest.importorskip("gradio", reason="`make page` installs it (requirements-page.lock)")
+
 from fastapi.testclient import TestClient
 
 from tests.support.workspace import ROOT

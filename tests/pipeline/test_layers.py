@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,16 @@ def test_a_room_imports_only_rooms_below_it(path):
         assert top not in ("stages", "scripts", "benchmarks", "tests"), name
         if top == "tonetune" and (other := room_of(name)) and other != own:
             assert LEVEL[other] < LEVEL[own], f"{own} imports {name}"
+
+
+def test_nothing_imports_in_a_circle():
+    """Nor within a function: a module that needs one which needs it has a part that both should import."""
+    files = [path for part in ("tonetune", "scripts", "stages", "benchmarks") for path in (ROOT / part).rglob("*.py")]
+    needed = {path: {file for name in names(path) for file in module_files(name)} - {path} for path in files}
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(str(path.relative_to(ROOT)) for path in error.args[1]))
 
 
 def test_readme_and_the_plan_of_the_house_have_every_room_in_the_order_of_the_layers():

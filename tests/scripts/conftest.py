@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from ruamel.yaml import YAML
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from scripts.chat import load
+from scripts.chat.talk import load
 from tests.support.greedy import WINDOW, greedy
 from tests.support.tiny_model import tiny_config
 from tests.support.workspace import ROOT
@@ -40,6 +40,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) 
     )
     LlamaForCausalLM(config).save_pretrained(folder / "tiny")
     tokenizer.save_pretrained(folder / "tiny")
+    (folder / "other").symlink_to("tiny")  # what an adapter was made for must be there
     values["base_model"] = "path:tiny"
     values["compute"] = {"threads": 1, "dtype": "float32", "attention": "sdpa"}
     values["evaluate"]["max_new_tokens"] = 24

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.chat import main
+from scripts.chat.__main__ import main
 from tests.scripts.conftest import DISCLOSED
 from tests.support.greedy import QUESTION, WINDOW, answer
 from tests.support.workspace import ROOT
@@ -173,7 +173,7 @@ def test_mistakes_are_one_line(arguments: list[str], expected: str, capsys: pyte
 def test_help_and_mistyped_options_do_not_wait_for_torch() -> None:
     code = """if True:
         import sys
-        from scripts.chat import main
+        from scripts.chat.__main__ import main
         from tonetune.core.command import run
         try:
             run(main)

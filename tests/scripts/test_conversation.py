@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.chat import load
+from scripts.chat.talk import load
 from tests.support.greedy import QUESTION, WINDOW, answer, greedy
 from tonetune.conversation import Conversation, as_text, typed_prompt_ids
 from tonetune.core.params import Params

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.chat import load, main
+from scripts.chat.__main__ import main
+from scripts.chat.talk import load
 from tests.support.greedy import QUESTION, answer, greedy
 from tonetune.core.command import run
 from tonetune.core.params import Params

@@ -61,13 +61,24 @@ def test_the_question_is_context(rewriter: Path, params: Params, capsys: pytest.
     assert capsys.readouterr().out != asked
 
 
-def test_a_line_of_more_sentences_than_were_learnt_is_said_part_by_part(
-    rewriter: Path, params: Params, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ((), ["One is here.", "Two is there.", "Three is gone."]),  # evaluate.max_sentences is 1
+        (("--max-sentences", "2"), ["One is here. Two is there.", "Three is gone."]),
+        (("--max-sentences", "3"), ["One is here. Two is there.", "Three is gone."]),  # split.max_sentences is 2
+    ],
+)
+def test_a_line_is_said_part_by_part_and_no_sentence_of_it_is_cut_off(
+    options: tuple[str, ...],
+    parts: list[str],
+    rewriter: Path,
+    params: Params,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert params.split.max_sentences == 2
-    main(["One is here. Two is there. Three is gone.", *GREEDY])
-    parts = [said(params, "One is here. Two is there."), said(params, "Three is gone.")]
-    assert capsys.readouterr().out == " ".join(parts) + "\n"
+    assert (params.split.max_sentences, params.evaluate.max_sentences) == (2, 1)
+    main(["One is here. Two is there. Three is gone.", *GREEDY, *options])
+    assert capsys.readouterr().out == " ".join(said(params, part) for part in parts) + "\n"
 
 
 def test_what_looks_like_a_control_token_is_text(

@@ -16,8 +16,9 @@ from transformers import LlamaForCausalLM
 from scripts import export
 from tests.support.examples import example
 from tests.support.workspace import ROOT
-from tonetune.adapter import load_tuned, save_tuned
+from tonetune.adapter import load_tuned, save_tuned, untie_head
 from tonetune.core.params import Params, load_params
+from tonetune.core.persona import load_persona
 from tonetune.export.check import BOUNDS, Measure, Ours, ask_ours, verdict
 from tonetune.export.proof import theirs_of
 from tonetune.export.provenance import Provenance, provenance
@@ -87,7 +88,7 @@ def make_place(root: Path, base: Path) -> Place:
         (root / name).symlink_to(ROOT / name)
     with chdir(root):
         params = load_params()
-        told = (params.persona, "An AI imitation.", params.base_model)
+        told = (params.persona, load_persona(params.persona).disclosure, params.base_model)
         torch.manual_seed(0)
         settings = LoraConfig(
             r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False
@@ -105,6 +106,30 @@ def make_place(root: Path, base: Path) -> Place:
                 weight += 0.03 * torch.randn_like(weight)
         save_tuned(model, "models/full", *told, "full")
     return Place(root, params)
+
+
+def make_certain(root: Path) -> None:
+    """Put a tuned model into the workspace `root` each of whose next tokens is far ahead of all others, whatever rounds its weights.
+
+    Nothing but a token's own embedding reaches its head, where the row of the token that follows it in a ring of words is that embedding.
+    """
+    with chdir(root):
+        params = load_params()
+        model = load_base(params.base_model, params.compute)
+        tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
+        # An answer begins after the line break of the template.
+        ring = tokenizer.encode("\n some people say that it is not what they want to do with this time")
+        assert len(ring) == len(set(ring)) == 16
+        untie_head(model)
+        with torch.no_grad():
+            for layer in model.model.layers:
+                layer.self_attn.o_proj.weight.zero_()
+                layer.mlp.down_proj.weight.zero_()
+            head = torch.zeros_like(model.lm_head.weight)
+            head[ring[1:] + ring[:1]] = model.model.embed_tokens.weight[ring]
+            model.lm_head.weight.copy_(head)
+        disclosure = load_persona(params.persona).disclosure
+        save_tuned(model, "models/adapter", params.persona, disclosure, params.base_model, "full")
 
 
 def other_base(base: Path, folder: Path) -> Path:

@@ -98,6 +98,8 @@ def add_header(writer: gguf.GGUFWriter, config: Any, source: Provenance, file_ty
     if source.base.languages:
         writer.add_languages(list(source.base.languages))
     writer.add_string("tonetune.base_model", source.base.base_model)
+    writer.add_string("tonetune.quantised", source.base.quantised or "no")
+    writer.add_string("tonetune.data", source.data or "unknown")
     writer.add_string("tonetune.commit", source.commit or "unknown")
     writer.add_string("tonetune.system_prompt", source.system_prompt)
     writer.add_context_length(config.max_position_embeddings)

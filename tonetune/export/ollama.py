@@ -83,7 +83,15 @@ def modelfile(file: str, tokenizer: PreTrainedTokenizerBase, params: Params, sou
         "repeat_penalty": 1.0,
         "num_predict": settings.max_new_tokens,
     }
-    lines = [f"# {source.disclosure}", f"FROM ./{file}", f'TEMPLATE """{turns(tokenizer).go_template()}"""']
+    told = (
+        f"base {source.base.base_model}, training data {source.data or 'unknown'}, commit {source.commit or 'unknown'}"
+    )
+    lines = [
+        f"# {source.disclosure}",
+        f"# {told}",
+        f"FROM ./{file}",
+        f'TEMPLATE """{turns(tokenizer).go_template()}"""',
+    ]
     lines += [f"PARAMETER stop {stop}" for stop in stop_texts(tokenizer)]
     lines += [f"PARAMETER {name} {value}" for name, value in parameters.items()]
     base = source.base.licence or "its own licence"

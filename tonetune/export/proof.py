@@ -1,6 +1,6 @@
 """Asks each kind of export what the check wants to know: by the program that it is made for, of the files as they lie there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,13 @@ def ask_transformers(folder: Path, ours: Ours, params: Params, adapter: bool, qu
     return found
 
 
-def ask_llama_cpp(file: Path, ours: Ours, params: Params) -> Theirs:
-    """A GGUF file by llama.cpp's server, and the stop tokens that its header names."""
+def ask_llama_cpp(
+    file: Path, ours: Ours, params: Params, render: Callable[[Sequence[Message]], str] | None = None
+) -> Theirs:
+    """A GGUF file by llama.cpp's server, and the stop tokens that its header names.
+
+    `render` writes a chat in place of the file's own template; what it writes is cut by the file's own tokenizer.
+    """
     chats = chats_of(ours)
     longest = max(len(p) + len(a) for p, a in zip(ours.prompts, ours.answers, strict=True))
     # A talk among the chats is only tokenized; the window holds the longest question with its answer.
@@ -55,7 +60,7 @@ def ask_llama_cpp(file: Path, ours: Ours, params: Params) -> Theirs:
     ids = (fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot"))
     stops = frozenset(int(field.contents()) for field in ids if field is not None)
     with llama_cpp(file, f"{file.stem}-{content_key([file])}", context, params.compute.threads) as server:
-        prompts = [server.prompt_ids(chat) for chat in chats]
+        prompts = [server.tokens(render(chat), special=True) if render else server.prompt_ids(chat) for chat in chats]
         pairs = zip(ours.prompts, ours.answers, strict=True)
         bar = tqdm(pairs, total=len(ours.answers), desc="llama.cpp: log-probabilities", unit="answer")
         said = [server.greedy(prompt, answer) for prompt, answer in bar]
@@ -77,16 +82,13 @@ def ask_ollama(
 ) -> Theirs:
     """The GGUF by llama.cpp, and the Modelfile read: Ollama itself is not run."""
     file = gguf_in(folder)
-    found = ask_llama_cpp(file, ours, params)
+    # Where the template is the one that the turns make, these are the prompts that Ollama makes of it.
+    found = ask_llama_cpp(file, ours, params, turns(tokenizer).render)
     written = read_modelfile(folder)
     wanted = instructions(modelfile(file.name, tokenizer, params, source))
     for name, values in wanted.items():
         if name != "PARAMETER stop" and written.get(name) != values:
             found.differences.append(f"{MODELFILE}: {name} is {written.get(name)}, should be {values}")
-    # Where the template is the one that the turns make, these are the prompts that Ollama makes of it.
-    found.prompts = [
-        tokenizer.encode(turns(tokenizer).render(chat), add_special_tokens=False) for chat in chats_of(ours)
-    ]
     named = dict(zip(stop_texts(tokenizer), sorted({ours.end, tokenizer.eos_token_id} - {None}), strict=True))
     found.stops = frozenset(named[text] for text in written.get("PARAMETER stop", []) if text in named)
     return found

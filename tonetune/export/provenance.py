@@ -40,13 +40,20 @@ class Provenance:
 
 
 def provenance(params: Params, adapter: Path, hub_base: str | None = None) -> Provenance:
-    """Of the tuned model in `adapter`; a `UserError` if there is none."""
+    """Of the tuned model in `adapter`; a `UserError` if there is none, or it is another persona's than params.yaml names."""
     files = sorted(adapter.glob("*.safetensors"))
     if not files:
         raise UserError(f"{adapter}: no tuned model there; `dvc repro` trains one")
     from tonetune.adapter import TUNING  # here, as torch takes seconds to import and publishing needs none
+    from tonetune.merged import disclosure_of
 
     persona = load_persona(params.persona)
+    said = disclosure_of(adapter)
+    if said is not None and said != " ".join(persona.disclosure.split()):
+        raise UserError(
+            f"{adapter}: whose tone it imitates its card says ({said!r}), and it is not that of persona: {params.persona} "
+            f"({persona.disclosure!r}); set the persona that it was trained for, or train one for this with `dvc repro`"
+        )
     saved = adapter / TUNING
     return Provenance(
         persona=params.persona,

@@ -86,7 +86,7 @@ def publish(export: Export, repository: str, public: bool) -> str:
     """Push the folder to the hub, in one commit; returns its address.
 
     A repository that is not there is made, private unless `public`. A `UserError` if one that is there is public and
-    `public` was not asked for, or the hub refuses.
+    `public` was not asked for or the other way round, or the hub refuses.
     """
     hub = HfApi()
     try:
@@ -97,6 +97,11 @@ def publish(export: Export, repository: str, public: bool) -> str:
         if there is not None and not there.private and not public:
             raise UserError(
                 f"{repository}: is there already, and everybody can read it; say --public, or choose another name"
+            )
+        if there is not None and there.private and public:
+            raise UserError(
+                f"{repository}: is there already, and private: what it holds, and held, would be everybody's to read; open it at "
+                f"{hub.endpoint}/{repository}/settings first, or choose another name"
             )
         if there is None:
             hub.create_repo(repository, private=not public)

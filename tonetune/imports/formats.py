@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType
 
 from tonetune.core.errors import UserError
-from tonetune.imports import chat_data, discord, documents, mbox, tables, telegram, whatsapp, x_archive
 from tonetune.imports.messages import ChatExport, Columns, Source
+from tonetune.imports.readers import chat_data, discord, documents, mbox, tables, telegram, whatsapp, x_archive
 
 AUTO = "auto"
 USUAL = Columns()

@@ -15,7 +15,7 @@ from tonetune.core.params import Params
 from tonetune.core.persona import Persona, exchanges_of
 from tonetune.core.rows import BASICS, Message, Question, Recording, Row, question_id
 from tonetune.core.validation import Text, explain
-from tonetune.imports.tables import delimiter_of
+from tonetune.imports.readers.tables import delimiter_of
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.question_list import format_question_list, parse_question_list
 from tonetune.teacher.recordings import SHARED, merge_recordings, recordings_path, write_recordings

@@ -15,6 +15,7 @@ from tonetune.evaluation.names import BASE, BASE_PROMPTED, TUNED
 from tonetune.generation.sampling import Sampling
 from tonetune.merged import disclosure_of, load_merged, task_of
 from tonetune.model.base import load_base, load_tokenizer
+from tonetune.page.parts import sentences_of_a_part
 
 TOLD = BASE_PROMPTED
 LABELS = {TUNED: "Tuned", BASE: "Untuned base", TOLD: "Untuned base, told who to be"}
@@ -37,9 +38,7 @@ class Speakers:
         self.sampling = Sampling.of(params.evaluate)
         self.learnt_rewriting = task_of(adapter) != ANSWER
         self.rewrite_prompt = params.rewrite_prompt if self.learnt_rewriting else params.system_prompt
-        limits = (params.split.max_sentences, params.evaluate.max_sentences)
-        self.part = min((limit for limit in limits if limit), default=None)
-        """Sentences of a text that are said at a time: what it has learnt, and no more than an answer may have."""
+        self.part = sentences_of_a_part(params)
         self.base_model, self.seed = params.base_model, params.seed
         self.persona = params.persona
         self.disclosure = disclosure_of(adapter) or persona.disclosure

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tonetune.imports.json_files import rows
 from tonetune.imports.messages import ANSWERED, ASKED, ChatExport, ChatMessage, Source
+from tonetune.imports.readers.json_files import rows
 
 NAME = "messages"
 TITLE = "messages, ShareGPT, Alpaca or question and answer, .json or .jsonl"

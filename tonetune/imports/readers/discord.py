@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from tonetune.imports.json_files import load, mapping, time_of
 from tonetune.imports.messages import ChatExport, ChatMessage, Source
+from tonetune.imports.readers.json_files import load, mapping, time_of
 
 NAME = "discord"
 TITLE = "Discord, JSON of DiscordChatExporter"

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tonetune.imports.json_files import load, mapping, time_of
 from tonetune.imports.messages import ChatExport, ChatMessage, Source
+from tonetune.imports.readers.json_files import load, mapping, time_of
 
 NAME = "telegram"
 TITLE = "Telegram Desktop, JSON export (result.json)"

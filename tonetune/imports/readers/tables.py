@@ -3,8 +3,8 @@
 import csv
 from collections.abc import Sequence
 
-from tonetune.imports.chat_data import ANSWERS, PLAIN, QUESTIONS
 from tonetune.imports.messages import ANSWERED, ASKED, ChatExport, ChatMessage, Source
+from tonetune.imports.readers.chat_data import ANSWERS, PLAIN, QUESTIONS
 
 NAME = "table"
 TITLE = "a table of questions and answers, .csv or .tsv"

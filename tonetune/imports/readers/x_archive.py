@@ -6,8 +6,8 @@ import re
 from datetime import datetime
 from typing import Any
 
-from tonetune.imports.json_files import mapping
 from tonetune.imports.messages import OWNER, ChatExport, ChatMessage, Source
+from tonetune.imports.readers.json_files import mapping
 
 NAME = "x"
 TITLE = "X (Twitter), the account's archive (.zip or data/tweets.js)"

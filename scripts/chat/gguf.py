@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.chat import Talk
+from scripts.chat.talk import Talk
 from tonetune.core.errors import UserError
 from tonetune.core.files import read_json
 from tonetune.core.params import Params
