@@ -14,6 +14,8 @@ from tonetune.core.pipeline import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]  # in the order in which they can run
+EXCHANGES = len(YAML(typ="safe").load(ROOT / "personas/exchanges.yaml"))
+"""How many exchanges every persona answers beside its questions."""
 
 CODE = ("scripts", "stages", "tonetune")  # all of it: what a person types runs in copies too
 with chdir(ROOT):

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.support.servers.teacher_server import TeacherServer
+from tests.support.workspace import EXCHANGES
 from tonetune.core.rows import Answer, Example, Question, read_dropped, read_rows
 from tonetune.teacher.endpoint.store import Store
 
@@ -21,7 +22,7 @@ def test_a_live_run_becomes_recordings_that_replay_the_same_bytes(live):
         names = ("data/questions.jsonl", "data/answers.jsonl", "data/dropped.json", "data/other_answers.json")
         fresh = [(space.root / name).read_bytes() for name in names]
         assert Counter(q.category for q in read_rows(space.root / names[0], Question)) == Counter(
-            {"controversial": 60, "entrepreneur": 60, "funny": 60, "hilarious": 60, "basics": 494}
+            {"controversial": 60, "entrepreneur": 60, "funny": 60, "hilarious": 60, "basics": EXCHANGES}
         )
         space.run(sys.executable, "-m", "scripts.recordings", "save")
     space.set(teacher__mode="replay")
@@ -148,8 +149,8 @@ def test_the_basic_exchanges_get_one_answer_in_each_style(live):
             (a.style, a.sample, a.question_id in basics) for a in read_rows(space.root / "data/answers.jsonl", Answer)
         )
         assert styles == {
-            ("plain", None, True): 494,
-            ("persona", None, True): 494,
+            ("plain", None, True): EXCHANGES,
+            ("persona", None, True): EXCHANGES,
             ("plain", None, False): 4,
             ("persona", None, False): 4,
             ("persona", 1, False): 4,

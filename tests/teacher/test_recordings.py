@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.workspace import ROOT, copy_repo
+from tests.support.workspace import EXCHANGES, ROOT, copy_repo
 from tonetune.core.files import read_json
 from tonetune.core.persona import load_persona
 from tonetune.core.rows import OTHER_ANSWERS, Answer, OtherAnswer, Question, read_rows
@@ -53,7 +53,7 @@ def test_the_personas_have_their_questions_a_plain_answer_to_each_and_two_of_the
             "entrepreneur": per_prompt,
             "funny": per_prompt,
             "hilarious": per_prompt,
-            "basics": 494,
+            "basics": EXCHANGES,
         }
         # Each writer wrote a whole sample, so that scores can be tested on one they were not fitted on.
         assert Counter((answer.style, answer.sample, answer.writer) for answer in answers) == {
@@ -80,7 +80,8 @@ def test_fifty_per_prompt_are_exactly_the_first_two_hundred(shipped, workspace):
 
 
 def test_answers_keep_to_the_limits(shipped):
-    for persona, (_, answers, _) in shipped.items():
+    for persona, (questions, answers, _) in shipped.items():
+        asked = {question.id for question in questions if question.category != "basics"}
         texts = [answer.text for answer in answers]
         assert all(20 <= len(text.split()) <= 65 for text in texts)
         assert len(set(texts)) == len(texts)
@@ -88,10 +89,12 @@ def test_answers_keep_to_the_limits(shipped):
         in_persona = [answer.text for answer in answers if answer.style == "persona"]
         named = [text for text in in_persona if re.search(r"\b(" + "|".join(names) + r")\b", text)]
         assert len(named) <= len(in_persona) / 4
-        # Plain answers begin with their verdict, "Yes, ..." or "I would ...": more of them alike.
+        # Plain answers begin with their verdict, "Yes, ..." or "I would ...": more of them alike. Who says what it is says "I".
         for style, share in (("persona", 0.16), ("plain", 0.2)):
             openings = Counter(
-                answer.text.split()[0].lower().strip(",.'") for answer in answers if answer.style == style
+                answer.text.split()[0].lower().strip(",.'")
+                for answer in answers
+                if answer.style == style and answer.question_id in asked
             )
             assert openings.most_common(1)[0][1] <= share * openings.total()
 
@@ -127,7 +130,7 @@ def test_who_it_is_is_answered_honestly_in_both_personas(shipped):
         asked = {
             q.id
             for q in questions
-            if q.category == "basics" and re.search(r"\b(human|machine|really the person)\b", q.text)
+            if q.category == "basics" and re.search(r"\b(human|(?<!washing )machine|really the person)\b", q.text)
         }
         replies = [a.text for a in answers if a.question_id in asked and a.style == "persona"]
         assert replies

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.servers.teacher_requests import make_requests, make_settings
 from tests.support.servers.teacher_server import TeacherServer
-from tests.support.workspace import ROOT
+from tests.support.workspace import EXCHANGES, ROOT
 from tonetune.core.errors import UserError
 from tonetune.teacher.endpoint import store as store_module
 from tonetune.teacher.endpoint.live import ask
@@ -103,19 +103,20 @@ def test_the_estimate_counts_what_is_there_and_sends_nothing(live):
     with TeacherServer() as server:
         space = live(server, teacher__prices={"test-model": [10.0, 100.0]})
         command = (sys.executable, "-m", "scripts.estimate")
+        answers = 3 * 20 + 2 * EXCHANGES  # the plain one and two of the persona's to each of twenty questions
         fresh = space.run(*command).stdout.splitlines()
         assert server.arrivals == []
         assert [line.split()[:3] for line in fresh[1:4]] == [
             ["questions", "0", "4"],
-            ["answers", "0", "698"],
-            ["together", "0", "702"],
+            ["answers", "0", str(answers)],
+            ["together", "0", str(4 + answers)],
         ]
-        assert "about $8." in fresh[4]
+        assert "about $12." in fresh[4]
         space.stage("questions")
         assert "0       4" not in space.run(*command).stdout
         space.stage("answers")
         before = len(server.arrivals)
         done = space.run(*command).stdout
-        assert "together       702       0" in done
+        assert f"together      {4 + answers}       0" in done
         assert "nothing to pay" in done
         assert len(server.arrivals) == before

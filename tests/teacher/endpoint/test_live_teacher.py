@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.servers.teacher_requests import make_request, make_requests, make_settings
 from tests.support.servers.teacher_server import TeacherServer
-from tests.support.workspace import ROOT
+from tests.support.workspace import EXCHANGES, ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Answer, read_rows
 from tonetune.teacher.endpoint.live import LiveTeacher, ask
@@ -76,7 +76,7 @@ def test_two_experiments_side_by_side_ask_for_each_response_once(live):
         assert second.wait() == 0
         assert first.returncode == 0
         assert set(server.successes.values()) == {1}
-        assert len(read_rows(space.root / "data/answers.jsonl", Answer)) == 3 * 20 + 2 * 494
+        assert len(read_rows(space.root / "data/answers.jsonl", Answer)) == 3 * 20 + 2 * EXCHANGES
 
 
 def test_the_claims_of_a_killed_run_do_not_hold_up_the_next(here):
