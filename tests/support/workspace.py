@@ -78,13 +78,14 @@ def copy_repo(target: Path) -> Workspace:
 
 def make_small(space: Workspace, base: Path) -> None:
     ratings = space.root / "data/ratings/elon_musk.jsonl"
-    ratings.write_text("".join(ratings.read_text().splitlines(True)[::12]))
+    ratings.write_text("".join(ratings.read_text().splitlines(True)[::24]))
     space.set(
         base_model=f"path:{base}",
         questions__per_prompt=20,
         split__test=0.1,
         split__max_sentences=None,  # whole answers tell more to a random model
         train__epochs=1,
+        train__basics_times=1,
         train__tuning="qlora",
         train__lora__r=4,
         scorers__sentence_epochs=0.1,
