@@ -57,14 +57,17 @@ def sample(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.
     top = [_top_k(chunk, sampling) for chunk in logits.split(ROWS_PER_CHUNK)]
     probabilities, ids = (torch.cat(chunks).cpu() for chunks in zip(*top, strict=True))
     drawn = _drawn(_nucleus(probabilities, sampling), ids, uniform)
-    # A wider nucleus is found in the whole row. It is drawn from in the order of the ids: that of so many tokens that are
-    # about as likely hangs on the last bits, which are other ones in another batch. The other rows are left as they are.
+    # A wider nucleus is found in the whole row, where one number would hang on the last bits of the sums of so many tokens
+    # that are about as likely: they are other ones in another batch. So each token has its own, and the first to come wins.
     wide = (probabilities.cumsum(-1)[:, -1] <= sampling.top_p).nonzero().squeeze(-1)
     if len(wide) and probabilities.shape[-1] < logits.shape[-1]:
         rows = (logits[wide.to(logits.device)].float() / sampling.temperature).softmax(-1).cpu()
         ordered, ids = rows.sort(dim=-1, descending=True, stable=True)
         rows = torch.zeros_like(rows).scatter(-1, ids, _nucleus(ordered, sampling))
-        drawn[wide] = _drawn(rows, torch.arange(rows.shape[-1]).expand(rows.shape), uniform[wide])
+        for place, row in zip(wide.tolist(), rows, strict=True):
+            # Seeded by the row's number, so that the row's generator goes on as after any other token.
+            own = torch.Generator().manual_seed(int(uniform[place] * 2**24))
+            drawn[place] = (row / torch.empty_like(row).exponential_(generator=own)).argmax()
     return drawn
 
 
