@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from tonetune.imports.json_files import mapping
+from tonetune.imports.json_files import mapping, oddity
 from tonetune.imports.messages import OWNER, ChatExport, ChatMessage, Source
 
 NAME = "x"
@@ -30,6 +30,8 @@ def read(source: Source) -> ChatExport:
         items = json.loads(body)
     except json.JSONDecodeError as error:
         raise source.error(f"not a script of an X archive ({error.msg})", error.lineno) from None
+    except (ValueError, RecursionError) as error:
+        raise source.error(f"not a script of an X archive ({oddity(error)})") from None
     if not isinstance(items, list):
         raise source.error("not a script of an X archive: it holds no list of posts")
     export = ChatExport()
