@@ -55,3 +55,17 @@ def test_top_p_1_draws_from_the_whole_vocabulary():
     drawn = sample(logits, sampling, [torch.Generator().manual_seed(i) for i in range(4000)])
     assert len(set(drawn.tolist())) > 1200
     assert 0.3 < (drawn == 7).float().mean() < 0.4
+
+
+def test_a_nucleus_wider_than_the_likeliest_few_hundred_is_drawn_from_whole():
+    """top_p 0.99 of 1000 equal tokens is 990 of them; rows with a narrow nucleus draw what they do alone."""
+    sampling = Sampling(temperature=1.0, top_p=0.99, max_new_tokens=1, batch_tokens=1)
+
+    def drawn(logits):
+        return sample(logits, sampling, [torch.Generator().manual_seed(i) for i in range(len(logits))])
+
+    flat, peaked = torch.zeros(1500, 1000), torch.linspace(0, 200, 1000).repeat(40, 1)
+    together = drawn(torch.cat([peaked, flat]))
+    assert 600 < len(set(together[40:].tolist())) <= 991
+    assert torch.equal(together[:40], drawn(peaked))
+    assert len(set(together[:40].tolist())) > 3

@@ -2,11 +2,14 @@
 
 import csv
 import json
+import re
 import sys
 
 import pytest
 
+from tonetune.core.errors import UserError
 from tonetune.core.rows import Answer, Question, read_rows
+from tonetune.imports.pairs import read_pairs
 from tonetune.teacher.recordings import SHARED, read_recordings, recordings_path
 
 IMPORT = ("-m", "scripts.recordings", "import")
@@ -204,3 +207,44 @@ def test_a_column_of_an_unknown_name_is_named_once(workspace):
         "pairs.csv: columns 'Bewertung' are not among question, persona_answer, plain_answer, category" in result.stderr
     )
     assert len(result.stderr.splitlines()) == 1
+
+
+PAIR = ("Why is that so?", "So it is, my dear.", "It is so.")
+NAMES = ("question", "persona_answer", "plain_answer")
+OBJECT = dict(zip(NAMES, PAIR, strict=True))
+LINES = "question;persona_answer;plain_answer\n" + ";".join(PAIR) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "line"),
+    [
+        ("a.csv", LINES.replace("question", "Question").replace("persona_a", "Persona_A"), 2),
+        ("a.csv", "sep=;\n" + LINES, 3),
+        ("a.csv", "\n;;;\n" + LINES, 4),
+        ("a.csv", LINES.encode("utf-16"), 2),
+        ("a.txt", LINES, 2),
+        ("a.json", f"\n [{json.dumps(OBJECT)}]", 1),
+        ("a.json", json.dumps(OBJECT, indent=2), 1),
+        ("a.jsonl", json.dumps(OBJECT, indent=2) + "\n" + json.dumps(OBJECT | {"question": "And why?"}, indent=2), 1),
+        ("a.json", json.dumps({"pairs": [OBJECT]}, indent=2), 1),
+        ("a.json", json.dumps({"pairs": [OBJECT]}), 1),
+    ],
+)
+def test_pairs_are_read_in_every_form_that_people_bring(name, data, line, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    pair = read_pairs(path)[line]
+    assert (pair.question, pair.persona_answer, pair.plain_answer) == PAIR
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("a.xlsx", b"PK\x03\x04\x14\0\xff", 'a workbook or an archive, which is not read here; save the sheet as "CSV'),
+        ("a.csv", LINES.replace("plain_answer", "question").encode(), "the column 'question' is there twice"),
+    ],
+)
+def test_pairs_that_cannot_be_read_say_what_to_do(name, data, says, tmp_path):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=re.escape(says)):
+        read_pairs(tmp_path / name)

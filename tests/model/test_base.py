@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.model.families import FAMILIES, make_family
-from tests.support.tiny_model import grouped_config
+from tests.support.tiny_model import grouped_config, tiny_config
 from tests.support.tunings import params_with, train
 from tonetune.adapter import load_tuned, save_tuned
 from tonetune.core.errors import UserError
@@ -54,6 +54,25 @@ def test_a_model_whose_parts_lie_elsewhere_is_refused_by_name():
     )
     with pytest.raises(UserError, match=r"base_model: 'path:x' is a GPT2LMHeadModel"):
         check_parts(model, "path:x")
+
+
+LATENT = {"q_lora_rank": 8, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 16}
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "says"),
+    [
+        ("lfm2", {"layer_types": ["conv", "full_attention"]}, "a Lfm2ForCausalLM.*LinearAttentionLayer"),
+        ("qwen3_5_text", {"layer_types": ["linear_attention", "full_attention"]}, "a Qwen3_5ForCausalLM.*Linear"),
+        ("minicpm3", LATENT, "a MiniCPM3ForCausalLM.*kv_lora_rank"),
+    ],
+)
+def test_a_model_whose_memory_has_no_rows_to_take_is_refused_by_name(family, settings, says):
+    """They load and train, and broke in the first batch of answers."""
+    model = AutoModelForCausalLM.from_config(tiny_config(family, vocab_size=50, intermediate_size=16, **settings))
+    with pytest.raises(UserError, match=f"base_model: 'path:x' is {says}") as error:
+        check_parts(model, "path:x")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """Chat templates of every kind: thoughts switched off, system text in its place, answers that end where the turn does."""
 
+import re
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
+from transformers.utils import chat_template_utils
 
 from tests.model.families import FAMILIES, Family, make_tokenizer, published
 from tonetune.core.errors import UserError
@@ -13,6 +16,9 @@ from tonetune.model.chat_template import adapt_template, answer_ids, end_of_turn
 CHAT = [Message(role="system", content="Be brief."), Message(role="user", content="Why?")]
 OFF = {"enable_thinking": False}
 CHATML = FAMILIES["Qwen3"]
+HARMONY = replace(
+    CHATML, template=published("gptoss"), end="<|return|>", marks=("<|start|>", "<|channel|>", "<|message|>", "<|end|>")
+)
 
 
 def adapted(family: Family, fixed=OFF):
@@ -97,3 +103,33 @@ def test_a_template_that_cannot_be_trained_on_is_refused_by_name(template, says,
 def test_an_answer_that_no_mark_follows_ends_with_the_text():
     tokenizer = adapted(replace(CHATML, template=TURNS.replace("END", "'\\n'"), eos="<|endoftext|>"))
     assert end_of_turn(tokenizer) == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("name", ["llama3_1", "llama3_2", "gptoss"])
+def test_a_template_that_writes_todays_date_always_writes_the_same(name, monkeypatch):
+    """Trained today and talked to tomorrow, the model would have another prompt; and no run would give the same twice."""
+
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2031, 3, 4)
+
+    monkeypatch.setattr(chat_template_utils, "datetime", Tomorrow)
+    family = HARMONY if name == "gptoss" else replace(FAMILIES["Llama 3"], template=published(name))
+    text = rendered(adapted(family), CHAT, True)
+    assert "2031" not in text
+    assert re.search("26 Jul 2024|2024-07-26", text)
+    own = {"enable_thinking": False, "date_string": "1 May 1999"}
+    if name != "gptoss":
+        assert "Today Date: 1 May 1999" in rendered(adapted(family, own), CHAT, True)
+
+
+def test_a_mark_that_every_answer_begins_with_ends_the_prompt():
+    """gpt-oss writes its answers into a channel; training would teach another form than the template's."""
+    tokenizer = adapted(HARMONY)
+    prompt = rendered(tokenizer, CHAT, True)
+    assert prompt.endswith("<|start|>assistant<|channel|>final<|message|>")
+    answer = Message(role="assistant", content="So it is.")
+    assert rendered(tokenizer, [*CHAT, answer]) == prompt + "So it is.<|return|>"
+    thinks = adapted(FAMILIES["Qwen3"], {})
+    assert rendered(thinks, CHAT, True).endswith("<|im_start|>assistant\n")

@@ -5,16 +5,19 @@ import json
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
+from transformers import AutoModelForCausalLM
 
 from tests.model.families import FAMILIES, make_family
+from tests.support.tiny_model import tiny_config
 from tests.support.tunings import EXAMPLES, params_with, train
 from tonetune.adapter import load_tuned, save_tuned
 from tonetune.core.errors import UserError
+from tonetune.core.params import LastLayers
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.training.checkpoints import final_state, last_checkpoint
 from tonetune.training.launch import ENVIRONMENT, launch
 from tonetune.training.trainers import Task, make_trainer
-from tonetune.training.tuning import model_for_training
+from tonetune.training.tuning import model_for_training, unfreeze_last_layers
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,22 @@ def test_an_adapter_of_untied_embeddings_is_loaded_as_it_was_trained(tmp_path):
         loaded = load_tuned(params.base_model, params.compute, tmp_path / "saved")(ids).logits
         assert not torch.allclose(trained, load_base(params.base_model, params.compute)(ids).logits, atol=1e-2)
     torch.testing.assert_close(loaded, trained, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("family", ["phi", "llama"])
+def test_the_last_norm_trains_whatever_it_is_called(family):
+    """Phi-1 and Phi-2 call it final_layernorm."""
+    model = AutoModelForCausalLM.from_config(tiny_config(family, vocab_size=50))
+    unfreeze_last_layers(model, LastLayers(blocks=1, norm=True, head=False))
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert {"model.final_layernorm.weight", "model.norm.weight"} & trained
+    assert not any("layers.0." in name for name in trained)
+    for name in ("norm", "final_layernorm"):
+        if hasattr(model.model, name):
+            model.model.ln = getattr(model.model, name)
+            delattr(model.model, name)
+    with pytest.raises(UserError, match=r"train\.last_layers\.norm: no norm, .* set it to false"):
+        unfreeze_last_layers(model, LastLayers(blocks=1, norm=True, head=False))
 
 
 @pytest.mark.parametrize("which", ["answer", "plain"])

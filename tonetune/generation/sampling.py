@@ -12,8 +12,8 @@ from tonetune.core.params import Evaluate
 ROWS_PER_CHUNK = 16  # rows whose probabilities are computed at a time: a few megabytes stay in the processor's cache
 
 
-# The nucleus is looked for among the top k tokens: the smaller k takes half the time and is nearly always enough. With
-# `top_p` 1 there is no nucleus, and the whole vocabulary is drawn from.
+# The nucleus is looked for among the top k tokens: the smaller k takes half the time and is nearly always enough. Where
+# the larger one is not, the whole row is sorted; with `top_p` 1 there is no nucleus, and the whole vocabulary is drawn from.
 NUCLEUS_TOP_K = (64, 256)
 
 
@@ -50,16 +50,36 @@ def sample(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.
     """The next token id of each row of `logits` (rows, vocabulary): (rows), on the CPU; each row has a generator."""
     if sampling.temperature == 0:
         return logits.argmax(-1).cpu()
+    uniform = torch.stack([torch.rand(1, generator=generator) for generator in generators])
     if sampling.top_p == 1:
         probabilities = (logits.float() / sampling.temperature).softmax(-1).cpu()
-        ids = torch.arange(logits.shape[-1]).expand(logits.shape)
-    else:
-        top = [_top_k(chunk, sampling) for chunk in logits.split(ROWS_PER_CHUNK)]
-        probabilities, ids = (torch.cat(chunks).cpu() for chunks in zip(*top, strict=True))
-        preceding = probabilities.cumsum(-1) - probabilities
-        probabilities = probabilities.masked_fill(preceding > sampling.top_p, 0)
+        return _drawn(probabilities, torch.arange(logits.shape[-1]).expand(logits.shape), uniform)
+    top = [_top_k(chunk, sampling) for chunk in logits.split(ROWS_PER_CHUNK)]
+    probabilities, ids = (torch.cat(chunks).cpu() for chunks in zip(*top, strict=True))
+    drawn = _drawn(_nucleus(probabilities, sampling), ids, uniform)
+    # A wider nucleus is found in the whole row, where one number would hang on the last bits of the sums of so many tokens
+    # that are about as likely: they are other ones in another batch. So each token has its own, and the first to come wins.
+    wide = (probabilities.cumsum(-1)[:, -1] <= sampling.top_p).nonzero().squeeze(-1)
+    if len(wide) and probabilities.shape[-1] < logits.shape[-1]:
+        rows = (logits[wide.to(logits.device)].float() / sampling.temperature).softmax(-1).cpu()
+        ordered, ids = rows.sort(dim=-1, descending=True, stable=True)
+        rows = torch.zeros_like(rows).scatter(-1, ids, _nucleus(ordered, sampling))
+        for place, row in zip(wide.tolist(), rows, strict=True):
+            # Seeded by the row's number, so that the row's generator goes on as after any other token.
+            own = torch.Generator().manual_seed(int(uniform[place] * 2**24))
+            drawn[place] = (row / torch.empty_like(row).exponential_(generator=own)).argmax()
+    return drawn
+
+
+def _nucleus(probabilities: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """The probabilities (rows, n), in falling order, with 0 for those beyond `top_p`."""
+    preceding = probabilities.cumsum(-1) - probabilities
+    return probabilities.masked_fill(preceding > sampling.top_p, 0)
+
+
+def _drawn(probabilities: torch.Tensor, ids: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """The id that each row's number in [0, 1), `uniform` (rows, 1), falls on."""
     cumulative = probabilities.cumsum(-1)
-    uniform = torch.stack([torch.rand(1, generator=generator) for generator in generators])
     columns = (cumulative < uniform * cumulative[:, -1:]).sum(-1, keepdim=True).clamp(max=ids.shape[-1] - 1)
     return ids.gather(-1, columns).squeeze(-1)
 

@@ -1,12 +1,9 @@
 """A user's own question-answer pairs, turned into the recordings that a live teacher would have left."""
 
-import csv
-import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
 
 from pydantic import ValidationError
 
@@ -15,13 +12,11 @@ from tonetune.core.params import Params
 from tonetune.core.persona import Persona, exchanges_of
 from tonetune.core.rows import BASICS, Message, Question, Recording, Row, question_id
 from tonetune.core.validation import Text, explain
-from tonetune.imports.readers.tables import delimiter_of
+from tonetune.imports.pair_rows import rows_of
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.question_list import format_question_list, parse_question_list
 from tonetune.teacher.recordings import SHARED, merge_recordings, recordings_path, write_recordings
 
-SUFFIXES = (".csv", ".tsv")
-NUMBERINGS = ("id", "index", "nr", "no", "unnamed: 0")  # columns that number the rows
 MOST_SHOWN = 20
 LONGEST_LIST = 999  # questions: the parser reads numbers of three digits
 NEXT = "Why is that so?"
@@ -45,7 +40,7 @@ def read_pairs(path: Path) -> dict[int, ImportedPair]:
     pairs: dict[int, ImportedPair] = {}
     bad: list[str] = []
     seen: dict[str, int] = {}
-    for number, values in _rows(path, bad):
+    for number, values in rows_of(path, list(ImportedPair.model_fields), bad):
         try:
             pair = ImportedPair.model_validate(values)
         except ValidationError as error:
@@ -75,75 +70,6 @@ def _question_fault(text: str) -> str | None:
     if text.strip('"*').strip() != text:
         return 'begins or ends with " or *, which lists of questions lose'
     return "fewer than three words and no question mark at the end"
-
-
-def _rows(path: Path, bad: list[str]) -> Iterator[tuple[int, Any]]:
-    """(line number, values) of each row; lines that are not JSON go to `bad`.
-
-    What spreadsheets add is passed over: rows and columns of nothing, an `id`, empty cells of the category.
-    """
-    is_csv = path.suffix.lower() in SUFFIXES
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            for number, values in _csv_rows(file, path) if is_csv else _json_rows(file, bad):
-                yield number, _without_what_spreadsheets_add(values) if isinstance(values, dict) else values
-    except UnicodeDecodeError as error:
-        form = 'as "CSV UTF-8" (in Excel: Save As, CSV UTF-8)' if is_csv else "with the encoding UTF-8"
-        raise UserError(f"{path}: not UTF-8 (byte 0x{error.object[error.start]:02x}); save it {form}") from None
-
-
-def _without_what_spreadsheets_add(values: dict[str, Any]) -> dict[str, Any]:
-    kept = {
-        key.strip(): value for key, value in values.items() if key.strip() and key.strip().lower() not in NUMBERINGS
-    }
-    if not str(kept.get("category") or "").strip():
-        kept.pop("category", None)
-    return kept
-
-
-def _csv_rows(file: IO[str], path: Path) -> Iterator[tuple[int, Any]]:
-    header = file.readline()
-    file.seek(0)
-    reader = csv.DictReader(file, delimiter=delimiter_of(header))
-    read = 0
-    try:
-        known = [*ImportedPair.model_fields, *NUMBERINGS, ""]
-        if unknown := [name for name in reader.fieldnames or [] if name.strip().lower() not in known]:
-            raise UserError(
-                f"{path}: columns {', '.join(map(repr, unknown))[:80]} are not among {', '.join(ImportedPair.model_fields)}; "
-                "rename or remove them, or name them: --from table --question COLUMN --answer COLUMN"
-            )
-        for values in reader:
-            read = reader.line_num
-            # csv keeps surplus cells under the key None as a list, and leaves missing ones None
-            surplus = [cell for cell in values.pop(None, []) if cell.strip()]  # type: ignore[call-overload]
-            cells = {key: value for key, value in values.items() if value is not None}
-            if surplus:
-                cells["surplus cells"] = ", ".join(surplus)
-            if any(value.strip() for value in cells.values()):
-                yield read, cells
-    except csv.Error as error:
-        raise UserError(
-            f"{path}: not CSV after line {read} ({error}); is a quotation mark left open there? "
-            'Close it and save the file as "CSV UTF-8"'
-        ) from None
-
-
-def _json_rows(file: IO[str], bad: list[str]) -> Iterator[tuple[int, Any]]:
-    if file.read(1) == "[":  # the rows as one array, numbered as they come
-        file.seek(0)
-        try:
-            yield from enumerate(json.load(file), 1)
-        except json.JSONDecodeError as error:
-            bad.append(f"line {error.lineno}: not JSON ({error.msg})")
-        return
-    file.seek(0)
-    for number, line in enumerate(file, 1):
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                bad.append(f"line {number}: not JSON ({error.msg})")
 
 
 def import_pairs(

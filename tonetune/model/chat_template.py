@@ -28,12 +28,27 @@ FOLD_SYSTEM = (
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
 CLOSE_THOUGHT = "{%- if add_generation_prompt %}{{ '" + END_OF_THOUGHT + "\\n\\n' }}{%- endif %}"
 
+# The date of a template that asks for today's: a model is trained, measured and talked to on different days. It is the one
+# that Llama's templates name where they cannot ask.
+DATE = {
+    "%d": "26", "%-d": "26", "%e": "26", "%j": "208", "%m": "07", "%-m": "7", "%b": "Jul", "%B": "July", "%y": "24",
+    "%Y": "2024", "%a": "Fri", "%A": "Friday", "%H": "12", "%I": "12", "%M": "00", "%S": "00", "%p": "PM",
+    "%F": "2024-07-26", "%T": "12:00:00",
+}  # fmt: skip
+FIXED_DATE = (
+    "{%- macro strftime_now(form) %}{{- form"
+    + "".join(f" | replace('{code}', '{value}')" for code, value in DATE.items())
+    + " }}{%- endmacro %}\n"
+)
+
 
 def adapt_template(tokenizer: PreTrainedTokenizerBase, base_model: str, fixed: Mapping[str, object]) -> None:
     """Set the variables `fixed` in the tokenizer's chat template, and put right what it has no other way for, in place.
 
     A template without a system role (it refuses the message, or leaves it out) gets the system text at the start of the
-    first question. One that opens a thought although `enable_thinking` is fixed as false gets it closed at once.
+    first question. One that opens a thought although `enable_thinking` is fixed as false gets it closed at once; one
+    that begins its answers with a mark of its own, such as gpt-oss's channel, gets it at the end of the prompt. Today's
+    date is always the same day.
 
     A `UserError` names what no adaptation mends: no template, one that renders no chat, an answer without an end.
     """
@@ -41,7 +56,9 @@ def adapt_template(tokenizer: PreTrainedTokenizerBase, base_model: str, fixed: M
         raise UserError(f"base_model: {base_model!r} has no chat template; choose an instruction-tuned model")
     prelude = "".join(f"{{%- set {name} = {json.dumps(value)} %}}\n" for name, value in fixed.items())
     try:
-        tokenizer.chat_template = prelude + str(tokenizer.get_chat_template())
+        published = str(tokenizer.get_chat_template())
+        prelude += FIXED_DATE if "strftime_now" in published else ""
+        tokenizer.chat_template = prelude + published
         rendered(tokenizer, [USER], True)
     except (TemplateError, TypeError, ValueError) as error:
         told = str(error).partition("\n")[0]
@@ -52,6 +69,9 @@ def adapt_template(tokenizer: PreTrainedTokenizerBase, base_model: str, fixed: M
     if fixed.get("enable_thinking") is False and prompt.rfind(THOUGHT) > prompt.rfind(END_OF_THOUGHT):
         tokenizer.chat_template += CLOSE_THOUGHT
     _check_end(tokenizer, base_model)
+    begin = _before_answer(tokenizer)
+    if begin.strip() and (fixed.get("enable_thinking") is False or THOUGHT not in begin):
+        tokenizer.chat_template += f"{{%- if add_generation_prompt %}}{{{{ {json.dumps(begin)} }}}}{{%- endif %}}"
 
 
 def rendered(tokenizer: PreTrainedTokenizerBase, chat: Sequence[Message], generation_prompt: bool = False) -> str:
@@ -66,6 +86,13 @@ def _has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
         return SYSTEM.content in rendered(tokenizer, [SYSTEM, USER], True)
     except (TemplateError, TypeError):
         return False
+
+
+def _before_answer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What the template writes between the generation prompt and an answer: a model would have to begin with it."""
+    prompt, whole = rendered(tokenizer, [SYSTEM, USER], True), rendered(tokenizer, [SYSTEM, USER, ANSWER])
+    begun = whole.rpartition(ANSWER.content)[0]
+    return begun.removeprefix(prompt) if begun.startswith(prompt) else ""
 
 
 def _after_answer(tokenizer: PreTrainedTokenizerBase) -> str:

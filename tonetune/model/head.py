@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from tonetune.core.errors import UserError
@@ -52,6 +52,8 @@ def check_parts(model: PreTrainedModel, base_model: str) -> None:
             f"base_model: {base_model!r} is a {kind}, which does not keep its layers in model.layers and its head in "
             "lm_head, as Llama, Qwen, Gemma, Granite, Phi-3 and Mistral do; choose one of these"
         )
+    if reason := _uncacheable(model):
+        raise UserError(f"base_model: {base_model!r} is a {kind}, which {reason}; choose one whose layers all attend")
     try:
         has_plain_head(model)
     except (AttributeError, TypeError, RuntimeError, ValueError, KeyError) as error:
@@ -59,6 +61,19 @@ def check_parts(model: PreTrainedModel, base_model: str) -> None:
         raise UserError(
             f"base_model: {base_model!r} is a {kind}: how it makes logits is not known here ({told}); choose another"
         ) from None
+
+
+def _uncacheable(model: PreTrainedModel) -> str | None:
+    """Why answers cannot be generated in batches whose finished rows leave; None if they can."""
+    config: Any = model.config.get_text_config()
+    if getattr(config, "kv_lora_rank", None):  # their widths differ, and the caches here have one
+        return "keeps its keys and values compressed (kv_lora_rank)"
+    layers = DynamicCache(config=config).layers
+    if lacking := {type(layer).__name__ for layer in layers if not hasattr(layer, "batch_select_indices")}:
+        return (
+            f"keeps a state in place of keys and values ({', '.join(sorted(lacking))}), of which no rows can be taken"
+        )
+    return None
 
 
 @torch.no_grad()

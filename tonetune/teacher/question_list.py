@@ -13,12 +13,15 @@ _MARKER = re.compile(rf"^\s*{_BOLD}(?:[-\u2022]|\*(?=\s)|\(?\d{{1,3}}{_BOLD}[.):
 _LABEL = re.compile(rf"^\s*{_BOLD}(?:q(?:uestion)?\s*#?\s*\d{{1,3}}\s*[.):]|q(?:uestion)?\s*[:])(?!\d){_BOLD}\s*", re.I)
 _HEADING = re.compile(r"^\s*#{1,6}\s|:\W*$|^\s*\|[\s:|-]*\|\s*$")
 _JSON = re.compile(r"[\[{]")
+_ASKS = re.compile(r"\?[\"'”’)*\s]*$")
 _ENDS = re.compile(r"[.?!…][\"'”’)*]*$")
 # What is left of JSON or of a program where a text that looked like a list was none.
 _CODE = re.compile(
     r"""^[\s\[\]{}(),:;"'`*_#|<>\\/=+-]*$|^["']?\w+["']\s*:|[{}\[\]]\s*,?$|["']\s*,$|^\{|^\[\s*["'{\[]|["']\s*:\s*["']"""
 )
-_KEYS = ("question", "text", "q", "prompt", "content", "title", "value")
+# Keys of an object that hold its question: the first ones for certain.
+_SURE_KEYS = ("question", "question_text", "q")
+_KEYS = (*_SURE_KEYS, "text", "prompt", "content", "title", "value")
 _DEEPEST = 8  # levels of JSON that are looked into
 
 
@@ -118,17 +121,18 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
         for member in value:
             yield from _strings(member, depth + 1)
     elif isinstance(value, dict):
-        known = {str(key).lower(): member for key, member in value.items()}
-        for key in _KEYS:
-            if isinstance(known.get(key), str) and not any(
-                isinstance(member, list | dict) for member in value.values()
-            ):
-                yield known[key]
-                return
-        nested = [member for member in value.values() if isinstance(member, list | dict)]
-        asking = [member for member in value.values() if isinstance(member, str) and member.strip().endswith("?")]
-        for member in nested or asking:
-            yield from _strings(member, depth + 1)
+        known = {str(key).lower(): member for key, member in value.items() if isinstance(member, str)}
+        key = next((key for key in _KEYS if key in known), "")
+        own = known.get(key, "")
+        nested = [
+            text for member in value.values() if isinstance(member, list | dict) for text in _strings(member, depth + 1)
+        ]
+        # Beside a question lies what is about it, such as tags or a follow-up; beside the title of a list, the list.
+        asks = key in _SURE_KEYS or (key != "title" and _ASKS.search(own))
+        if own and (asks or not any(_ENDS.search(text) for text in nested)):
+            yield own
+        else:
+            yield from nested or [text for text in known.values() if _ASKS.search(text)]
 
 
 def _has_words(text: str) -> bool:

@@ -15,6 +15,8 @@ from tonetune.model.kernels.lora_linear import use_fast_lora
 from tonetune.training.decoder_layer import use_training_layers
 
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)
+# What the norm before the head is called: by most models, by Phi-1 and Phi-2, by LFM2.
+NORMS = ("norm", "final_layernorm", "embedding_norm")
 # What the names that `train.lora.target_modules` may have stand for.
 TARGET_MODULES = {"attention": ["q_proj", "k_proj", "v_proj", "o_proj"], "mlp": ["gate_proj", "up_proj", "down_proj"]}
 
@@ -57,7 +59,12 @@ def unfreeze_last_layers(model: PreTrainedModel, settings: LastLayers) -> None:
     model.requires_grad_(False)
     unfrozen = [*blocks[len(blocks) - settings.blocks :]]
     if settings.norm:
-        unfrozen.append(model.model.norm)
+        name = next((name for name in NORMS if hasattr(model.model, name)), None)
+        if name is None:
+            raise UserError(
+                f"train.last_layers.norm: no {', '.join(NORMS)} in a {type(model.model).__name__}; set it to false"
+            )
+        unfrozen.append(getattr(model.model, name))
     if settings.head:
         untie_head(model)  # or the embeddings would train with it
         unfrozen.append(model.lm_head)

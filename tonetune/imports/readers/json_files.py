@@ -16,8 +16,8 @@ def load(source: Source) -> Any:
     except json.JSONDecodeError as error:
         cut = "; it ends in the middle: was it copied whole?" if error.pos >= len(text.rstrip()) - 1 else ""
         raise source.error(f"not JSON ({error.msg}){cut}", error.lineno) from None
-    except RecursionError:
-        raise source.error("not an export: nested too deeply") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets in brackets in brackets
+        raise source.error(f"not an export: {oddity(error)}") from None
 
 
 def rows(source: Source) -> Iterator[tuple[int, Any]]:
@@ -36,6 +36,13 @@ def rows(source: Source) -> Iterator[tuple[int, Any]]:
                     yield 1, load(source)
                     return
                 raise source.error(f"not JSON ({error.msg})", number) from None
+            except (ValueError, RecursionError) as error:
+                raise source.error(f"not an export: {oddity(error)}", number) from None
+
+
+def oddity(error: Exception) -> str:
+    """What JSON that is in order has in it and Python does not read."""
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tonetune.imports.messages import OWNER, ChatExport, ChatMessage, Source
-from tonetune.imports.readers.json_files import mapping
+from tonetune.imports.readers.json_files import mapping, oddity
 
 NAME = "x"
 TITLE = "X (Twitter), the account's archive (.zip or data/tweets.js)"
@@ -30,6 +30,8 @@ def read(source: Source) -> ChatExport:
         items = json.loads(body)
     except json.JSONDecodeError as error:
         raise source.error(f"not a script of an X archive ({error.msg})", error.lineno) from None
+    except (ValueError, RecursionError) as error:
+        raise source.error(f"not a script of an X archive ({oddity(error)})") from None
     if not isinstance(items, list):
         raise source.error("not a script of an X archive: it holds no list of posts")
     export = ChatExport()
