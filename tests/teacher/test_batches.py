@@ -49,7 +49,10 @@ def test_batches_learn_the_newer_name_of_the_limit_and_that_is_no_try():
 def test_batches_do_not_ask_for_ever_what_is_refused_under_both_names_of_the_limit():
     with TeacherServer() as server:
         server.newer, server.most_tokens = True, 100
-        with pytest.raises(UserError, match=r"refused \(400: max_completion_tokens is too large[^,]*\)$"):
+        with pytest.raises(
+            UserError,
+            match=r"refused \(400: max_completion_tokens is too large[^,]*\); lower answers\.max_tokens: 220$",
+        ):
             ask(make_requests(server.url, 3), make_settings(server.url, batch=True, ask_again=1))
         assert [len(names) for _, names in server.submissions] == [3, 3]
 
@@ -96,7 +99,10 @@ def test_what_was_in_a_batch_that_the_endpoint_has_forgotten_is_submitted_again(
             ask(requests, make_settings(server.url, batch=True, batch_wait=False))
         server.batches.clear()
         server.batch_seconds = 0
-        assert len(set(ask(requests, make_settings(server.url, batch=True)))) == 10
+        prices = {"test-model": [0.0, 1000.0]}  # 11 cents at most, at half the price
+        assert len(set(ask(requests, make_settings(server.url, batch=True, prices=prices)))) == 10
+        with Store() as store:
+            assert store.spent() > 10 * 0.11  # what was forgotten may have been worked off
         assert [len(names) for _, names in server.submissions] == [10, 10]
 
 
