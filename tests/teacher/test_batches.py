@@ -184,3 +184,25 @@ def test_a_kill_between_submitting_and_noting_the_id_does_not_submit_twice():
         time.sleep(0.6)
         assert len(set(ask(requests, settings))) == 10
         assert len(server.batches) == 1
+
+
+def test_what_a_batch_brought_beside_refusals_that_end_the_run_is_kept():
+    class Refusing(TeacherServer):
+        refuses = True
+
+        def problem(self, body):
+            number = int(body["messages"][-1]["content"].split()[3])
+            return (400, "Out of order.", "invalid") if self.refuses and number < 6 else super().problem(body)
+
+    with Refusing() as server:
+        requests = make_requests(server.url, 30)
+        with pytest.raises(UserError, match=r"responses is usable: refused \(400: Out of order\.\)"):
+            ask(requests, make_settings(server.url, batch=True))
+        with Store() as store:
+            assert [number for number in range(30) if store.get(requests[number].key)] == [*range(6, 30)]
+            assert store.database.execute("SELECT sum(requests) FROM spending WHERE prompt_tokens > 0").fetchone() == (
+                24,
+            )
+        server.refuses = False
+        assert len(set(ask(requests, make_settings(server.url, batch=True)))) == 30
+        assert [len(names) for _, names in server.submissions] == [30, 6]

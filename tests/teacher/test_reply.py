@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.hell.server import GOOD, shaped
 from tests.support.servers.teacher_requests import make_request
-from tonetune.teacher.endpoint.problem import problem_in
+from tonetune.teacher.endpoint.problem import is_billed, problem_in
 from tonetune.teacher.endpoint.reply import Reply, read_reply
 
 REQUEST = make_request("http://127.0.0.1:1/v1", "Why?")
@@ -169,6 +169,7 @@ def test_moderation_is_known_under_its_names_and_asks_to_wait_are_read():
         (403, "", "The response was blocked."),
     ):
         assert problem_in(json.dumps({"error": {"code": code, "message": message}}), status).moderated
+    assert not problem_in(json.dumps({"error": {"message": "Your request was blocked."}}), 403).moderated
     page = "<html><body>The content of this request was blocked.</body></html>"
     assert not problem_in(page, 403).moderated
     assert not problem_in(json.dumps({"error": {"message": "temperature is not supported"}}), 400).moderated
@@ -196,6 +197,13 @@ def test_tokens_are_never_fewer_than_the_server_says_and_guessed_where_it_says_n
     else:
         assert 5 < counted[0] < 60
         assert len(TEXT) // 4 <= counted[1] <= len(TEXT)
+
+
+def test_an_error_that_counts_tokens_is_billed_also_in_a_stream():
+    error, usage = {"error": {"message": "Upstream", "code": 502}}, {"usage": {"prompt_tokens": 5}}
+    assert is_billed(json.dumps(error | usage))
+    assert is_billed(f"data: {json.dumps(usage)}\n\ndata: {json.dumps(error)}\n\n")
+    assert not is_billed(json.dumps(error))
 
 
 def test_what_cannot_be_counted_is_taken_for_the_most_that_it_may_be():

@@ -10,7 +10,8 @@ LONGEST_MESSAGE = 300  # characters of what a server says that are shown
 MODERATED = re.compile(
     r"content[_ -]?(?:filter|policy|management|moderation)|data_inspection|moderat|flagged|\bunsafe|(?<!case-)(?<!case )sensitive|guardrail"
     r"|responsible ?ai|prohibited_content|inappropriate|invalid_prompt|blocklist|block_?reason|\bsafety\b|censor|content.exists.risk|不安全|敏感"
-    r"|(?:request|prompt|response|content|input|output|text|message)s?\W+(?:\w+\W+){0,3}blocked|_blocked",
+    # Not "request blocked": so says a firewall that likes nobody's requests.
+    r"|(?:prompt|response|content|input|output|text|message)s?(?:_|\W+(?:\w+\W+){0,3})blocked",
     re.I,
 )
 BILLING = re.compile(
@@ -154,7 +155,7 @@ def _joined(raw: str) -> dict[str, Any]:
             content += content_of(delta.get("content"))[0] if isinstance(delta, dict) else ""
             finish = choice.get("finish_reason") or finish
     if "error" in body:
-        return {"error": body["error"]}
+        return {"error": body["error"], "usage": body.get("usage")}
     return body | {"choices": [{"message": {"content": content}, "finish_reason": finish}]}
 
 
