@@ -126,6 +126,18 @@ def test_a_template_without_a_system_role_is_learnt_under_any_status(status, say
         assert len(server.bodies) == 4
 
 
+def test_a_list_that_is_too_long_for_the_model_is_not_taken_for_a_schema_that_it_does_not_know():
+    def refuses(body, count):
+        return error(400, f"max_tokens is too large: {body['max_tokens']}", "invalid_request_error")
+
+    with ScriptedServer(refuses) as server:
+        request = make_request(server.url, "Why?", json_schema={"type": "object"})
+        teacher = LiveTeacher(make_settings(server.url))
+        with pytest.raises(UserError, match=r"too large: 220\); lower questions\.max_tokens: 220$"):
+            teacher.run(teacher.respond(request, about="one", whole=False), 1, "one")
+        assert len(server.bodies) == 1
+
+
 def test_a_schema_that_is_refused_with_a_500_is_left_away():
     def refuses(body, count):
         return error(500, "Failed to parse grammar of json_schema", None) if "response_format" in body else None

@@ -10,7 +10,7 @@ from typing import Any
 import openai
 
 from tonetune.core.errors import UserError
-from tonetune.teacher.endpoint.client import LONGEST_PAUSE, Endpoint, Unsupported
+from tonetune.teacher.endpoint.client import LONGEST_PAUSE, Endpoint, Unsupported, refuses_schema
 from tonetune.teacher.endpoint.cost import Prices
 from tonetune.teacher.endpoint.problem import LONGEST_MESSAGE, Problem, problem_in
 from tonetune.teacher.endpoint.protocol import first_error
@@ -236,7 +236,7 @@ class Batches:
         lacked = self.sent_without.get(request.key, frozenset())
         if dialect.learn(problem, dialect.body_without(request, lacked)) and dialect.refused - lacked:
             return OtherDialect()
-        if request.json_schema and problem.status in (400, 415, 422):
+        if refuses_schema(problem, request):
             return Unsupported(says)
         if problem.status in (400, 413, 422):
             return failed(request, f"refused ({problem.shown}: {says})", lasting=True)

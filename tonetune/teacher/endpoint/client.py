@@ -29,7 +29,7 @@ from tonetune.teacher.endpoint.cost import prompt_tokens
 from tonetune.teacher.endpoint.dialect import Dialect
 from tonetune.teacher.endpoint.limits import ON_SEND, TOKENS, Limits
 from tonetune.teacher.endpoint.problem import LONGEST_MESSAGE, NO_MODEL, Problem, is_billed, problem_in
-from tonetune.teacher.endpoint.reply import FILTERED, Reply, failed, read_reply
+from tonetune.teacher.endpoint.reply import FILTERED, TOO_LONG, Reply, failed, read_reply
 from tonetune.teacher.endpoint.request import Request
 
 LONGEST_PAUSE = 120  # seconds; where the endpoint asks for more, the client gives up
@@ -207,13 +207,19 @@ class Endpoint:
                 f"{self.url}: too many requests, still after teacher.retries: {self.settings.retries}; lower "
                 f"teacher.concurrency or set teacher.requests_per_minute ({says})"
             )
-        if request is not None and request.json_schema and status in (400, 415, 422, 500, 501):
+        if request is not None and refuses_schema(problem, request):
             return Unsupported(says)
         if status >= 500:
             return UserError(
                 f"{self.url}: fails with {status}, still after teacher.retries: {self.settings.retries} ({says})"
             )
         return UserError(f"{self.url}: refuses the request ({said})")
+
+
+def refuses_schema(problem: Problem, request: Request) -> bool:
+    """Whether it may be the JSON schema that is not taken; it is not where the length of the request is."""
+    about_schema = SCHEMA.search(problem.says) is not None or TOO_LONG.search(problem.says) is None
+    return bool(request.json_schema) and problem.status in (400, 415, 422, 500, 501) and about_schema
 
 
 def _passes(problem: Problem) -> bool:
