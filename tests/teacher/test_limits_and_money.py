@@ -120,15 +120,15 @@ def test_the_estimate_counts_what_is_there_and_sends_nothing(live):
         assert server.arrivals == []
         assert [line.split()[:3] for line in fresh[1:4]] == [
             ["questions", "0", "4"],
-            ["answers", "0", "698"],
-            ["together", "0", "702"],
+            ["answers", "0", "966"],
+            ["together", "0", "970"],
         ]
-        assert "about $8." in fresh[4]
+        assert "about $11." in fresh[4]
         space.stage("questions")
         assert "0       4" not in space.run(*command).stdout
         space.stage("answers")
         before = len(server.arrivals)
         done = space.run(*command).stdout
-        assert "together       702       0" in done
+        assert "together       970       0" in done
         assert "nothing to pay" in done
         assert len(server.arrivals) == before
