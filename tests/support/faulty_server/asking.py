@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.faulty_server.server import PRICES
+from tests.support.faulty_server.server import PRICES, name_of
 from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params, load_params
@@ -25,10 +25,18 @@ from tonetune.teacher.endpoint.store import Store
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.questions import collect_questions
 
+CONCURRENCY = 8
+
 
 def params_for(url: str) -> Params:
     raw = load_params(ROOT / "params.yaml").model_dump()
-    raw["teacher"] |= {"mode": "live", "base_url": url, "model": "test-model", "timeout": 1.0, "concurrency": 8}
+    raw["teacher"] |= {
+        "mode": "live",
+        "base_url": url,
+        "model": "test-model",
+        "timeout": 1.0,
+        "concurrency": CONCURRENCY,
+    }
     raw["teacher"] |= {"prices": {"test-model": PRICES}, "extra_body": {"top_p": 0.9}}
     raw["questions"] |= {
         "per_prompt": 12,
@@ -65,6 +73,7 @@ def ask_all(url: str) -> dict:
         "answers": [answer.text for answer in answers],
         "dropped": [row.model_dump() for row in dropped],
         "rival": said,
+        "chats": [name_of([message.model_dump() for message in chat]) for chat in chats],
         "verdicts": verdicts,
     }
 

@@ -32,6 +32,16 @@ MODERATION = (
     (400, "The response was filtered due to the prompt triggering content management policy.", "content_filter"),
     (403, "Your input was flagged by moderation.", "403"),
     (400, "Request blocked by guardrail.", "guardrail_intervened"),
+    (451, "The request was blocked.", "censorship_blocked"),
+    (400, "Content Exists Risk", "invalid_request_error"),
+)
+# What a server may say from some request on, and what the run that meets it is to say in its last line.
+FATAL = (
+    ((401, "Incorrect API key provided", "invalid_api_key"), "set another key"),
+    ((402, "Insufficient Balance", "unknown_error"), "its quota at"),
+    ((400, "Your credit balance is too low to access the API", "invalid_request_error"), "its quota at"),
+    ((404, "No models loaded. Please load a model", "model_not_found"), "is not at"),
+    ((429, "Come back tomorrow", None, {"Retry-After": "3600"}), "asks to wait 3600 seconds"),
 )
 
 
@@ -48,6 +58,10 @@ class Mixture:
         self.moderates = dice.choice((0.0, 0.0, 0.2))
         self.usage = dice.choice(("whole", "whole", "without the thought", "other names", "as text"))
         self.moderation = dice.choice(MODERATION)
+        self.bytes_per_token = dice.choice((4, 4, 2, 1))
+        self.redirects = dice.random() < 0.2
+        self.fatal, self.fatal_end = dice.choice(FATAL) if dice.random() < 0.2 else (None, "")
+        self.fatal_after = dice.randint(5, 60)  # requests
 
 
 class FaultyServer(TeacherServer):
@@ -57,7 +71,9 @@ class FaultyServer(TeacherServer):
         self.billed = defaultdict(float)
         self.answers, self.questions = defaultdict(set), defaultdict(set)
         self.arrived = defaultdict(list)  # (time, name of the request)
-        self.tries, self.delivered = Counter(), defaultdict(Counter)
+        self.tries, self.refused = Counter(), Counter()
+        self.delivered = defaultdict(list)  # (time of the request, its name) of good replies that were sent
+        self.worthless = defaultdict(set)  # names of requests that were moderated, or spent on thought
         return super().__enter__()
 
     def address(self, mixture):
@@ -69,17 +85,28 @@ class FaultyServer(TeacherServer):
         body = await request.json()
         if problem := refused(mixture, body):
             return error(*problem)
+        if mixture.redirects and "moved" not in request.query:
+            raise web.HTTPTemporaryRedirect(f"{request.path}?moved=1")
+        if mixture.fatal and len(self.arrived[number]) >= mixture.fatal_after:
+            self.refused[number] += 1
+            return error(*mixture.fatal)
         name = name_of(body["messages"])
-        self.arrived[number].append((time.time(), name))
+        at = time.time()
+        self.arrived[number].append((at, name))
         self.tries[number, name] += 1
         always = random.Random(f"{number}/{name}")
         dice = random.Random(f"{number}/{name}/{self.tries[number, name]}")
         if always.random() < mixture.moderates and not is_list(body):
+            self.worthless[number].add(name)
             return error(*mixture.moderation)
         await asyncio.sleep(dice.uniform(0.0, 0.02))
         fault = None
         if dice.random() < mixture.rate and self.tries[number, name] <= 3:
             fault = dice.choice(mixture.passing)
+        if fault in ("open thought", "filtered"):
+            self.worthless[number].add(name)
+        if fault is None:
+            self.delivered[number].append((at, name))
         return await self.respond(request, number, mixture, body, name, fault, dice)
 
     async def respond(self, request, number, mixture, body, name, fault, dice):
@@ -115,15 +142,14 @@ class FaultyServer(TeacherServer):
             request.transport.abort()
         if fault == "half a body":
             return await half_a_body(request, reply)
-        if fault is None:
-            self.delivered[number][name] += 1
         if "streamed" in reply:
             return web.Response(text=reply["streamed"], content_type="text/event-stream")
         return web.json_response(reply)
 
     def bill(self, number, mixture, body, reply):
         """The reply with its usage, as the mixture counts, and the money it costs."""
-        prompt = sum(len(str(message["content"])) // 4 for message in body["messages"])
+        sizes = [len(str(message["content"]).encode()) for message in body["messages"]]
+        prompt = sum(size // mixture.bytes_per_token for size in sizes)
         written, thought = len(json.dumps(reply)) // 8 + 1, 7
         self.billed[number] += (prompt * PRICES[0] + (written + thought) * PRICES[1]) / 1e6
         total = prompt + written + thought

@@ -5,6 +5,8 @@ from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.core.rows import Message
 from tonetune.core.teacher_params import TeacherSettings
+from tonetune.teacher.endpoint.live import LiveTeacher
+from tonetune.teacher.endpoint.protocol import Unusable, together
 from tonetune.teacher.endpoint.request import Request
 
 KEY = "sk-proj-Zq8rT2uVx7WnM4kP9sLd"
@@ -25,6 +27,19 @@ def make_request(url, text, **settings):
 
 def make_requests(url, count):
     return [make_request(url, f"What is number {i} good for?") for i in range(count)]
+
+
+def asked_each(server, count, **settings):
+    """The text of each response, or why there is none."""
+    teacher = LiveTeacher(make_settings(server.url, **settings))
+
+    async def one(request):
+        try:
+            return (await teacher.respond(request, about="one")).text
+        except Unusable as reason:
+            return f"dropped: {reason}"
+
+    return teacher.run(together(one(request) for request in make_requests(server.url, count)), count, "answers")
 
 
 def digest_of(request):

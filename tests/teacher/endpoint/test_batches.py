@@ -49,7 +49,10 @@ def test_batches_learn_the_newer_name_of_the_limit_and_that_is_no_try():
 def test_batches_do_not_ask_for_ever_what_is_refused_under_both_names_of_the_limit():
     with TeacherServer() as server:
         server.newer, server.most_tokens = True, 100
-        with pytest.raises(UserError, match=r"refused \(400: max_completion_tokens is too large[^,]*\)$"):
+        with pytest.raises(
+            UserError,
+            match=r"refused \(400: max_completion_tokens is too large[^,]*\); lower answers\.max_tokens: 220$",
+        ):
             ask(make_requests(server.url, 3), make_settings(server.url, batch=True, ask_again=1))
         assert [len(names) for _, names in server.submissions] == [3, 3]
 
@@ -96,7 +99,10 @@ def test_what_was_in_a_batch_that_the_endpoint_has_forgotten_is_submitted_again(
             ask(requests, make_settings(server.url, batch=True, batch_wait=False))
         server.batches.clear()
         server.batch_seconds = 0
-        assert len(set(ask(requests, make_settings(server.url, batch=True)))) == 10
+        prices = {"test-model": [0.0, 1000.0]}  # 11 cents at most, at half the price
+        assert len(set(ask(requests, make_settings(server.url, batch=True, prices=prices)))) == 10
+        with Store() as store:
+            assert store.spent() > 10 * 0.11  # what was forgotten may have been worked off
         assert [len(names) for _, names in server.submissions] == [10, 10]
 
 
@@ -178,3 +184,25 @@ def test_a_kill_between_submitting_and_noting_the_id_does_not_submit_twice():
         time.sleep(0.6)
         assert len(set(ask(requests, settings))) == 10
         assert len(server.batches) == 1
+
+
+def test_what_a_batch_brought_beside_refusals_that_end_the_run_is_kept():
+    class Refusing(TeacherServer):
+        refuses = True
+
+        def problem(self, body):
+            number = int(body["messages"][-1]["content"].split()[3])
+            return (400, "Out of order.", "invalid") if self.refuses and number < 6 else super().problem(body)
+
+    with Refusing() as server:
+        requests = make_requests(server.url, 30)
+        with pytest.raises(UserError, match=r"responses is usable: refused \(400: Out of order\.\)"):
+            ask(requests, make_settings(server.url, batch=True))
+        with Store() as store:
+            assert [number for number in range(30) if store.get(requests[number].key)] == [*range(6, 30)]
+            assert store.database.execute("SELECT sum(requests) FROM spending WHERE prompt_tokens > 0").fetchone() == (
+                24,
+            )
+        server.refuses = False
+        assert len(set(ask(requests, make_settings(server.url, batch=True)))) == 30
+        assert [len(names) for _, names in server.submissions] == [30, 6]

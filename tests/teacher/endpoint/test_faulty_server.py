@@ -7,10 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
+from itertools import pairwise
 
 import pytest
 
-from tests.support.faulty_server.server import FaultyServer, name_of
+from tests.support.faulty_server.asking import CONCURRENCY
+from tests.support.faulty_server.server import FaultyServer, Mixture, name_of
 from tests.support.workspace import ROOT
 from tonetune.teacher.endpoint.store import Store
 from tonetune.teacher.question_list import parse_question_list
@@ -36,7 +39,7 @@ def test_whatever_a_server_does_the_end_is_the_right_data_or_one_line(mixtures, 
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         result = subprocess.run(command, input=lines, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
-    ended_well = 0
+    ended_well = ended_by_rule = 0
     for number, folder in folders.items():
         end = json.loads((folder / "end.json").read_text())
         said = (folder / "stderr").read_text(errors="replace")
@@ -52,10 +55,19 @@ def test_whatever_a_server_does_the_end_is_the_right_data_or_one_line(mixtures, 
             else:
                 assert any(meant.startswith(text) for meant in server.answers[name]), (number, text)
         assert spent >= server.billed[name] - 1e-9, number
-        # What was stored is not asked for again.
-        for kill in json.loads((folder / "kills.json").read_text()):
+        # What was stored is not asked for again, and no run asks for what it has been given.
+        runs = json.loads((folder / "kills.json").read_text())
+        for begun, ended in pairwise([0.0, *(run["killed"] for run in runs)]):
+            given = Counter(asked for at, asked in server.delivered[name] if begun < at <= ended)
+            assert set(given.values()) <= {1}, (number, given.most_common(3))
+        for kill in runs:
             kept = {name_of(messages) for messages in kill["kept"]}
             assert not [at for at, asked in server.arrived[name] if at > kill["killed"] and asked in kept], number
+        mixture = Mixture(name)
+        if server.refused[name]:
+            ended_by_rule += 1
+            assert mixture.fatal_end in end["error"], (number, end["error"])
+            assert server.refused[name] <= len(runs) * 2 * CONCURRENCY, number
         if "error" in end:
             assert len(end["error"].splitlines()) == 1, end["error"]
             continue
@@ -64,6 +76,16 @@ def test_whatever_a_server_does_the_end_is_the_right_data_or_one_line(mixtures, 
         assert set(end["questions"]) <= server.questions[name]
         assert set(end["answers"]) <= server.answers[name]
         assert len(end["answers"]) + 2 * len(end["dropped"]) >= 48
-        assert [text for text in end["rival"] if text]
+        spoken = [bool(text) for text in end["rival"]]
+        assert all(said or asked in server.worthless[name] for said, asked in zip(spoken, end["chats"], strict=True)), (
+            number
+        )
+        assert {text for text in end["rival"] if text} <= beginnings(server.answers[name], end["rival"])
         assert {*end["verdicts"]} <= {"A", ""}
-    assert ended_well > 0.8 * len(folders)
+    assert ended_by_rule > 0
+    assert ended_well > 0.8 * (len(folders) - ended_by_rule)
+
+
+def beginnings(meant, texts):
+    """Those of the texts with which one that was meant begins: a rival's may be cut off."""
+    return {text for text in texts if any(whole.startswith(text) for whole in meant)}

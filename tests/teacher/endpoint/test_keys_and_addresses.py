@@ -15,7 +15,7 @@ from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
-from tonetune.teacher.endpoint.address import check_key, split_name
+from tonetune.teacher.endpoint.address import check_key, is_this_machine, split_name
 from tonetune.teacher.endpoint.live import ask
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -100,6 +100,12 @@ def test_another_machine_may_be_allowed_by_name():
         key("http://localhost.example.org/v1", allow_http=["box.local"])
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost.", "a.localhost", "0.0.0.0", "::1", "::"])
+def test_this_machine_has_many_names(host):
+    assert is_this_machine(host)
+    assert not any(map(is_this_machine, ("10.0.0.1", "localhost.example.org", "box.local")))
+
+
 def test_a_key_goes_to_its_own_host_only_and_each_host_has_its_own(monkeypatch):
     monkeypatch.setenv("OTHER_KEY", "sk-other")
     params = load_params(ROOT / "params.yaml")
@@ -139,6 +145,7 @@ def test_what_is_sent_to_another_host_holds_neither_key_nor_account(monkeypatch)
         ("endpoint:gpt-4o", "gpt-4o", None),
         ("endpoint:claude@20250101", "claude@20250101", None),
         ("endpoint:a/b@c@https://host/v1", "a/b@c", "https://host/v1"),
+        ("endpoint:@cf/meta/llama@https://host/v1", "@cf/meta/llama", "https://host/v1"),
         ("endpoint:llama3.2:1b@http://127.0.0.1:11434/v1", "llama3.2:1b", "http://127.0.0.1:11434/v1"),
     ],
 )
@@ -153,6 +160,12 @@ def test_a_models_name_may_hold_what_separates_its_address(name, model, url):
         ("endpoint:", "must be endpoint:<model>"),
         ("endpoint:m@localhost:9/v1", r"write endpoint:m@http://localhost:9/v1"),
         ("endpoint:m@api.example.org/v1", r"write endpoint:m@http://api\.example\.org/v1"),
+        ("endpoint:m@gpu-box/v1", "write endpoint:m@http://gpu-box/v1"),
+        ("endpoint:m@//localhost:1/v1", "write endpoint:m@http://localhost:1/v1"),
+        ("endpoint:m@https:/h/v1", "write endpoint:m@https://h/v1"),
+        ("endpoint:m @ https://h/v1", "write endpoint:m@https://h/v1"),
+        ("endpoint:@https://h/v1", "must be endpoint:<model>"),
+        ("endpoint:@cf/meta/llama", "must be endpoint:<model>"),
         ("endpoint:m@http://me:secret@a/v1", "holds no user, password"),
     ],
 )

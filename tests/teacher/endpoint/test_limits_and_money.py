@@ -4,7 +4,9 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import genai_prices
 import pytest
 
 from tests.support.servers.teacher_requests import make_requests, make_settings
@@ -12,6 +14,7 @@ from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import EXCHANGES, ROOT
 from tonetune.core.errors import UserError
 from tonetune.teacher.endpoint import store as store_module
+from tonetune.teacher.endpoint.cost import listed_prices
 from tonetune.teacher.endpoint.live import ask
 from tonetune.teacher.endpoint.store import Store
 
@@ -48,6 +51,16 @@ def test_the_money_stops_before_the_next_request_would_pass_it():
             ask(requests[50:], settings)
         assert len(ask(there, settings)) == kept
         assert len(server.arrivals) == before
+
+
+def test_a_price_that_changes_with_the_hour_counts_at_its_highest(monkeypatch):
+    def by_the_hour(usage, *, genai_request_timestamp=None, **_):
+        dear = genai_request_timestamp is not None and genai_request_timestamp.hour == 13
+        per_token = (4e-6 if dear else 1e-6) * (usage.input_tokens or 0)
+        return SimpleNamespace(input_price=per_token, output_price=3 * per_token)
+
+    monkeypatch.setattr(genai_prices, "calc_price", by_the_hour)
+    assert listed_prices.__wrapped__("a-model", None) == pytest.approx((4.0, 12.0))
 
 
 HOLDING = """

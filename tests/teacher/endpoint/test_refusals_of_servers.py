@@ -8,27 +8,13 @@ from aiohttp import web
 from tests.support.faulty_server.server import shaped
 from tests.support.servers.scripted_server import ScriptedServer
 from tests.support.servers.teacher_replies import completion, error
-from tests.support.servers.teacher_requests import make_request, make_requests, make_settings
+from tests.support.servers.teacher_requests import asked_each, make_request, make_requests, make_settings
 from tests.support.servers.teacher_server import TeacherServer
 from tonetune.core.errors import UserError
-from tonetune.teacher.endpoint.live import LiveTeacher, ask
-from tonetune.teacher.endpoint.protocol import Unusable, together
+from tonetune.teacher.endpoint.live import ask
 from tonetune.teacher.endpoint.store import Store
 
 pytestmark = pytest.mark.usefixtures("here")
-
-
-def asked_each(server, count, **settings):
-    """The text of each response, or why there is none."""
-    teacher = LiveTeacher(make_settings(server.url, **settings))
-
-    async def one(request):
-        try:
-            return (await teacher.respond(request, about="one")).text
-        except Unusable as reason:
-            return f"dropped: {reason}"
-
-    return teacher.run(together(one(request) for request in make_requests(server.url, count)), count, "answers")
 
 
 def test_a_limit_that_is_spent_on_thought_stops_after_a_few_and_is_named():

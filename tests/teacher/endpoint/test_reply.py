@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.support.faulty_server.server import GOOD, shaped
 from tests.support.servers.teacher_requests import make_request
-from tonetune.teacher.endpoint.reply import Reply, problem_in, read_reply
+from tonetune.teacher.endpoint.problem import is_billed, problem_in
+from tonetune.teacher.endpoint.reply import Reply, read_reply
 
 REQUEST = make_request("http://127.0.0.1:1/v1", "Why?")
 TEXT = "Early enough for me, because the kitchen is quiet then."
@@ -37,14 +38,33 @@ def test_the_answer_is_read_out_of_every_shape(shape):
         f"<thinking>a\nb</thinking>{TEXT}",
         f"◁think▷a◁/think▷{TEXT}",
         f"<|channel|>final<|message|>{TEXT}",
+        f"<|channel>thought\na\n<channel|>{TEXT}<turn|>",
+        f"<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>{TEXT}<|END_RESPONSE|>",
+        f"a<|END_THINKING|>{TEXT}",
+        f"<|begin_of_thought|>a<|end_of_thought|>\n<|begin_of_solution|>\n{TEXT}\n<|end_of_solution|>",
+        f"<thoughts>a</thoughts>{TEXT}",
+        f'<details type="reasoning" done="true"><summary>a</summary>\n> b\n</details>\n{TEXT}',
+        f"<think>\na\n</think>\n<answer>\n{TEXT}\n</answer>",
+        f"<response>{TEXT}",
+        f"<|begin_of_box|>{TEXT}<|end_of_box|>",
+        f"{TEXT}<|im_end|>",
+        f"{TEXT}</s>\n",
+        f"{TEXT}<|eot_id|><|endoftext|>",
     ],
 )
-def test_every_leading_thought_is_taken_off(content):
+def test_every_leading_thought_and_whatever_wraps_the_answer_is_taken_off(content):
     assert read({"content": content}).text == TEXT
 
 
 def test_what_only_looks_like_a_thought_stays():
-    for text in ("I think <think> is a tag.", "Think of it: <b>think</b> twice.", "[THINKING] of you."):
+    for text in (
+        "I think <think> is a tag.",
+        "Think of it: <b>think</b> twice.",
+        "[THINKING] of you.",
+        "Write <answer>it</answer> so.",
+        "A <details>b</details> c.",
+        "Say </s> twice: </s> now.",
+    ):
         assert read({"content": text}).text == text
 
 
@@ -83,6 +103,10 @@ def test_a_limit_that_is_spent_before_a_word_is_told_from_an_empty_answer(messag
         ({"content": TEXT}, "content_filter", "stopped by the endpoint's content filter"),
         ({"content": TEXT}, "sensitive", "stopped by the endpoint's content filter"),
         ({"content": "<think>a</think>"}, "stop", "thinks, and then says nothing"),
+        ({"content": TEXT[:9]}, "insufficient_system_resource", "broken off (insufficient_system_resource)"),
+        ({"content": TEXT[:9]}, "abort", "broken off (abort)"),
+        ({"content": "I cannot."}, "refusal", "refused (I cannot.)"),
+        (None, "content_filter", "stopped by the endpoint's content filter"),
     ],
 )
 def test_what_is_no_answer_says_why(message, finish, fault):
@@ -99,6 +123,12 @@ def test_what_is_no_answer_says_why(message, finish, fault):
         ({"object": "error", "message": "Internal server error", "code": 500}, 500, "Internal server error"),
         ({"error": {"message": "Incorrect API key"}}, 401, "Incorrect API key"),
         ({"detail": "Not Found"}, 404, "Not Found"),
+        ({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, 429, "rate limit"),
+        ({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, 402, "insufficient balance"),
+        ({"error_code": 18, "error_msg": "Open api qps request limit reached"}, 429, "request limit reached"),
+        ({"result": None, "success": False, "errors": [{"message": "Capacity temporarily exceeded", "code": 3040}]}, 429, "Capacity"),
+        ({"code": 500, "msg": "Internal error", "choices": []}, 500, "Internal error"),
+        ({"error": {"message": "Upstream idle timeout", "code": 504}, "choices": [{"message": {"content": "Half"}}]}, 504, "Upstream"),
         ([{"error": {"message": "quota", "code": 429}}], 429, "quota"),
         ({"choices": [{"finish_reason": "error", "message": {"content": "x"}, "error": {"code": 503, "message": "busy"}}]}, 503, "busy"),
     ],
@@ -109,8 +139,16 @@ def test_an_error_in_a_body_of_status_200_is_an_error(body, status, says):
     assert says in problem.says
 
 
+@pytest.mark.parametrize("finish", ["model_context_window_exceeded", "MAX_TOKENS", "length", "max_output_tokens"])
+def test_an_answer_that_ran_into_any_limit_is_cut_off(finish):
+    assert read({"content": TEXT[:9]}, finish).cut_off
+    assert not any(read({"content": TEXT}, whole).cut_off for whole in ("stop", "STOP", "end_turn", ""))
+    assert read({"content": TEXT}, "eos").fault is None
+
+
 def test_no_error_is_read_into_an_answer():
-    for extra in ({"error": None}, {"code": 200, "message": "success"}, {"error": {}}):
+    fine = {"base_resp": {"status_code": 0, "status_msg": ""}}, {"error": {"message": None, "code": None}}
+    for extra in ({"error": None}, {"code": 200, "message": "success"}, {"error": {}}, *fine):
         whole = {"choices": [{"message": {"content": TEXT}, "finish_reason": "stop"}]} | extra
         assert problem_in(json.dumps(whole)) is None
 
@@ -122,6 +160,18 @@ def test_moderation_is_known_under_its_names_and_asks_to_wait_are_read():
         ("1301", "unsafe or sensitive content"),
     ):
         assert problem_in(json.dumps({"error": {"code": code, "message": message}}), 400).moderated
+    assert problem_in(json.dumps({"base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}})).moderated
+    for status, code, message in (
+        (451, "", "Not for you."),
+        (451, "censorship_blocked", "The request is blocked."),
+        (400, "invalid_request_error", "Content Exists Risk"),
+        (400, "1301", "系统检测到输入或生成内容可能包含不安全或敏感内容"),
+        (403, "", "The response was blocked."),
+    ):
+        assert problem_in(json.dumps({"error": {"code": code, "message": message}}), status).moderated
+    assert not problem_in(json.dumps({"error": {"message": "Your request was blocked."}}), 403).moderated
+    page = "<html><body>The content of this request was blocked.</body></html>"
+    assert not problem_in(page, 403).moderated
     assert not problem_in(json.dumps({"error": {"message": "temperature is not supported"}}), 400).moderated
     assert problem_in(json.dumps({"error": {"message": "Please try again in 1.5s."}}), 429).wait == 1.5
     assert problem_in(json.dumps({"error": {"message": "Please try again in 20ms."}}), 429).wait == 0.02
@@ -132,6 +182,8 @@ def test_moderation_is_known_under_its_names_and_asks_to_wait_are_read():
     [
         ({"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 30}, (5, 25)),  # the thought is in the sum only
         ({"input_tokens": "5", "output_tokens": 7}, (5, 7)),
+        ({"prompt_tokens": 5, "completion_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 30}}, (5, 37)),
+        ({"prompt_tokens": 5, "completion_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 3}}, (5, 7)),
         ({"prompt_tokens": -3, "completion_tokens": float("inf")}, None),
         (None, None),
         ("none", None),
@@ -145,6 +197,22 @@ def test_tokens_are_never_fewer_than_the_server_says_and_guessed_where_it_says_n
     else:
         assert 5 < counted[0] < 60
         assert len(TEXT) // 4 <= counted[1] <= len(TEXT)
+
+
+def test_an_error_that_counts_tokens_is_billed_also_in_a_stream():
+    error, usage = {"error": {"message": "Upstream", "code": 502}}, {"usage": {"prompt_tokens": 5}}
+    assert is_billed(json.dumps(error | usage))
+    assert is_billed(f"data: {json.dumps(usage)}\n\ndata: {json.dumps(error)}\n\n")
+    assert not is_billed(json.dumps(error))
+
+
+def test_what_cannot_be_counted_is_taken_for_the_most_that_it_may_be():
+    most = len("Be yourself.Why?"), REQUEST.max_tokens
+    for reply in (read_reply("{half a", REQUEST), read({"content": ""}, "length", usage=None)):
+        assert reply.completion_tokens == most[1]
+    assert read_reply("{half a", REQUEST).prompt_tokens >= most[0]  # a token may be a byte
+    thought = read({"content": TEXT, "thinking": "What is it? " * 20}, usage=None)
+    assert thought.completion_tokens > read({"content": TEXT}, usage=None).completion_tokens + 50
 
 
 VALUES = st.recursive(

@@ -74,10 +74,12 @@ def key_name(settings: TeacherSettings) -> str:
 
 def is_this_machine(host: str) -> bool:
     """Whether a host name is this machine's own."""
+    host = host.rstrip(".")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified  # 0.0.0.0: whoever connects to it stays here
 
 
 def proxy_of(settings: TeacherSettings) -> str | None:
@@ -101,13 +103,17 @@ def split_name(name: str, prefix: str, key: str) -> tuple[str, str | None]:
     """Model and address of `endpoint:<model>[@<base URL>]`; a model's own name may hold an @."""
     form = f"{prefix}<model> or {prefix}<model>@<base URL>"
     found = re.fullmatch(r"(.+?)@(https?://.*)", rest := name.removeprefix(prefix), re.I)
-    if not name.startswith(prefix) or not rest or rest.startswith("@"):
+    model, at, tail = rest.rpartition("@")
+    # Without an address of a known form the model would be OpenAI's, and it would be sent the texts and the key.
+    lost = found is None and at != "" and (ADDRESS.match(tail) is not None or "/" in tail)
+    if not name.startswith(prefix) or not rest or (lost and not model):
         raise UserError(f"{key}: {name!r} must be {form}")
     if found is None:
-        model, _, tail = rest.rpartition("@")
-        if model and ADDRESS.match(tail):
+        if lost:
+            scheme = "https" if tail.strip().lower().startswith("https:") else "http"
+            tail = re.sub(r"^\s*(?:https?:)?/*", "", tail, flags=re.I)
             raise UserError(
-                f"{key}: {name!r}: the address has no http:// or https://; write {prefix}{model}@http://{tail}"
+                f"{key}: {name!r}: the address does not begin with http:// or https://; write {prefix}{model.strip()}@{scheme}://{tail}"
             )
         return rest, None
     model, url = found.groups()

@@ -10,10 +10,11 @@ from typing import Any
 import openai
 
 from tonetune.core.errors import UserError
-from tonetune.teacher.endpoint.client import MAX_PAUSE, Endpoint, Unsupported
+from tonetune.teacher.endpoint.client import MAX_PAUSE, Endpoint, Unsupported, refuses_schema
 from tonetune.teacher.endpoint.cost import Prices
+from tonetune.teacher.endpoint.problem import MAX_MESSAGE, Problem, problem_in
 from tonetune.teacher.endpoint.protocol import first_error
-from tonetune.teacher.endpoint.reply import FILTERED, MAX_MESSAGE, Problem, Reply, failed, problem_in, read_reply
+from tonetune.teacher.endpoint.reply import FILTERED, Reply, failed, read_reply
 from tonetune.teacher.endpoint.request import Request
 from tonetune.teacher.endpoint.store import Store
 
@@ -161,7 +162,11 @@ class Batches:
         try:
             text = await self._results(token)
         except openai.NotFoundError:
-            text = ""  # the endpoint has forgotten the batch or its results: its lines go into the next
+            text = (
+                ""  # the endpoint has forgotten the batch or its results, but not the bill: its lines go into the next
+            )
+            for request, _ in self.lines[token].values():
+                self.endpoint.lost(request)
         if text is None:
             return False
         replies = self._read(text, self.lines[token])
@@ -231,11 +236,11 @@ class Batches:
         lacked = self.sent_without.get(request.key, frozenset())
         if dialect.learn(problem, dialect.body_without(request, lacked)) and dialect.refused - lacked:
             return OtherDialect()
-        if request.json_schema and problem.status in (400, 415, 422):
+        if refuses_schema(problem, request):
             return Unsupported(says)
         if problem.status in (400, 413, 422):
-            return failed(request, f"refused ({problem.status}: {says})", lasting=True)
-        return UserError(f"{self.endpoint.url}: refuses a line of a batch ({problem.status}: {says})")
+            return failed(request, f"refused ({problem.shown}: {says})", lasting=True)
+        return UserError(f"{self.endpoint.url}: refuses a line of a batch ({problem.shown}: {says})")
 
 
 @asynccontextmanager

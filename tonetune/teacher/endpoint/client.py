@@ -28,11 +28,15 @@ from tonetune.teacher.endpoint.address import (
 from tonetune.teacher.endpoint.cost import prompt_tokens
 from tonetune.teacher.endpoint.dialect import Dialect
 from tonetune.teacher.endpoint.limits import ON_SEND, TOKENS, Limits
-from tonetune.teacher.endpoint.reply import FILTERED, MAX_MESSAGE, Problem, Reply, failed, problem_in, read_reply
+from tonetune.teacher.endpoint.problem import MAX_MESSAGE, NO_MODEL, Problem, is_billed, problem_in
+from tonetune.teacher.endpoint.reply import FILTERED, TOO_LONG, Reply, failed, read_reply
 from tonetune.teacher.endpoint.request import Request
 
 MAX_PAUSE = 120  # seconds; where the endpoint asks for more, the client gives up
 MAX_BACKOFF = 8.0  # seconds between tries where the endpoint names no pause
+COUNTRY = re.compile(r"country|region.{0,20}not (?:supported|available)|unsupported.region|your location", re.I)
+# In an error of whatever status.
+SCHEMA = re.compile(r"schema|grammar|response.?format|guided.?(?:json|decoding)", re.I)
 NOT_SENT = (ConnectError, ConnectTimeout, PoolTimeout, ProxyError)
 
 
@@ -62,7 +66,7 @@ class Endpoint:
     async def send(self, request: Request, about: str) -> Reply:
         """The endpoint's answer, usable or not; a `UserError` if it gives none, after the retries.
 
-        A time-out is no try as long as other requests are answered: then the server is slow and not dead.
+        A time-out or a 429 is no try as long as other requests are answered: then the server is slow and not dead.
         """
         tries, answered = 0, self.answered
         while True:
@@ -80,13 +84,14 @@ class Endpoint:
                     self.slots.replied()
                     return read_reply(raw, request)
                 error: Exception | None = None
+                if is_billed(raw):
+                    self.lost(request)
             except openai.APITimeoutError as timeout:
                 error, problem = timeout, None
                 if not isinstance(timeout.__cause__, NOT_SENT):
                     self.lost(request)
                     self.slots.timed_out(epoch)
-                if self.answered > answered:
-                    tries, answered = 0, self.answered
+                tries, answered = self._tries(tries, answered)
             except openai.APIConnectionError as broken:
                 error, problem = broken, None
                 if not isinstance(broken.__cause__, NOT_SENT):
@@ -102,22 +107,37 @@ class Endpoint:
                 if self.dialect.learn(problem, body):
                     continue
                 wait = problem.wait if wait is None else wait
-                if not _passes(problem) or (wait or 0) > MAX_PAUSE:
+                if _passes(problem) and (wait or 0) > MAX_PAUSE:
+                    raise UserError(
+                        f"{self.url}: asks to wait {wait:.0f} seconds, and here none waits for more than {MAX_PAUSE}; run "
+                        f"this again then: what was asked so far is kept ({problem.shown}: {self.short(problem)})"
+                    )
+                if not _passes(problem) or (request.json_schema and SCHEMA.search(problem.says)):
                     return self._refused(problem, request)
+                if problem.status == 429:
+                    if wait is None:  # else all wait, which is enough
+                        self.slots.timed_out(epoch)
+                    tries, answered = self._tries(tries, answered)
             tries += 1
             if tries > self.settings.retries or self.closing:
                 raise self._explained(problem, request) if problem else self.explained(error or Exception(), request)
-            pause = wait or min(MAX_BACKOFF, 0.5 * 2 ** (tries - 1)) * random.uniform(0.75, 1)
-            if problem is not None and problem.status == 429:
+            limited = problem is not None and problem.status == 429
+            growth, longest = (2.5, MAX_PAUSE) if limited else (2, MAX_BACKOFF)  # a limit may be a minute's
+            pause = wait or min(longest, 0.5 * growth ** (tries - 1)) * random.uniform(0.75, 1)
+            if limited:
                 self.limits.pause(pause)
             await asyncio.sleep(pause)
             await self.slots.again()
+
+    def _tries(self, tries: int, answered: int) -> tuple[int, int]:
+        """The tries that count and how many were answered by then: none do where others were answered since."""
+        return (0, self.answered) if self.answered > answered else (tries, answered)
 
     def _refused(self, problem: Problem, request: Request) -> Reply:
         """A reply without text where the fault is this request's own; else raises."""
         error = self._explained(problem, request)
         if problem.status in (400, 413, 422) and not isinstance(error, Unsupported):
-            return failed(request, f"refused ({problem.status}: {self.short(problem)})", lasting=True)
+            return failed(request, f"refused ({problem.shown}: {self.short(problem)})", lasting=True)
         raise error
 
     def _check_address(self, raw: str) -> None:
@@ -167,29 +187,39 @@ class Endpoint:
 
     def _explained(self, problem: Problem, request: Request | None) -> Exception:
         status, says, knobs = problem.status, self.short(problem), self.knobs
+        said = f"{problem.shown}: {says}"
         name = key_name(self.settings)
+        if status in (401, 403) and COUNTRY.search(f"{problem.code} {says}"):
+            return UserError(f"{knobs.address}: {self.url} serves nobody from here, with whatever key ({said})")
         if status in (401, 403) and not problem.moderated:
-            return UserError(f"{name}: {self.url} refuses it ({status}: {says}); set another key")
+            return UserError(f"{name}: {self.url} refuses it ({said}); set another key")
         if status in (404, 405):
-            named = re.search(r"model", f"{problem.code} {says}", re.I)
-            if (named and self.settings.model.lower() in says.lower()) or "model_not_found" in problem.code:
-                return UserError(f"{knobs.model}: {self.settings.model!r} is not at {self.url} ({status}: {says})")
+            text = f"{problem.code} {says}"
+            named = "model" in text.lower() and self.settings.model.lower() in says.lower()
+            if named or NO_MODEL.search(text):
+                return UserError(f"{knobs.model}: {self.settings.model!r} is not at {self.url} ({said})")
             way = self._try_version()
-            return UserError(f"{knobs.address}: no chat completions at {self.url} ({status}: {says}){way}")
+            return UserError(f"{knobs.address}: no chat completions at {self.url} ({said}){way}")
         if "quota" in problem.code or status == 402:
-            return UserError(f"{name}: its quota at {self.url} is used up ({status}: {says})")
+            return UserError(f"{name}: its quota at {self.url} is used up ({said})")
         if status == 429:
             return UserError(
                 f"{self.url}: too many requests, still after teacher.retries: {self.settings.retries}; lower "
                 f"teacher.concurrency or set teacher.requests_per_minute ({says})"
             )
-        if request is not None and request.json_schema and status in (400, 415, 422, 501):
+        if request is not None and refuses_schema(problem, request):
             return Unsupported(says)
         if status >= 500:
             return UserError(
                 f"{self.url}: fails with {status}, still after teacher.retries: {self.settings.retries} ({says})"
             )
-        return UserError(f"{self.url}: refuses the request ({status}: {says})")
+        return UserError(f"{self.url}: refuses the request ({said})")
+
+
+def refuses_schema(problem: Problem, request: Request) -> bool:
+    """Whether it may be the JSON schema that is not taken; it is not where the length of the request is."""
+    about_schema = SCHEMA.search(problem.says) is not None or TOO_LONG.search(problem.says) is None
+    return bool(request.json_schema) and problem.status in (400, 415, 422, 500, 501) and about_schema
 
 
 def _passes(problem: Problem) -> bool:

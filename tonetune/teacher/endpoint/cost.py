@@ -1,5 +1,6 @@
 """What asking costs: tokens before they are counted by the endpoint, and dollars."""
 
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from tonetune.core.errors import UserError
@@ -27,17 +28,23 @@ def most_prompt_tokens(request: Request) -> int:
 def listed_prices(model: str, base_url: str | None) -> tuple[float, float] | None:
     """Dollars per million tokens of prompt and response, by the table of `genai-prices`, which asks no network.
 
-    None if the table does not know the address or its model.
+    None if the table does not know the address or its model. Some prices change with the hour, and a run may last longer:
+    so the day's highest.
     """
     from genai_prices import Usage, calc_price  # here, because replay needs none of it
 
+    usage, url, now = Usage(input_tokens=TYPICAL, output_tokens=TYPICAL), base_url or OPENAI, datetime.now(UTC)
     try:
-        price = calc_price(
-            Usage(input_tokens=TYPICAL, output_tokens=TYPICAL), model_ref=model, provider_api_url=base_url or OPENAI
-        )
+        prices = [
+            calc_price(
+                usage, model_ref=model, provider_api_url=url, genai_request_timestamp=now + timedelta(hours=hour)
+            )
+            for hour in range(24)
+        ]
     except LookupError:
         return None
-    return float(price.input_price) * MILLION / TYPICAL, float(price.output_price) * MILLION / TYPICAL
+    prompt, response = max(price.input_price for price in prices), max(price.output_price for price in prices)
+    return float(prompt) * MILLION / TYPICAL, float(response) * MILLION / TYPICAL
 
 
 class Prices:

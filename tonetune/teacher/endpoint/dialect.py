@@ -4,7 +4,7 @@ import re
 import sys
 from typing import Any
 
-from tonetune.teacher.endpoint.reply import Problem
+from tonetune.teacher.endpoint.problem import Problem
 from tonetune.teacher.endpoint.request import Request
 
 OLDER, NEWER = "max_tokens", "max_completion_tokens"  # names of the limit: each model knows one of them
@@ -22,7 +22,8 @@ REFUSES = re.compile(
     re.I,
 )
 NO_SYSTEM = re.compile(
-    r"system.{0,20}role|role.{0,40}system|system (?:message|prompt|instruction)|developer instruction", re.I
+    r"system.{0,20}role|role.{0,40}system|roles? must alternate|system (?:message|prompt|instruction)|developer instruction",
+    re.I,
 )
 STATUSES = (400, 422)
 
@@ -62,9 +63,12 @@ class Dialect:
         return True
 
     def _refused_part(self, problem: Problem, body: dict[str, Any]) -> str | None:
+        says = f"{problem.param} {problem.says}"
+        system = body["messages"][0]["role"] == "system" and NO_SYSTEM.search(says) and REFUSES.search(says)
+        if problem.status == 500 and system:  # older llama.cpp, of whatever its template raises
+            return SYSTEM
         if problem.status not in STATUSES:
             return None
-        says = f"{problem.param} {problem.says}"
         if OLDER in body and NEWER in says:
             return OLDER
         if not REFUSES.search(f"{problem.code} {problem.says}"):
@@ -75,7 +79,7 @@ class Dialect:
         for name in OPTIONAL:
             if name in body and _names(says, name):
                 return name
-        if body["messages"][0]["role"] == "system" and NO_SYSTEM.search(says):
+        if system:
             return SYSTEM
         return OPTIONAL[0] if OPTIONAL[0] in body and UNKNOWN.search(says) else None
 

@@ -27,7 +27,8 @@ from tonetune.teacher.endpoint.store import Store
 POLL = 0.2  # seconds between looks at what another run has in flight or set aside
 EXIT = 1.0  # seconds that an interrupted run has to put things in order
 GRACE, GRACE_AFTER_ERROR = 0.8, 4.0  # seconds in which a run that ends keeps what still arrives
-MAX_FIRST_FAULTS = 5  # requests of one fault, and not one good reply, that end a run: all others would go the same way
+MAX_RECURRING = 5  # requests in a row that can never be answered end a run: all others would go the same way
+MAX_EMPTY = 10  # and so many where a model thinks too long, though some of its answers were good
 
 
 def ask(
@@ -169,23 +170,22 @@ class LiveTeacher:
 
     async def _asked(self, request: Request, about: str, check: ResponseCheck | None, whole: bool) -> Recording:
         """Ask until the reply is good, as often as `ask_again` says, or once where that would not help."""
-        for times in range(1, 2 + self.settings.ask_again):  # noqa: B007
+        for times in range(1, 2 + self.settings.ask_again):
             reply = await self._send(request, about)
             fault = self._fault(request, reply, check, whole)
             if fault is None:
                 self.store.put(request, about, reply)
-                self.good += 1
+                self.good, self.recurring_faults = self.good + 1, 0
                 self._advance(known=False)
                 return _recording(request, about, reply)
-            # Moderation says no sooner than others answer, so it proves nothing about them.
-            recurs = reply.empty_at_limit or (reply.lasting and not reply.moderated)
-            if self.good == 0 and recurs:
+            # Moderation and the length of one request say nothing about the others.
+            own = reply.moderated or (reply.too_long and self.bar.n > 0)
+            if reply.empty_at_limit or (reply.lasting and not own):
                 self.recurring_faults += 1
-                if self.recurring_faults >= MAX_FIRST_FAULTS:
-                    raise UserError(
-                        f"{self.knobs.model}: {self.settings.model}: none of the first {MAX_FIRST_FAULTS} responses is usable: {fault}"
-                    )
-            if reply.lasting or (reply.empty_at_limit and self.good == 0):
+                if self.recurring_faults >= (MAX_EMPTY if self.good and reply.empty_at_limit else MAX_RECURRING):
+                    none = f"none of the {'last' if self.good else 'first'} {self.recurring_faults} responses is usable"
+                    raise UserError(f"{self.knobs.model}: {self.settings.model}: {none}: {fault}")
+            if reply.lasting or (reply.empty_at_limit and (self.good == 0 or times > 1)):
                 break
         raise Unusable(fault if times == 1 else f"{fault}, {times} times")
 
@@ -196,7 +196,7 @@ class LiveTeacher:
         if reply.empty_at_limit:
             return f"cut off by {limit} before a word was written ({reply.fault}); raise it, or switch thinking off"
         if reply.fault:
-            return reply.fault
+            return f"{reply.fault}; lower {limit}" if reply.too_long else reply.fault
         if whole and reply.cut_off:
             return f"cut off by {limit}"
         return check(reply.text) if check else None
