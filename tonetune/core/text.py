@@ -3,7 +3,11 @@
 import re
 import unicodedata
 
-SENTENCE = re.compile(r"[^.?!]+[.?!]+[\"']?|[^.?!]+$")
+# The marks that end a sentence in Chinese, Japanese, Arabic, Hindi; no white space needs to follow those of the first two.
+WIDE_ENDS, OTHER_ENDS = "。！？", "؟।۔"
+SENTENCE = re.compile(
+    rf"[^.?!{WIDE_ENDS}{OTHER_ENDS}]+[.?!{WIDE_ENDS}{OTHER_ENDS}]+[\"'”’」』]?|[^.?!{WIDE_ENDS}{OTHER_ENDS}]+$"
+)
 
 
 def sentences(text: str) -> list[str]:
@@ -42,9 +46,10 @@ WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 # The end of a sentence that another one follows.
 NEXT_SENTENCE = re.compile(
-    r"(?<!\b[A-Z])(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bDr)(?<!\bSt)[.!?…]+[\"'”’)\]*]*(?=\s+[^\sa-z.!?…])"
+    r"(?<!\b[A-Z])(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bDr)(?<!\bSt)[.!?…؟।۔]+[\"'”’)\]*]*(?=\s+[^\sa-z.!?…])"
+    r"|[。！？]+[\"'”’)\]*」』）]*(?=\s*[^\s。！？」』）”’])"
 )
-SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]*]*$")
+SENTENCE_END = re.compile(r"[.!?…。！？؟।۔][\"'”’)\]*」』）]*$")
 
 
 REFUSAL = re.compile(
