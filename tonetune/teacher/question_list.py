@@ -8,13 +8,20 @@ from pydantic_core import from_json
 
 _BOLD = r"(?:\*\*)?"
 # A star right before a word is emphasis, and digits after the point are a number of the question's own.
-_MARKER = re.compile(rf"^\s*{_BOLD}(?:[-\u2022]|\*(?=\s)|\(?\d{{1,3}}{_BOLD}[.):](?!\d)|\[\d{{1,3}}\]){_BOLD}\s*")
+_MARKER = re.compile(
+    rf"^\s*{_BOLD}(?:[-\u2022]|[*+\u2013\u2014](?=\s)|\(?\d{{1,3}}{_BOLD}[.):](?!\d)|\[\d{{1,3}}\]"
+    rf"|\(?[a-z]\)|\d{{1,3}}\s[-\u2013\u2014]\s|\(?\d{{1,3}}[\u3001\uff0e\uff09]|[\u2460-\u2473]|\[[ x]?\]|>(?=\s)){_BOLD}\s*"
+)
 # "Q1:" or "Question 12." before a question, which may stand behind a marker.
-_LABEL = re.compile(rf"^\s*{_BOLD}(?:q(?:uestion)?\s*#?\s*\d{{1,3}}\s*[.):]|q(?:uestion)?\s*[:])(?!\d){_BOLD}\s*", re.I)
+_LABEL = re.compile(
+    rf"^\s*{_BOLD}(?:q(?:uestion)?\s*#?\s*\d{{1,3}}\s*[.):\u2013\u2014-]|q(?:uestion)?\s*[:])(?!\d){_BOLD}\s*", re.I
+)
 _HEADING = re.compile(r"^\s*#{1,6}\s|:\W*$|^\s*\|[\s:|-]*\|\s*$")
 _JSON = re.compile(r"[\[{]")
-_ASKS = re.compile(r"\?[\"'”’)*\s]*$")
-_ENDS = re.compile(r"[.?!…][\"'”’)*]*$")
+_ASKS = re.compile(r"[?？؟][\"'”’)*\s]*$")
+_ENDS = re.compile(r"[.?!…。！？؟][\"'”’)*]*$")
+# As many letters of a script without spaces as a question of three words has.
+_WIDE = re.compile(r"(?:[\u3040-\u30ff\u4e00-\u9fff]\W*){4}")
 # What is left of JSON or of a program where a text that looked like a list was none.
 _CODE = re.compile(
     r"""^[\s\[\]{}(),:;"'`*_#|<>\\/=+-]*$|^["']?\w+["']\s*:|[{}\[\]]\s*,?$|["']\s*,$|^\{|^\[\s*["'{\[]|["']\s*:\s*["']"""
@@ -31,6 +38,7 @@ def parse_question_list(response: str) -> list[str]:
     Where lines are marked, the others are talk around the list. A last line or string that was cut off is left out.
     """
     questions: dict[str, str] = {}
+    response = response.removeprefix("\ufeff")
     for text in _from_json(response) or _from_lines(response.splitlines()):
         if _has_words(text):
             questions.setdefault(" ".join(text.lower().split()), text)
@@ -54,10 +62,10 @@ def _from_lines(lines: list[str]) -> list[str]:
         text, is_marked = _bare(line)
         if not _has_words(text) or _HEADING.search(text) or line.lstrip().startswith(("```", "#")):
             continue
-        asks = text.endswith("?")
+        asks = text.endswith(("?", "？", "؟"))
         whole = number < len(lines) or _ENDS.search(text) is not None
         if is_marked:
-            if asks or (whole and len(text.split()) > 2 and not _heads(lines, number)):
+            if asks or (whole and (len(text.split()) > 2 or _WIDE.search(text)) and not _heads(lines, number)):
                 marked.append(text)
         elif asks:  # an introduction ("Here are 50 questions:") does not
             unmarked.append(text)
@@ -122,6 +130,9 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
             yield from _strings(member, depth + 1)
     elif isinstance(value, dict):
         known = {str(key).lower(): member for key, member in value.items() if isinstance(member, str)}
+        if known and all(key.isdigit() for key in known):  # {"1": ..., "2": ...}
+            yield from known.values()
+            return
         key = next((key for key in _KEYS if key in known), "")
         own = known.get(key, "")
         nested = [
