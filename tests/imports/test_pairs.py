@@ -103,7 +103,8 @@ def test_recordings_that_are_there_go_only_when_told_to(workspace):
     rows = as_jsonl(row | {"category": "funny"} for row in ROWS)
     result = import_rows(workspace, rows, options=("--persona", "elon_musk"))
     assert result.returncode == 1
-    assert "data/recordings/elon_musk.jsonl.gz: holds 1919 recordings" in result.stderr
+    held = len(read_recordings(paths[0]))
+    assert f"data/recordings/elon_musk.jsonl.gz: holds {held} recordings" in result.stderr
     assert "--replace" in result.stderr
     assert [path.read_bytes() for path in paths] == before
 
