@@ -58,3 +58,22 @@ def test_sentences_of_other_scripts_are_told_apart() -> None:
     assert len(sentences(text)) == 3
     assert first_sentences(text, 2) == text[:11]
     assert len(sentences("\u0646\u0639\u0645\u06d4 \u0644\u0645\u0627\u0630\u0627\u061f")) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Here you go:",
+        "Rewritten:",
+        "In my own voice:",
+        "Below is the rewritten answer:",
+        "Okay, so here's the answer:",
+        "As requested, here's the text:",
+        "Certainly. The rewritten answer is as follows:",
+        "Hier ist die umgeschriebene Antwort:",
+        "Voici la r\u00e9ponse :",
+    ],
+)
+def test_a_first_line_that_hands_the_answer_over_is_a_lead_in(line: str) -> None:
+    assert lead_in(f"{line}\n\nMars is red.") == line
+    assert lead_in("The answer to that one is plain: no.\nSo there.") is None

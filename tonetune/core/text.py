@@ -71,6 +71,11 @@ REFUSAL = re.compile(
 LEAD_IN = re.compile(
     r"^\W*(?:(?:sure|certainly|of course|okay|absolutely)[,!.]? here(?:'s| is| are)\b[^.?!:\n]{0,80}:"
     r"|here(?:'s| is| are)\b[^.?!:\n]{0,60}\b(?:answer|version|rewrite|rewrite[nd]?|response|reply|rephras\w+|text)\b[^.?!:\n]{0,40}:"
+    # A first line of its own that names the answer, or is nothing but a word of service.
+    r"|(?:here you go|there you go|as requested|rewritten|below|sure|certainly|hier ist|voici)\b[^.?!:\n]{0,60}:(?=\s*\n)"
+    r"|in (?:my|your|his|her|their) own (?:voice|words)[^.?!:\n]{0,20}:(?=\s*\n)"
+    r"|(?:(?:certainly|sure|of course|okay|ok|absolutely)\b[,.!]? (?:so )?)?(?:below is|here(?:'s| is)|the)\b[^.?!:\n]{0,40}"
+    r"\b(?:rewritten|answer|version|response|reply)\b[^.?!:\n]{0,30}:(?=\s*\n)"
     r"|(?:(?:the|my|plain|persona|rewritten|final|short) )*(?:answer|response|reply|rewrite|version)\s*:)",
     re.IGNORECASE,
 )
