@@ -25,6 +25,7 @@ from tonetune.data.quality import enforce
 from tonetune.data.semantic_checks import check_matter, nearest_training
 from tonetune.data.split import classifier_halves, first_samples
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
+from tonetune.model.locate import unwatched_beside
 from tonetune.scoring.calibration import auc, calibrate, calibration_error, refuse_chance
 from tonetune.scoring.corruptions import shuffle_words, slip_words
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
@@ -42,6 +43,8 @@ from tonetune.scoring.tone_classifier import fit_reporting, labelled, negatives
 def main() -> None:
     params = load_params()
     settings = params.scorers
+    if note := unwatched_beside(settings.sentence_model, "scorers.sentence_model", "scorers"):
+        print(f"note: {note}", file=sys.stderr)
     persona = load_persona(params.persona)
     train, validation, test = (first_samples(read_examples(side)) for side in ("train", "validation", "test"))
     splits = {"train": train, "validation": validation, "test": test}
