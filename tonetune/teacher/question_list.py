@@ -1,5 +1,6 @@
 """Reading a list of questions out of a teacher's response, and writing one."""
 
+import ast
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -29,6 +30,8 @@ _CODE = re.compile(
 # Keys of an object that hold its question: the first ones for certain.
 _SURE_KEYS = ("question", "question_text", "q")
 _KEYS = (*_SURE_KEYS, "text", "prompt", "content", "title", "value")
+_STRAIGHT = str.maketrans("“”", '""')
+_ELLIPSIS = re.compile(r",\s*(?:\.\.\.|…)\s*(?=[\]}])")
 _DEEPEST = 8  # levels of JSON that are looked into
 
 
@@ -89,7 +92,7 @@ def _from_json(response: str) -> list[str]:
     for start in _JSON.finditer(response):
         # An opening bracket in a line of talk begins no list: JSON begins a line, or all before it is a word and a fence.
         before = response[: start.start()].rpartition("\n")[2].strip("` \t")
-        if before and not before.endswith((":", "json")):
+        if before and not before.endswith((":", "json", "=")):
             continue
         texts = [text for value in _values(response[start.start() :]) for text in _strings(value, 0)]
         if questions := [text for text, _ in (_bare(" ".join(text.split())) for text in texts) if _has_words(text)]:
@@ -117,6 +120,10 @@ def _values(text: str) -> Iterator[Any]:
             return
         except ValueError:
             continue
+    try:  # JSON by hand, or a list of Python's
+        yield ast.literal_eval(_ELLIPSIS.sub("", whole[:last].translate(_STRAIGHT)))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return
 
 
 def _strings(value: Any, depth: int) -> Iterator[str]:
@@ -124,7 +131,10 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
     if depth > _DEEPEST:
         return
     if isinstance(value, str):
-        yield value
+        if value.lstrip().startswith(("[", "{")):  # JSON within JSON
+            yield from _from_json(value)
+        else:
+            yield value
     elif isinstance(value, list):
         for member in value:
             yield from _strings(member, depth + 1)
@@ -143,7 +153,8 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
         if own and (asks or not any(_ENDS.search(text) for text in nested)):
             yield own
         else:
-            yield from nested or [text for text in known.values() if _ASKS.search(text)]
+            within = [text for member in known.values() for text in _strings(member, depth + 1)]
+            yield from nested or [text for text in within if _ASKS.search(text)]
 
 
 def _has_words(text: str) -> bool:
