@@ -26,6 +26,7 @@ from tonetune.data.quality import QualityCheck, enforce
 from tonetune.data.semantic_checks import check_matter, nearest_training
 from tonetune.data.split import classifier_halves, first_samples
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
+from tonetune.model.locate import unwatched_beside
 from tonetune.scoring.calibration import auc, calibration_error
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.embedder_tuning import tune_embedder
@@ -43,6 +44,8 @@ from tonetune.scoring.words.corruptions import shuffle_words, slip_words
 def main() -> None:
     params = load_params()
     settings = params.scorers
+    if note := unwatched_beside(settings.sentence_model, "scorers.sentence_model", "scorers"):
+        print(f"note: {note}", file=sys.stderr)
     persona = load_persona(params.persona)
     splits = {side: first_samples(read_examples(side)) for side in ("train", "validation", "test")}
     train, validation, test = splits.values()

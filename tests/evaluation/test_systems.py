@@ -8,6 +8,8 @@ from tests.support.examples import example
 from tests.support.workspace import ROOT
 from tonetune.core.params import load_params
 from tonetune.core.rows import SCORES, Example, Generation, Message, read_rows
+from tonetune.core.text import first_sentences
+from tonetune.evaluation import systems
 from tonetune.evaluation.batch import SeededChats, answer_together
 from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import bound, broken_bounds, control_answers
@@ -229,3 +231,18 @@ def test_the_committed_run_holds_its_claims():
     for system in ("base", "base_prompted", "base_fewshot"):
         assert tuned["tone"] > baselines[system]["tone"]
         assert tuned["joint"] > baselines[system]["joint"]
+
+
+def test_the_thoughts_of_a_local_rival_are_no_part_of_its_answer(monkeypatch):
+    """Its sentences are counted after them; an answer without thoughts is left as it is."""
+    written = ["<think>Hm. Let me see. Mars?</think>\n\nIt is red. Quite so. More.", "It is. So."]
+
+    def generate(model, tokenizer, prompts, sampling, seeds, label):
+        texts = [written[seed] for seed in seeds]
+        return texts if sampling.max_sentences is None else [first_sentences(t, sampling.max_sentences) for t in texts]
+
+    monkeypatch.setattr(systems, "generate", generate)
+    monkeypatch.setattr(systems, "prompt_ids", lambda tokenizer, chat: [1])
+    settings = load_params(ROOT / "params.yaml").evaluate.model_copy(update={"max_sentences": 2})
+    responder = systems.local_responder(None, None, settings)
+    assert responder.answer([[], []], [0, 1], "rival") == ["It is red. Quite so.", "It is. So."]

@@ -10,11 +10,13 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from stages import scorers
 from tests.model.families import FAMILIES, make_family
 from tests.support.tiny_model import grouped_config, tiny_config
 from tests.support.tunings import params_with, train
 from tonetune.adapter import load_tuned, save_tuned
 from tonetune.core.errors import UserError
+from tonetune.evaluation.rivals import rival
 from tonetune.merged import load_merged
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
 from tonetune.model.fingerprint import fingerprint
@@ -196,3 +198,19 @@ def test_a_base_that_dvc_does_not_see_is_told_of(base_model, base_files, told):
     assert bool(said) is told
     if said:
         assert "set base_files: /elsewhere/mine, or `dvc repro -f`" in said
+
+
+def test_a_rival_or_sentence_model_in_a_folder_is_told_of(tmp_path, monkeypatch, capsys):
+    """DVC looks at `base_files` alone; the note comes before the model is even looked for."""
+    params = params_with(tmp_path)
+    with pytest.raises(UserError, match=r"evaluate\.rivals"):
+        rival(f"path:{tmp_path}/rival", params)
+    told = capsys.readouterr().err
+    assert f"note: evaluate.rivals: 'path:{tmp_path}/rival'" in told
+    assert "`dvc repro -f baselines`" in told
+    model = params.scorers.model_copy(update={"sentence_model": "path:elsewhere"})
+    changed = params.model_copy(update={"scorers": model, "persona": "nobody"})
+    monkeypatch.setattr(scorers, "load_params", lambda: changed)
+    with pytest.raises(UserError, match="nobody"):
+        scorers.main()
+    assert "note: scorers.sentence_model: 'path:elsewhere'" in capsys.readouterr().err

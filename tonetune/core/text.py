@@ -6,7 +6,11 @@ from functools import cache
 
 from tonetune.core.errors import UserError
 
-SENTENCE = re.compile(r"[^.?!]+[.?!]+[\"']?|[^.?!]+$")
+# The marks that end a sentence in Chinese, Japanese, Arabic, Hindi; no white space needs to follow those of the first two.
+WIDE_ENDS, OTHER_ENDS = "。！？", "؟।۔"
+SENTENCE = re.compile(
+    rf"[^.?!{WIDE_ENDS}{OTHER_ENDS}]+[.?!{WIDE_ENDS}{OTHER_ENDS}]+[\"'”’」』]?|[^.?!{WIDE_ENDS}{OTHER_ENDS}]+$"
+)
 
 ENGLISH = "en"
 """Of the exchanges, the probes, the neutral texts, and what the scores are fitted on."""
@@ -50,9 +54,10 @@ WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 # The end of a sentence that another one follows.
 NEXT_SENTENCE = re.compile(
-    r"(?<!\b[A-Z])(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bDr)(?<!\bSt)[.!?…]+[\"'”’)\]*]*(?=\s+[^\sa-z.!?…])"
+    r"(?<!\b[A-Z])(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bDr)(?<!\bSt)[.!?…؟।۔]+[\"'”’)\]*]*(?=\s+[^\sa-z.!?…])"
+    r"|[。！？]+[\"'”’)\]*」』）]*(?=\s*[^\s。！？」』）”’])"
 )
-SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]*]*$")
+SENTENCE_END = re.compile(r"[.!?…。！？؟।۔][\"'”’)\]*」』）]*$")
 
 
 REFUSAL = re.compile(
@@ -74,6 +79,11 @@ REFUSAL = re.compile(
 LEAD_IN = re.compile(
     r"^\W*(?:(?:sure|certainly|of course|okay|absolutely)[,!.]? here(?:'s| is| are)\b[^.?!:\n]{0,80}:"
     r"|here(?:'s| is| are)\b[^.?!:\n]{0,60}\b(?:answer|version|rewrite|rewrite[nd]?|response|reply|rephras\w+|text)\b[^.?!:\n]{0,40}:"
+    # A first line of its own that names the answer, or is nothing but a word of service.
+    r"|(?:here you go|there you go|as requested|rewritten|below|sure|certainly|hier ist|voici)\b[^.?!:\n]{0,60}:(?=\s*\n)"
+    r"|in (?:my|your|his|her|their) own (?:voice|words)[^.?!:\n]{0,20}:(?=\s*\n)"
+    r"|(?:(?:certainly|sure|of course|okay|ok|absolutely)\b[,.!]? (?:so )?)?(?:below is|here(?:'s| is)|the)\b[^.?!:\n]{0,40}"
+    r"\b(?:rewritten|answer|version|response|reply)\b[^.?!:\n]{0,30}:(?=\s*\n)"
     r"|(?:(?:the|my|plain|persona|rewritten|final|short) )*(?:answer|response|reply|rewrite|version)\s*:)",
     re.IGNORECASE,
 )

@@ -12,6 +12,7 @@ from tonetune.evaluation.names import is_recorded, told_name
 from tonetune.evaluation.recorded import RecordedRival
 from tonetune.evaluation.systems import Prompting, Responder, TestSet, local_responder, score_ways
 from tonetune.model.base import load_other
+from tonetune.model.locate import unwatched_beside
 from tonetune.teacher.endpoint.model import PREFIX, EndpointModel
 
 
@@ -56,6 +57,8 @@ def rival(name: str, params: Params, knob: str = "evaluate.rivals") -> tuple[Res
     if name.startswith(PREFIX):
         model = EndpointModel(name, params, knob)
         return Responder(_asked(model, params)), model.is_teacher
+    if note := unwatched_beside(name, knob, "baselines" if knob == "evaluate.rivals" else "evaluate"):
+        print(f"note: {note}", file=sys.stderr)
     return local_responder(*load_other(name, params, knob), params.evaluate), False
 
 

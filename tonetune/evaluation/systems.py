@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import evaluate
@@ -13,12 +13,14 @@ from tonetune.core.params import Evaluate, Params
 from tonetune.core.persona import Persona
 from tonetune.core.rows import BASICS, SCORES, Example, Generation, Message
 from tonetune.core.tasks import REWRITE, posed
+from tonetune.core.text import first_sentences
 from tonetune.evaluation.batch import Answerer, SeededChats, answer_together
 from tonetune.evaluation.names import FEWSHOT, PROMPTED, WAYS
 from tonetune.generation.generate import generate
 from tonetune.generation.sampling import Sampling, answer_seed
 from tonetune.model.chat_template import prompt_ids
 from tonetune.scoring.scorer import MEASURES, Scorer
+from tonetune.teacher.endpoint.thoughts import without_thoughts
 
 # The headline metrics: of what a system answers, and of how well it predicts what the teacher answered.
 PREDICTED = ("perplexity_persona", "perplexity_plain", "bits_per_byte_persona", "bits_per_byte_plain")
@@ -53,7 +55,15 @@ def local_responder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
 
     def answer(chats: Sequence[Sequence[Message]], seeds: Sequence[int], label: str) -> list[str]:
         prompts = [prompt_ids(tokenizer, chat) for chat in chats]
-        return generate(model, tokenizer, prompts, Sampling.of(settings), seeds, label)
+        sampling = Sampling.of(settings)
+        texts = generate(model, tokenizer, prompts, sampling, seeds, label)
+        # The sentences of a model that thinks all the same are counted after its thoughts, which are no part of the answer.
+        if thinking := [i for i, text in enumerate(texts) if without_thoughts(text)[1]]:
+            asked, drawn = [prompts[i] for i in thinking], [seeds[i] for i in thinking]
+            whole = generate(model, tokenizer, asked, replace(sampling, max_sentences=None), drawn, f"{label}: whole")
+            for i, text in zip(thinking, whole, strict=True):
+                texts[i] = first_sentences(without_thoughts(text)[0], settings.max_sentences)
+        return texts
 
     return Responder(answer, model, tokenizer)
 

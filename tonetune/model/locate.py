@@ -34,6 +34,13 @@ def unwatched(base_model: str, base_files: str) -> str | None:
     )
 
 
+def unwatched_beside(name: str, key: str, stage: str) -> str | None:
+    """What to tell of a model beside the base, named by the parameter `key`, of whose content no stage knows."""
+    if not name.startswith("path:"):
+        return None
+    return f"{key}: {name!r}: DVC would not see other weights there; `dvc repro -f {stage}` after such a change"
+
+
 def is_model(path: Path) -> bool:
     """Whether `path` can be a model: a GGUF file or a folder with a config."""
     return (path.suffix == ".gguf" and path.is_file()) or (path / "config.json").is_file()

@@ -1,5 +1,6 @@
 """Reading a list of questions out of a teacher's response, and writing one."""
 
+import ast
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -8,13 +9,20 @@ from pydantic_core import from_json
 
 _BOLD = r"(?:\*\*)?"
 # A star right before a word is emphasis, and digits after the point are a number of the question's own.
-_MARKER = re.compile(rf"^\s*{_BOLD}(?:[-\u2022]|\*(?=\s)|\(?\d{{1,3}}{_BOLD}[.):](?!\d)|\[\d{{1,3}}\]){_BOLD}\s*")
+_MARKER = re.compile(
+    rf"^\s*{_BOLD}(?:[-\u2022]|[*+\u2013\u2014](?=\s)|\(?\d{{1,3}}{_BOLD}[.):](?!\d)|\[\d{{1,3}}\]"
+    rf"|\(?[a-z]\)|\d{{1,3}}\s[-\u2013\u2014]\s|\(?\d{{1,3}}[\u3001\uff0e\uff09]|[\u2460-\u2473]|\[[ x]?\]|>(?=\s)){_BOLD}\s*"
+)
 # "Q1:" or "Question 12." before a question, which may stand behind a marker.
-_LABEL = re.compile(rf"^\s*{_BOLD}(?:q(?:uestion)?\s*#?\s*\d{{1,3}}\s*[.):]|q(?:uestion)?\s*[:])(?!\d){_BOLD}\s*", re.I)
+_LABEL = re.compile(
+    rf"^\s*{_BOLD}(?:q(?:uestion)?\s*#?\s*\d{{1,3}}\s*[.):\u2013\u2014-]|q(?:uestion)?\s*[:])(?!\d){_BOLD}\s*", re.I
+)
 _HEADING = re.compile(r"^\s*#{1,6}\s|:\W*$|^\s*\|[\s:|-]*\|\s*$")
 _JSON = re.compile(r"[\[{]")
-_ASKS = re.compile(r"\?[\"'”’)*\s]*$")
-_ENDS = re.compile(r"[.?!…][\"'”’)*]*$")
+_ASKS = re.compile(r"[?？؟][\"'”’)*\s]*$")
+_ENDS = re.compile(r"[.?!…。！？؟][\"'”’)*]*$")
+# As many letters of a script without spaces as a question of three words has.
+_WIDE = re.compile(r"(?:[\u3040-\u30ff\u4e00-\u9fff]\W*){4}")
 # What is left of JSON or of a program where a text that looked like a list was none.
 _CODE = re.compile(
     r"""^[\s\[\]{}(),:;"'`*_#|<>\\/=+-]*$|^["']?\w+["']\s*:|[{}\[\]]\s*,?$|["']\s*,$|^\{|^\[\s*["'{\[]|["']\s*:\s*["']"""
@@ -22,6 +30,8 @@ _CODE = re.compile(
 # Keys of an object that hold its question: the first ones for certain.
 _SURE_KEYS = ("question", "question_text", "q")
 _KEYS = (*_SURE_KEYS, "text", "prompt", "content", "title", "value")
+_STRAIGHT = str.maketrans("“”", '""')
+_ELLIPSIS = re.compile(r",\s*(?:\.\.\.|…)\s*(?=[\]}])")
 _DEEPEST = 8  # levels of JSON that are looked into
 
 
@@ -31,6 +41,7 @@ def parse_question_list(response: str) -> list[str]:
     Where lines are marked, the others are talk around the list. A last line or string that was cut off is left out.
     """
     questions: dict[str, str] = {}
+    response = response.removeprefix("\ufeff")
     for text in _from_json(response) or _from_lines(response.splitlines()):
         if _has_words(text):
             questions.setdefault(" ".join(text.lower().split()), text)
@@ -54,10 +65,10 @@ def _from_lines(lines: list[str]) -> list[str]:
         text, is_marked = _bare(line)
         if not _has_words(text) or _HEADING.search(text) or line.lstrip().startswith(("```", "#")):
             continue
-        asks = text.endswith("?")
+        asks = text.endswith(("?", "？", "؟"))
         whole = number < len(lines) or _ENDS.search(text) is not None
         if is_marked:
-            if asks or (whole and len(text.split()) > 2 and not _heads(lines, number)):
+            if asks or (whole and (len(text.split()) > 2 or _WIDE.search(text)) and not _heads(lines, number)):
                 marked.append(text)
         elif asks:  # an introduction ("Here are 50 questions:") does not
             unmarked.append(text)
@@ -81,7 +92,7 @@ def _from_json(response: str) -> list[str]:
     for start in _JSON.finditer(response):
         # An opening bracket in a line of talk begins no list: JSON begins a line, or all before it is a word and a fence.
         before = response[: start.start()].rpartition("\n")[2].strip("` \t")
-        if before and not before.endswith((":", "json")):
+        if before and not before.endswith((":", "json", "=")):
             continue
         texts = [text for value in _values(response[start.start() :]) for text in _strings(value, 0)]
         if questions := [text for text, _ in (_bare(" ".join(text.split())) for text in texts) if _has_words(text)]:
@@ -109,6 +120,10 @@ def _values(text: str) -> Iterator[Any]:
             return
         except ValueError:
             continue
+    try:  # JSON by hand, or a list of Python's
+        yield ast.literal_eval(_ELLIPSIS.sub("", whole[:last].translate(_STRAIGHT)))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return
 
 
 def _strings(value: Any, depth: int) -> Iterator[str]:
@@ -116,12 +131,18 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
     if depth > _DEEPEST:
         return
     if isinstance(value, str):
-        yield value
+        if value.lstrip().startswith(("[", "{")):  # JSON within JSON
+            yield from _from_json(value)
+        else:
+            yield value
     elif isinstance(value, list):
         for member in value:
             yield from _strings(member, depth + 1)
     elif isinstance(value, dict):
         known = {str(key).lower(): member for key, member in value.items() if isinstance(member, str)}
+        if known and all(key.isdigit() for key in known):  # {"1": ..., "2": ...}
+            yield from known.values()
+            return
         key = next((key for key in _KEYS if key in known), "")
         own = known.get(key, "")
         nested = [
@@ -132,7 +153,8 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
         if own and (asks or not any(_ENDS.search(text) for text in nested)):
             yield own
         else:
-            yield from nested or [text for text in known.values() if _ASKS.search(text)]
+            within = [text for member in known.values() for text in _strings(member, depth + 1)]
+            yield from nested or [text for text in within if _ASKS.search(text)]
 
 
 def _has_words(text: str) -> bool:
