@@ -55,6 +55,26 @@ def test_names_go_in_any_case_whole_or_in_parts_and_never_within_words():
     assert clean(text, names=["Bob Marlow", "Ann-Marie"]) == "[name] met [name]'s sister [name]; bobbing marlows stay"
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("Tom from Work", "yes from noon at work, says tom", "yes from noon at work, says [name]"),
+        ("Tom from Work", "ask tom from work", "ask [name]"),
+        ("Will May", "hey will you come in may? Will you?", "hey will you come in may? Will you?"),
+        ("Will May", "hey Will, it is will may", "hey [name], it is [name]"),
+        ("Will", "i will ask Will.", "i will ask [name]."),
+        ("Anna Gym", "Gym today, anna?", "[name] today, [name]?"),
+        ("bobm77", "BobM77 was here, bob was not", "[name] was here, bob was not"),
+    ],
+)
+def test_a_part_of_a_name_that_is_an_ordinary_word_goes_only_where_it_must_be_the_name(name, text, expected):
+    assert clean(text, names=[name]) == expected
+
+
+def test_a_handle_before_a_name_goes_as_well():
+    assert clean("@zed ask Bob, @zed", names=["Bob"]) == "[name] ask [name], [name]"
+
+
 def test_what_was_found_is_listed_by_kind_with_its_counts():
     messages = [ChatMessage("Ada", f"mail {name}@example.org") for name in "abcab"]
     assert findings(Redactor().redact(messages), 2) == ["[mail] 5: a@example.org (2), b@example.org (2), and 1 more"]

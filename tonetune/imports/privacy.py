@@ -12,6 +12,7 @@ from stdnum import iban, luhn
 from tonetune.core.errors import UserError
 from tonetune.core.text import CONTACT, excerpt
 from tonetune.imports.messages import ChatMessage
+from tonetune.imports.names import NameFinder
 
 MAIL, LINK, NUMBER, CARD, ACCOUNT, ADDRESS, NAME = (
     "[mail]",
@@ -33,7 +34,6 @@ IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b")
 LOCAL = re.compile(r"(?<![\w.,:/-])\(?0\d{1,5}\)?[ /-]?\d{3,}(?:[ /-]?\d{2,})*(?![\w:])")
 HANDLE = re.compile(r"(?<![\w@])@\w{2,}")
 FEWEST_DIGITS = 7
-SHORTEST_NAME = 3  # letters: shorter parts of names are words too often
 
 Found = Iterator[tuple[int, int, str]]
 """Begin, end and placeholder of each thing found in a text."""
@@ -61,10 +61,7 @@ class Redactor:
             raise UserError(f"--region: {region!r} is no ISO 3166 code of a country, such as DE or US")
         self.region = region
         self.links = LinkifyIt()
-        parts = sorted({part for name in names for part in _name_parts(name)}, key=lambda part: (-len(part), part))
-        self.names = (
-            re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, parts))})(?!\w)", re.IGNORECASE) if parts else None
-        )
+        self.names = NameFinder(names)
         self.finders: tuple[Callable[[str], Found], ...] = (
             self._mails_and_links,
             _accounts,
@@ -88,7 +85,7 @@ class Redactor:
         """The text with placeholders; what they stand for is counted in `found`."""
         for find in self.finders:
             pieces, end = [], 0
-            for start, stop, placeholder in find(text):
+            for start, stop, placeholder in sorted(find(text), key=lambda span: (span[0], -span[1])):
                 if start >= end:
                     found[placeholder][text[start:stop].strip()] += 1
                     pieces += [text[end:start], placeholder]
@@ -113,17 +110,8 @@ class Redactor:
                 yield match.start(), match.end(), NUMBER
 
     def _names(self, text: str) -> Found:
-        for pattern in (self.names, HANDLE):
-            for match in pattern.finditer(text) if pattern else ():
-                yield match.start(), match.end(), NAME
-
-
-def _name_parts(name: str) -> Iterator[str]:
-    """A name, and each of its parts that is long enough not to be some word; numbers are found as numbers."""
-    whole = name.strip()
-    if len(whole) >= SHORTEST_NAME and any(letter.isalpha() for letter in whole):
-        yield whole
-    yield from (part for part in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", whole) if len(part) >= SHORTEST_NAME)
+        for start, end in (*self.names.spans(text), *(match.span() for match in HANDLE.finditer(text))):
+            yield start, end, NAME
 
 
 def _accounts(text: str) -> Found:
