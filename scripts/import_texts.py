@@ -3,12 +3,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tonetune.core.errors import UserError
 from tonetune.core.language import detected_language
 from tonetune.core.params import Params, load_params
 from tonetune.core.persona import FOLDER, Persona, load_persona
+from tonetune.imports import documents
 from tonetune.imports.documents import HEADING_AUTHOR
 from tonetune.imports.examples import Examples, OwnExample, make_examples
 from tonetune.imports.formats import AUTO, READERS, read_chat_export
@@ -26,6 +28,7 @@ from tonetune.teacher.endpoint.address import check_key, host_of
 from tonetune.teacher.endpoint.cost import Prices
 
 LISTED = 8
+MARKDOWN = (".md", ".markdown")  # no program writes chats as such
 NOBODY = (OWNER, ASKED, ANSWERED, HEADING_AUTHOR)
 
 
@@ -34,7 +37,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("own texts", "chats, mails, posts, files of messages: docs/own-texts.md")
     group.add_argument("--from", dest="form", choices=[AUTO, *READERS], help="the format; auto finds it out")
     group.add_argument(
-        "--me", metavar="NAME", help="whose messages to learn from: a name, nickname or address in the export"
+        "--me",
+        metavar="NAME",
+        action="append",
+        help="whose messages to learn from: a name, nickname or address in the export; again for each further one",
     )
     group.add_argument(
         "--names", metavar="NAMES", default="", help="further names to replace: a, b, c or a file, one a line"
@@ -60,7 +66,8 @@ def import_texts(options: argparse.Namespace) -> None:
         raise UserError(f"{name}: has recordings, which an import would replace; give --replace if they may go")
     messages = _read(options)
     me = _me(options.me, messages)
-    others = [author for author in authors(messages) if author not in NOBODY and author.casefold() != me.casefold()]
+    others = _others(messages, options.me or [me])
+    messages = [replace(message, author=me) if _is_own(message, options.me) else message for message in messages]
     redaction = Redactor([*others, *_names(options.names)], options.region).redact(messages)
     examples = make_examples(redaction.messages, me, params.train.max_length)
     print(f"personal data replaced in {len(messages)} messages, others' among them; look for what is missing:")
@@ -87,24 +94,60 @@ def _read(options: argparse.Namespace) -> list[ChatMessage]:
         print(f"{path}: {READERS[form].TITLE}: {len(export.messages)} messages")
         for note in [*export.notes, *(f"{count} {why} left out" for why, count in export.left_out.items())]:
             print(f"  {note}")
+        if form == documents.NAME and options.me and (options.form or AUTO) == AUTO and path.suffix not in MARKDOWN:
+            raise UserError(
+                f"{path}: no chat that is known here; give --from text, without --me, if all of it is one's own"
+            )
+        if options.me and not any(
+            message.author == OWNER or _is_own(message, options.me) for message in export.messages
+        ):
+            print(
+                f"  none of them by {' or '.join(options.me)}, but by {_counted(export.messages)}: give --me for each name"
+            )
         messages += export.messages
     return messages
 
 
-def _me(me: str | None, messages: Sequence[ChatMessage]) -> str:
+def _me(me: Sequence[str] | None, messages: Sequence[ChatMessage]) -> str:
     """Whose turns are one's own: as told, or the only one who can be."""
     counts = authors(messages)
     if me is None:
         if set(counts) <= set(NOBODY):
             return ANSWERED
-        listed = ", ".join(
-            f"{author} ({count})" for author, count in list(counts.items())[:LISTED] if author not in NOBODY
-        )
-        raise UserError(f"--me: whose messages are one's own? The export has {listed}")
-    if not any(message.is_by(me) for message in messages if message.author != OWNER) and OWNER not in counts:
-        listed = ", ".join(f"{author} ({count})" for author, count in list(counts.items())[:LISTED])
-        raise UserError(f"--me: {me!r} wrote none of the {len(messages)} messages; these did: {listed}")
-    return me
+        people = [message for message in messages if message.author not in NOBODY]
+        raise UserError(f"--me: whose messages are one's own? The export has {_counted(people)}")
+    for name in me:
+        if not any(message.is_by(name) for message in messages if message.author != OWNER) and OWNER not in counts:
+            raise UserError(
+                f"--me: {name!r} wrote none of the {len(messages)} messages; these did: {_counted(messages)}"
+            )
+    return me[0]
+
+
+def _is_own(message: ChatMessage, me: Sequence[str] | None) -> bool:
+    """Whether it is one's own; beside chats, the answers of a file of question and answer are as well, unless `me` asks."""
+    if me is None or message.author == OWNER:
+        return False  # it is known without a name
+    answers = message.author == ANSWERED and ASKED not in me
+    return answers or any(message.is_by(name) for name in me)
+
+
+def _others(messages: Sequence[ChatMessage], me: Sequence[str]) -> list[str]:
+    """The names of everybody else: who wrote, by what other names they go, and who was written to."""
+    own = {name.casefold() for name in me}
+    named: dict[str, None] = {}
+    for message in messages:
+        names = [message.author, *message.other_names.split("\n")]
+        if _is_own(message, me):
+            own.update(map(str.casefold, names))
+            names = []
+        named.update(dict.fromkeys([*names, *message.written_to.split("\n")]))
+    # Addresses are found as such; their parts are no names.
+    return [name for name in named if name not in NOBODY and name.casefold() not in own and "@" not in name]
+
+
+def _counted(messages: Sequence[ChatMessage]) -> str:
+    return ", ".join(f"{author} ({count})" for author, count in list(authors(messages).items())[:LISTED])
 
 
 def _names(value: str) -> list[str]:

@@ -9,9 +9,12 @@ from tonetune.teacher.recordings import PLAIN, read_recordings
 SHORTEST_NAME = 3  # letters: shorter parts of names are words too often
 # Given names that are words as well, and that the recorded answers happen not to hold.
 WORDS_THAT_ARE_NAMES = frozenset(
-    "art april august bill chase chip clay cliff dawn dean drew earl faith frank gene glen grace grant guy heath herb hope "
-    "iris ivy jack jade jean josh joy june lance lily mark may miles misty nick norm olive pat penny pierce ray reed rich "
-    "rob robin rock rose ruby rusty sandy skip sky stew sue summer tad violet wade ward will mum mom dad".split()
+    re.findall(
+        r"\w+",
+        "art april august bill chase chip clay cliff dawn dean drew earl faith frank gene glen grace grant guy heath herb hope "
+        "iris ivy jack jade jean josh joy june lance lily mark may miles misty nick norm olive pat penny pierce ray reed rich "
+        "rob robin rock rose ruby rusty sandy skip sky stew sue summer tad violet wade ward will mum mom dad",
+    )
 )
 PART = re.compile(r"(?<!\w)[^\W\d_]+(?:-[^\W\d_]+)*(?!\w)")
 SENTENCE_BEGINS = re.compile(r"(?:^|[.!?…:\n])[\s\"'“”„»«(\[*-]*$")
