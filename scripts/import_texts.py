@@ -28,7 +28,6 @@ from tonetune.teacher.endpoint.address import check_key, host_of
 from tonetune.teacher.endpoint.cost import Prices
 
 LISTED = 8
-MARKDOWN = (".md", ".markdown")  # no program writes chats as such
 NOBODY = (OWNER, ASKED, ANSWERED, HEADING_AUTHOR)
 
 
@@ -94,7 +93,12 @@ def _read(options: argparse.Namespace) -> list[ChatMessage]:
         print(f"{path}: {READERS[form].TITLE}: {len(export.messages)} messages")
         for note in [*export.notes, *(f"{count} {why} left out" for why, count in export.left_out.items())]:
             print(f"  {note}")
-        if form == documents.NAME and options.me and (options.form or AUTO) == AUTO and path.suffix not in MARKDOWN:
+        if (
+            form == documents.NAME
+            and options.me
+            and (options.form or AUTO) == AUTO
+            and path.suffix.lower() not in documents.MARKDOWN
+        ):
             raise UserError(
                 f"{path}: no chat that is known here; give --from text, without --me, if all of it is one's own"
             )
