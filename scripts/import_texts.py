@@ -16,6 +16,7 @@ from tonetune.imports.examples import Examples, OwnExample, make_examples
 from tonetune.imports.formats import AUTO, READERS, read_chat_export
 from tonetune.imports.messages import ANSWERED, ASKED, OWNER, ChatMessage, Columns, authors
 from tonetune.imports.own_recordings import (
+    FEWEST_EXAMPLES,
     ImportedCounts,
     ask_teacher,
     asking_estimate,
@@ -23,7 +24,7 @@ from tonetune.imports.own_recordings import (
     refuse_too_few,
     write_own,
 )
-from tonetune.imports.privacy import Redactor, findings
+from tonetune.imports.privacy import Redactor, findings, write_found
 from tonetune.teacher.endpoint.address import check_key, host_of
 from tonetune.teacher.endpoint.cost import Prices
 
@@ -48,6 +49,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--question", metavar="COLUMN", help="column or key of the question")
     group.add_argument("--answer", metavar="COLUMN", help="column or key of one's own answer")
     group.add_argument("--plain", metavar="COLUMN", help="column or key of the same answer in plain words")
+    group.add_argument(
+        "--found", type=Path, metavar="FILE", help="write all personal data that was found into this file"
+    )
     group.add_argument("--yes", action="store_true", help="write without asking")
 
 
@@ -72,6 +76,9 @@ def import_texts(options: argparse.Namespace) -> None:
     print(f"personal data replaced in {len(messages)} messages, others' among them; look for what is missing:")
     for line in findings(redaction, LISTED) or ["nothing found"]:
         print(f"  {line}")
+    if options.found:
+        write_found(options.found, redaction)
+        print(f"  all of it, with how often, is in {options.found}: delete that file when you have looked")
     _tell(examples, params)
     refuse_too_few(examples.kept)
     kept = examples.kept
@@ -178,7 +185,8 @@ def _tell(examples: Examples, params: Params) -> None:
         print(f"  e.g. {example.question[-60:]!r} -> {example.answer[:60]!r}")
     wanted = params.split.quality.language
     found = detected_language(" ".join(example.answer for example in examples.kept)[:20_000])
-    if found not in ("en", wanted):
+    # Of fewer texts, which are refused anyway, the guess means nothing.
+    if len(examples.kept) >= FEWEST_EXAMPLES and found not in ("en", wanted):
         print(
             f"  they read as {found}: give -S split.quality.language={found}. The probes that ask what the model is, the neutral "
             "texts (also beside texts without a plain answer) and the measure of fluency are English: those figures mean little "

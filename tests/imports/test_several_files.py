@@ -1,6 +1,8 @@
 """Several files of one person: chats stay apart, names differ from file to file, and others' words are nobody's own."""
 
 import json
+import runpy
+import sys
 import zipfile
 
 import pytest
@@ -132,6 +134,14 @@ def test_names_in_the_headers_go_too(space, capsys):
     (line,) = [line for line in told.splitlines() if line.startswith("  [name]")]
     assert "zebulon" in line
     assert "wilhelmina" in line
+
+
+@pytest.mark.parametrize("form", ["telegram", "discord", "x", "text", "whatsapp", "messages", "table", "mbox"])
+def test_the_invented_export_of_each_format_is_enough_to_import(space, capsys, monkeypatch, form):
+    monkeypatch.setattr(sys, "argv", ["exports", form, "export.csv" if form == "table" else "export.txt"])
+    runpy.run_module("tests.support.exports", run_name="__main__")
+    me = [] if form in ("text", "x", "messages", "table") else ["--me", ADA]
+    imported(capsys, sys.argv[2], "--from", form, *me)  # fewer than it takes would be refused with another line
 
 
 def test_half_a_character_is_no_reason_to_fail(tmp_path):

@@ -4,13 +4,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import phonenumbers
 from linkify_it import LinkifyIt
 from stdnum import iban, luhn
 
 from tonetune.core.errors import UserError
-from tonetune.core.text import CONTACT, excerpt
+from tonetune.core.text import CONTACT, STREET, excerpt
 from tonetune.imports.messages import ChatMessage
 from tonetune.imports.names import NameFinder
 
@@ -29,7 +30,7 @@ BARE_HOST = re.compile(
     r"^(?:www\.|[\w-]+\.[\w.-]+/)|\.(?:com|org|net|io|de|co\.uk|fr|es|it|nl|at|ch|eu|info|me)$", re.IGNORECASE
 )
 DIGITS = re.compile(r"(?<![\w.,])\d(?:[ -]?\d){12,18}(?!\w)")
-IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b")
+IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b", re.IGNORECASE)
 # Dialled within a country: the 0 before the area code, then digits in groups. Without --region no library can tell these.
 LOCAL = re.compile(r"(?<![\w.,:/-])\(?0\d{1,5}\)?[ /-]?\d{3,}(?:[ /-]?\d{2,})*(?![\w:])")
 HANDLE = re.compile(r"(?<![\w@])@\w{2,}")
@@ -134,8 +135,21 @@ def _cards(text: str) -> Found:
 def _contacts(text: str) -> Found:
     """What the gate before training would take for contact data, local numbers and streets among it."""
     for match in CONTACT.finditer(text):
-        kind = ADDRESS if re.match(r"\d{1,5} [A-Z]", match.group()) else NUMBER if match.group()[-1].isdigit() else LINK
+        kind = ADDRESS if re.match(STREET, match.group()) else NUMBER if match.group()[-1].isdigit() else LINK
         yield match.start(), match.end(), kind
+
+
+def write_found(path: Path, redaction: Redaction) -> None:
+    """All that was found, the most frequent of each kind first; a `UserError` if it cannot be written."""
+    lines = [
+        f"{placeholder}\t{count}\t{' '.join(text.split())}"
+        for placeholder, counts in redaction.found.items()
+        for text, count in counts.most_common()
+    ]
+    try:
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--found: {path}: cannot be written ({error.strerror or error})") from None
 
 
 def findings(redaction: Redaction, most: int) -> list[str]:
@@ -146,6 +160,6 @@ def findings(redaction: Redaction, most: int) -> list[str]:
             f"{excerpt(text, 40)} ({count})" if count > 1 else excerpt(text, 40)
             for text, count in counts.most_common(most)
         ]
-        more = f", and {len(counts) - most} more" if len(counts) > most else ""
+        more = f", and {len(counts) - most} more (--found FILE)" if len(counts) > most else ""
         lines.append(f"{placeholder} {counts.total()}: {', '.join(shown)}{more}")
     return lines
