@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import phonenumbers
@@ -13,7 +14,7 @@ from stdnum import iban, luhn
 from tonetune.core.errors import UserError
 from tonetune.core.text import CONTACT, STREET, excerpt
 from tonetune.imports.messages import ChatMessage
-from tonetune.imports.names import NameFinder
+from tonetune.teacher.recordings import PLAIN, read_recordings
 
 MAIL, LINK, NUMBER, CARD, ACCOUNT, ADDRESS, NAME = (
     "[mail]",
@@ -35,6 +36,17 @@ IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b", re.IGNORECASE)
 LOCAL = re.compile(r"(?<![\w.,:/-])\(?0\d{1,5}\)?[ /-]?\d{3,}(?:[ /-]?\d{2,})*(?![\w:])")
 HANDLE = re.compile(r"(?<![\w@])@\w{2,}")
 FEWEST_DIGITS = 7
+SHORTEST_NAME = 3  # letters: shorter parts of names are words too often
+# Given names that are words as well, and that the recorded answers happen not to hold.
+WORDS_THAT_ARE_NAMES = frozenset(
+    re.findall(
+        r"\w+",
+        "art april august bill chase chip clay cliff dawn drew faith frank grace grant guy hope joy june mark may miles nick pat "
+        "ray rich rob rock rose rusty sandy skip sky stew sue summer wade ward will mum mom dad",
+    )
+)
+PART = re.compile(r"(?<!\w)[^\W\d_]+(?:-[^\W\d_]+)*(?!\w)")
+SENTENCE_BEGINS = re.compile(r"(?:^|[.!?…:\n])[\s\"'“”„»«(\[*-]*$")
 
 Found = Iterator[tuple[int, int, str]]
 """Begin, end and placeholder of each thing found in a text."""
@@ -43,6 +55,50 @@ Found = Iterator[tuple[int, int, str]]
 def regions() -> frozenset[str]:
     """The countries whose telephone numbers are known, as ISO 3166 codes."""
     return frozenset(phonenumbers.SUPPORTED_REGIONS)
+
+
+@cache
+def ordinary_words() -> frozenset[str]:
+    """Words that mean something else: those that the recorded plain answers write in lower case."""
+    said = (word for row in read_recordings(PLAIN) for word in re.findall(r"\b[a-z]{3,}\b", row.text))
+    return WORDS_THAT_ARE_NAMES.union(said)
+
+
+class NameFinder:
+    """Finds names of people; a part of one that is an ordinary word ("Will", "Work") only where it must be the name."""
+
+    def __init__(self, names: Iterable[str]):
+        any_case: set[str] = set()
+        capitalised: set[str] = set()
+        for name in filter(None, map(str.strip, names)):
+            if len(name) >= SHORTEST_NAME and any(map(str.isalpha, name)) and not PART.fullmatch(name):
+                any_case.add(name.casefold())  # whole: too particular to be anything else
+            parts = PART.findall(name)
+            if any(not part.islower() for part in parts):
+                parts = [part for part in parts if not part.islower()]  # not the "from" of "Tom from Work"
+            for place, part in enumerate(part for part in parts if len(part) >= SHORTEST_NAME):
+                # People write a given name in lower case; what stands behind it ("Anna Gym") is as often a word.
+                told = place == 0 and part.casefold() not in ordinary_words()
+                (any_case if told else capitalised).add(part.casefold())
+        self.any_case = any_case
+        every = sorted(any_case | capitalised, key=lambda part: (-len(part), part))
+        self.pattern = (
+            re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, every))})(?!\w)", re.IGNORECASE) if every else None
+        )
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Begin and end of each name in the text."""
+        for match in self.pattern.finditer(text) if self.pattern else ():
+            if match.group().casefold() in self.any_case or _must_be_name(text, match):
+                yield match.span()
+
+
+def _must_be_name(text: str, match: re.Match[str]) -> bool:
+    """Whether a word is capitalised, and not because a sentence begins with it."""
+    if not match.group()[0].isupper():
+        return False
+    starts = SENTENCE_BEGINS.search(text[max(0, match.start() - 40) : match.start()]) if match.start() else True
+    return not (starts and match.group().casefold() in ordinary_words())
 
 
 @dataclass
