@@ -56,7 +56,8 @@ UNKNOWN = {
     "line": "2023/12/31(Sun)\n21:41\tBob\twho feeds the goose?\n21:42\tAda\tme, as always\n",
     "signal": "Bob (2023-12-31 21:41): who feeds the goose?\nAda (2023-12-31 21:42): me, as always\n",
     "arabic": "٣١/١٢/٢٠٢٣، ٩:٤١ م - Bob: who feeds the goose?\n٣١/١٢/٢٠٢٣، ٩:٤٢ م - Ada: me, as always\n",
-    "a log": "[21:41:05] <Bob> who: feeds the goose?\n[21:42:05] <Ada> me: as always\n",
+    "slack": "Bob Marlow  9:41 PM\nwho feeds the goose?\nAda  9:42 PM\nme, as always\n",
+    "a log": "[21:41:05] <bob> who feeds the goose?\n[21:42:05] <ada> me, as always\n",
 }
 
 
@@ -68,9 +69,15 @@ def test_a_chat_of_an_unknown_program_is_not_ones_own_prose(tmp_path, program):
         read_chat_export(path)
 
 
-def test_a_diary_with_dates_is_prose(tmp_path):
+def test_a_diary_with_dates_and_times_is_prose(tmp_path):
     path = tmp_path / "diary.txt"
-    path.write_text("12.03.2023\n\nThe goose is well. We left at 9:30 and came home.\n\n13.03.2023\n\nRain: all day.\n")
+    days = [
+        "Monday, 12.03.2023",
+        "12.03.2023: rain",
+        "We left at 9:30 and came home.",
+        "At 10:30 I wrote this: no more.",
+    ]
+    path.write_text("\n\n".join(days * 3))
     assert read_chat_export(path)[0] == "text"
 
 

@@ -21,10 +21,11 @@ READERS: dict[str, ModuleType] = {
 LARGEST = 2 * 2**30  # bytes: exports are read into memory
 ONE_THREAD_EVERYWHERE = (telegram.NAME, discord.NAME, mbox.NAME)
 """Their threads are the program's own, so that a chat goes on from one file into another."""
-CLOCK = r"(?:\d{1,4}[./-] ?\d{1,2}[./-] ?\d{1,4}|\d{1,2}[:.]\d{2})"
+TIME = r"(?:\d{1,4}[./-] ?\d{1,2}[./-] ?\d{1,4}\W{1,5}(?:\w{1,3}\W{1,3})?)?\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?![.:/-]?\d)(?:\s?[^\W\d][\w.]{0,3})?"
+PERSON = r"[\w.'-]+(?: [\w.'-]+){0,2}"
 # A time before or behind a name, as logs of chats have it: whose words follow is not known then.
 LINE_OF_CHAT = re.compile(
-    rf"^\W{{0,4}}{CLOCK}\b.{{0,30}}?(?:[^\W\d][^:\t\n]{{0,40}}:\s|\t[^\W\d])|^[^\W\d][\w .'-]{{0,40}}[,(\[\s]+{CLOCK}\b"
+    rf"^\W{{0,4}}{TIME}\W{{1,6}}{PERSON}(?::\s|\t|>)|^(?=[^\W\d_a-z]){PERSON}\W{{1,3}}{TIME}[)\]]?(?::|\s*$)"
 )
 FEWEST_LINES_OF_CHAT = 2
 IN_ARCHIVES = ("_chat.txt", "result.json", "tweets.js", "tweet.js")
