@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tonetune.core.errors import UserError
@@ -13,6 +14,7 @@ from tonetune.imports.examples import Examples, OwnExample, make_examples
 from tonetune.imports.formats import AUTO, READERS, read_chat_export
 from tonetune.imports.messages import ANSWERED, ASKED, OWNER, ChatMessage, Columns, authors
 from tonetune.imports.own_recordings import (
+    FEWEST_EXAMPLES,
     ImportedCounts,
     ask_teacher,
     asking_estimate,
@@ -20,7 +22,8 @@ from tonetune.imports.own_recordings import (
     refuse_too_few,
     write_own,
 )
-from tonetune.imports.privacy import Redactor, findings
+from tonetune.imports.privacy import Redactor, findings, write_found
+from tonetune.imports.readers import documents
 from tonetune.imports.readers.documents import HEADING_AUTHOR
 from tonetune.teacher.endpoint.address import check_key, host_of
 from tonetune.teacher.endpoint.cost import Prices
@@ -34,7 +37,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("own texts", "chats, mails, posts, files of messages: docs/own-texts.md")
     group.add_argument("--from", dest="form", choices=[AUTO, *READERS], help="the format; auto finds it out")
     group.add_argument(
-        "--me", metavar="NAME", help="whose messages to learn from: a name, nickname or address in the export"
+        "--me",
+        metavar="NAME",
+        action="append",
+        help="whose messages to learn from: a name, nickname or address in the export; again for each further one",
     )
     group.add_argument(
         "--names", metavar="NAMES", default="", help="further names to replace: a, b, c or a file, one a line"
@@ -43,6 +49,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--question", metavar="COLUMN", help="column or key of the question")
     group.add_argument("--answer", metavar="COLUMN", help="column or key of one's own answer")
     group.add_argument("--plain", metavar="COLUMN", help="column or key of the same answer in plain words")
+    group.add_argument(
+        "--found", type=Path, metavar="FILE", help="write all personal data that was found into this file"
+    )
     group.add_argument("--yes", action="store_true", help="write without asking")
 
 
@@ -60,12 +69,16 @@ def import_texts(options: argparse.Namespace) -> None:
         raise UserError(f"{name}: has recordings, which an import would replace; give --replace if they may go")
     messages = _read(options)
     me = _me(options.me, messages)
-    others = [author for author in authors(messages) if author not in NOBODY and author.casefold() != me.casefold()]
+    others = _others(messages, options.me or [me])
+    messages = [replace(message, author=me) if _is_own(message, options.me) else message for message in messages]
     redaction = Redactor([*others, *_names(options.names)], options.region).redact(messages)
     examples = make_examples(redaction.messages, me, params.train.max_length)
     print(f"personal data replaced in {len(messages)} messages, others' among them; look for what is missing:")
     for line in findings(redaction, LISTED) or ["nothing found"]:
         print(f"  {line}")
+    if options.found:
+        write_found(options.found, redaction)
+        print(f"  all of it, with how often, is in {options.found}: delete that file when you have looked")
     _tell(examples, params)
     refuse_too_few(examples.kept)
     kept = examples.kept
@@ -87,24 +100,65 @@ def _read(options: argparse.Namespace) -> list[ChatMessage]:
         print(f"{path}: {READERS[form].TITLE}: {len(export.messages)} messages")
         for note in [*export.notes, *(f"{count} {why} left out" for why, count in export.left_out.items())]:
             print(f"  {note}")
+        if (
+            form == documents.NAME
+            and options.me
+            and (options.form or AUTO) == AUTO
+            and path.suffix.lower() not in documents.MARKDOWN
+        ):
+            raise UserError(
+                f"{path}: no chat that is known here; give --from text, without --me, if all of it is one's own"
+            )
+        if options.me and not any(
+            message.author == OWNER or _is_own(message, options.me) for message in export.messages
+        ):
+            print(
+                f"  none of them by {' or '.join(options.me)}, but by {_counted(export.messages)}: give --me for each name"
+            )
         messages += export.messages
     return messages
 
 
-def _me(me: str | None, messages: Sequence[ChatMessage]) -> str:
+def _me(me: Sequence[str] | None, messages: Sequence[ChatMessage]) -> str:
     """Whose turns are one's own: as told, or the only one who can be."""
     counts = authors(messages)
     if me is None:
         if set(counts) <= set(NOBODY):
             return ANSWERED
-        listed = ", ".join(
-            f"{author} ({count})" for author, count in list(counts.items())[:LISTED] if author not in NOBODY
-        )
-        raise UserError(f"--me: whose messages are one's own? The export has {listed}")
-    if not any(message.is_by(me) for message in messages if message.author != OWNER) and OWNER not in counts:
-        listed = ", ".join(f"{author} ({count})" for author, count in list(counts.items())[:LISTED])
-        raise UserError(f"--me: {me!r} wrote none of the {len(messages)} messages; these did: {listed}")
-    return me
+        people = [message for message in messages if message.author not in NOBODY]
+        raise UserError(f"--me: whose messages are one's own? The export has {_counted(people)}")
+    for name in me:
+        if not any(message.is_by(name) for message in messages if message.author != OWNER) and OWNER not in counts:
+            raise UserError(
+                f"--me: {name!r} wrote none of the {len(messages)} messages; these did: {_counted(messages)}"
+            )
+    return me[0]
+
+
+def _is_own(message: ChatMessage, me: Sequence[str] | None) -> bool:
+    """Whether it is one's own; beside chats, the answers of a file of question and answer are as well, unless `me` asks."""
+    if me is None or message.author == OWNER:
+        return False  # it is known without a name
+    answers = message.author == ANSWERED and ASKED not in me
+    return answers or any(message.is_by(name) for name in me)
+
+
+def _others(messages: Sequence[ChatMessage], me: Sequence[str]) -> list[str]:
+    """The names of everybody else: who wrote, by what other names they go, and who was written to."""
+    own = {name.casefold() for name in me}
+    named: dict[str, None] = {}
+    for message in messages:
+        names = [message.author, *message.other_names.split("\n")]
+        if _is_own(message, me):
+            own.update(map(str.casefold, names))
+            names = []
+        named.update(dict.fromkeys([*names, *message.written_to.split("\n")]))
+    # Addresses are found as such; their parts are no names.
+    return [name for name in named if name not in NOBODY and name.casefold() not in own and "@" not in name]
+
+
+def _counted(messages: Sequence[ChatMessage]) -> str:
+    return ", ".join(f"{author} ({count})" for author, count in list(authors(messages).items())[:LISTED])
 
 
 def _names(value: str) -> list[str]:
@@ -131,7 +185,8 @@ def _tell(examples: Examples, params: Params) -> None:
         print(f"  e.g. {example.question[-60:]!r} -> {example.answer[:60]!r}")
     wanted = params.split.quality.language
     found = detected_language(" ".join(example.answer for example in examples.kept)[:20_000])
-    if found not in ("en", wanted):
+    # Of fewer texts, which are refused anyway, the guess means nothing.
+    if len(examples.kept) >= FEWEST_EXAMPLES and found not in ("en", wanted):
         print(
             f"  they read as {found}: give -S split.quality.language={found}. The probes that ask what the model is, the neutral "
             "texts (also beside texts without a plain answer) and the measure of fluency are English: those figures mean little "

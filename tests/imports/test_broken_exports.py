@@ -118,6 +118,15 @@ def test_a_letter_read_as_anything_else_is_refused_in_one_line(space, refused, f
     assert len(message.splitlines()) == 1
 
 
+def test_an_archive_with_damaged_bytes_is_told(space, refused):
+    path = space.root / "chat.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("_chat.txt", WHATSAPP)
+    data = path.read_bytes()
+    path.write_bytes(data[:60] + b"\xff" * 40 + data[100:])
+    assert "a damaged or locked archive" in refused("--from", "auto", "--me", "Ada Quill", "chat.zip")
+
+
 def test_a_folder_and_a_missing_file_are_told(refused):
     assert "data: a folder; name the export's file in it" in refused("--from", "auto", "data")
     assert refused("--from", "auto", "nowhere.txt") == "nowhere.txt: no such file"

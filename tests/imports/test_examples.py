@@ -106,6 +106,13 @@ def test_a_text_that_answers_nothing_is_asked_for_by_its_rarest_words():
     assert "badger" in questions[1]
 
 
+def test_a_placeholder_is_no_subject():
+    post = ChatMessage(OWNER, "call me at [number] or [mail] about the goose", kind="post")
+    assert (
+        make_examples([post], "", LENGTH).kept[0].question == "Write something of your own about call, about and goose."
+    )
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_of_any_talk_every_own_turn_is_an_answer_once_or_left_out_and_no_word_of_others_is_one(seed):
     messages = [

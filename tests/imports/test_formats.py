@@ -123,7 +123,7 @@ def test_rows_of_training_data(tmp_path, form):
 
 
 @pytest.mark.parametrize("names", [("question", "answer"), ("Frage", "Meine Antwort")])
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", ":", "~"])
 def test_tables_with_any_delimiter_and_column(tmp_path, delimiter, names):
     said = talk(7)
     path = tmp_path / "answers.csv"

@@ -57,6 +57,9 @@ def test_what_was_found_is_shown_and_nothing_is_written_until_that_was_seen(expo
     assert "[number] " in shown
     assert "+49 170 1234567" in shown
     assert "[name] " in shown
+    with pytest.raises(UserError, match="nothing written yet"):
+        main([*TYPED, "--found", "found.txt"])
+    assert "+49 170 1234567" in Path("found.txt").read_text()
     assert nothing_written(export)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     monkeypatch.setattr("builtins.input", lambda _: "n")
@@ -73,9 +76,11 @@ def test_somebody_who_wrote_nothing_is_no_me_and_who_wrote_is_listed(refused, ex
     assert "--me: whose messages are one's own?" in refused("result.json", "--from", "auto")
 
 
-def test_too_little_is_refused_before_anything_is_asked(refused, space):
-    (space.root / "result.json").write_text(exports.telegram(talk(1, 40)))
+def test_too_little_is_refused_before_anything_is_asked(refused, space, capsys):
+    german = exports.telegram(talk(1, 40)).replace("the ", "das ist aber nicht der ")
+    (space.root / "result.json").write_text(german)
     assert "examples are too few to train on and to score: at least 60" in refused("result.json", "--me", ADA)
+    assert "they read as" not in capsys.readouterr().out
 
 
 def test_the_stages_replay_own_words_in_talks_and_mark_what_stands_in_for_plain_answers(export):

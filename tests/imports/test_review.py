@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from scripts.review import write_page
 from tests.support import exports
 from tests.support.exports import ADA, talk
 from tonetune.core.errors import UserError
-from tonetune.core.rows import Answer, Example, Question, read_rows
+from tonetune.core.rows import UNPAIRED, Answer, Example, Question, read_rows
 
 
 @pytest.fixture
@@ -60,6 +62,51 @@ def test_what_the_gate_finds_is_on_the_page_although_the_split_stops(own):
         for key, item in items().items()
         if any("words_max" in text and " persona " in f" {text} " for text in item["findings"])
     } == long
+
+
+def test_a_stand_in_is_not_shown_as_the_plain_answer_and_what_a_reader_writes_is_one(own):
+    write_page()
+    answers = {a.question_id: a for a in read_rows("data/answers.jsonl", Answer) if a.style == "plain"}
+    assert {
+        item["plain"] for item in items().values() if answers[item["id"].partition("-")[0]].teacher == UNPAIRED
+    } == {""}
+    first = next(key for key in items() if answers[key.partition("-")[0]].teacher == UNPAIRED)
+    decide({"id": first, "action": "edit", "plain": "It will stay where it is."})
+    own.stage("answers")
+    plain = {a.question_id: a for a in read_rows("data/answers.jsonl", Answer) if a.style == "plain"}
+    mended = plain[first.partition("-")[0]]
+    assert (mended.text, mended.teacher) == ("It will stay where it is.", "written by hand")
+
+
+# A page just real enough for its script: elements by their id, a store, and the keys that are pressed.
+BROWSER = """
+const elements = {}, pressed = [];
+globalThis.document = {
+  getElementById: id => elements[id] ??= { value: "", textContent: id === "items" ? ITEMS : "", replaceChildren() {}, focus() {} },
+  addEventListener: (_, act) => pressed.push(act), activeElement: { tagName: "BODY", blur() {} }, createElement: () => ({}),
+};
+globalThis.localStorage = { getItem: () => null, setItem(_, value) { this.kept = value; } };
+SCRIPT
+elements.answer.value = "Quite another answer.";
+elements.answer.oninput();
+pressed[0]({ key: "a", preventDefault() {} });
+pressed[0]({ key: "a", preventDefault() {} });
+console.log(localStorage.kept);
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node to run the page's script")
+def test_accepting_an_edited_answer_keeps_the_edit():
+    page = Path("tonetune/imports/review.html.j2").read_text(encoding="utf-8")
+    script = page.rpartition("<script>")[2].partition("</script>")[0]
+    shown = {"question": "?", "answer": "An answer.", "plain": "", "category": "chats", "side": "train", "findings": []}
+    listed = json.dumps(json.dumps([shown | {"id": key, "nearest": "", "similarity": 0} for key in "xy"]))
+    program = BROWSER.replace("SCRIPT", script).replace("ITEMS", listed, 1)
+    told = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True).stdout
+    assert json.loads(told) == {
+        "x": {"id": "x", "action": "edit", "answer": "Quite another answer."},
+        "y": {"id": "y", "action": "accept"},
+    }
 
 
 def test_edits_and_drops_are_replayed_and_follow_ups_keep_their_answers(own):

@@ -95,10 +95,19 @@ MARKUP = re.compile(
     r"|\u00c3[\u0080-\u00bf]|\u00e2\u20ac|\u00e2[\u0080-\u009f]|\u00c2[\u00a0-\u00bf]|\u00ef\u00bb\u00bf|\ufffd",
     re.IGNORECASE,
 )
+# Lower-case English ones with one word before, or every "5 minutes down the road" is an address; German ones with the place.
+STREET = (
+    r"\b\d{1,5} (?:[A-Z]\w+ ){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Boulevard|Blvd|Drive|Way)\b"
+    r"|\b\d{1,4} (?!(?:the|an?|my|your|this|that|one|main|side|mile|minute|lane|way|on|in|of|by)\b)[a-z]{3,} (?:street|road|avenue)\b"
+    r"|\b(?:[^\W\d_][\w-]*(?:stra(?:\u00df|ss)e|str\.)|[A-Z\u00c4\u00d6\u00dc][\w-]+ (?:Stra(?:\u00df|ss)e|Str\.|Allee|Gasse)"
+    r"|(?!(?:Park|Arbeits|Sitz|Stell|Um|Heim|Rund|Hin|R\u00fcck)(?:platz|weg))[A-Z\u00c4\u00d6\u00dc][\w-]{2,}(?:weg|gasse|platz|allee|damm|ufer))"
+    r" \d{1,4}(?: ?[a-z]\b)?(?:, ?\d{5} [A-Z\u00c4\u00d6\u00dc][\w-]+)?"
+)
 CONTACT = re.compile(
     r"[\w.+-]+@[\w-]+\.\w+|https?://\S+|\bwww\.\w+|\b[\w-]+\.(?:com|org|net|io|de|co\.uk)\b"
     r"|(?<![\w.,])(?:\+\d{1,3}[ -]?)?(?:\(\d{2,5}\)[ -]?|\d{2,5}[ -])\d{3,4}[ -]\d{3,5}(?![\w,])|(?<!\w)\+\d[\d -]{7,15}\d"
-    r"|\b\d{1,5} (?:[A-Z]\w+ ){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Boulevard|Blvd|Drive|Way)\b"
+    r"|(?<![\w.,])\d{3}\.\d{3}\.\d{4}(?!\w|[.,]\d)"
+    rf"|{STREET}"
 )
 
 

@@ -1,5 +1,6 @@
 """From messages to what is trained on: whose turn answers what, and what was said before."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ MOST_TURNS = 4
 """Of one's own in a talk: a talk is on one side of the split as a whole, and few long ones cannot be split well."""
 FEWEST_WORDS = 5  # of a text that answers nothing: shorter ones ("morning!") say too little to ask for them
 SUBJECT_WORDS = 3
+PLACEHOLDER = re.compile(r"\[[a-z]+\]")  # what personal data became: "number" is no subject
 LONE = "Write something of your own about {subject}."
 """The question of a text that answers nothing: a plain wording, made from its rarest words."""
 BYTES_PER_TOKEN = 3  # rather too few than too many: the tokenizer is not loaded for this
@@ -181,7 +183,8 @@ def _lone(turn: Turn, rarity: Counter[str]) -> OwnExample | None:
     """A text that answers nothing, with a question made of its rarest words; None if it is too short for that."""
     if len(turn.text.split()) < FEWEST_WORDS:
         return None
-    candidates = dict.fromkeys(word for word in words(turn.text) if len(word) > 3 and word.isalpha())
+    said = words(PLACEHOLDER.sub(" ", turn.text))
+    candidates = dict.fromkeys(word for word in said if len(word) > 3 and word.isalpha())
     rarest = sorted(candidates, key=lambda word: (rarity[word], -len(word)))[:SUBJECT_WORDS]
     subject = listed([word for word in candidates if word in rarest]) or "today"
     question = LONE.format(subject=subject)

@@ -31,6 +31,8 @@ class ChatMessage:
     """The id of the message that it answers, where the export says so."""
     other_names: str = ""
     """More names that it may be claimed by: a mail address, a nickname."""
+    written_to: str = ""
+    """The names of those it is sent to, one a line."""
     plain: str | None = None
     """The same answer in plain words, where the file has one."""
 

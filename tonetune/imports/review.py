@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tonetune.core.errors import UserError
-from tonetune.core.rows import Answer, Message, Question, Recording, Row
+from tonetune.core.rows import UNPAIRED, Answer, Message, Question, Recording, Row
 from tonetune.core.text import shingles
 from tonetune.core.validation import Text
 from tonetune.data.quality import QualityCheck
 from tonetune.teacher.prompts import TeacherPrompts
 
 REASON = "dropped in a review"
+BY_HAND = "written by hand"
+"""The teacher of a plain answer that a review put in the place of a stand-in."""
 
 
 class ReviewItem(Row):
@@ -19,7 +21,8 @@ class ReviewItem(Row):
     id: Text
     question: Text
     answer: Text
-    plain: Text
+    plain: str
+    """Empty where nobody wrote one."""
     category: Text
     side: str
     """Of the split; empty where it is in none."""
@@ -58,7 +61,8 @@ def review_items(
     questions: Sequence[Question], answers: Sequence[Answer], sides: Mapping[str, str], checks: Sequence[QualityCheck]
 ) -> list[ReviewItem]:
     """One item for each persona answer, in the order of the questions."""
-    plain = {answer.question_id: answer.text for answer in answers if answer.style == "plain"}
+    # A stand-in answers another question: beside this answer it would be read, and mended, as if it were its twin.
+    plain = {a.question_id: a.text for a in answers if a.style == "plain" and a.teacher != UNPAIRED}
     by_question: dict[str, list[Answer]] = {}
     for answer in answers:
         if answer.style == "persona":
@@ -73,7 +77,7 @@ def review_items(
             id=item_id(answer),
             question=question.text,
             answer=answer.text,
-            plain=plain.get(question.id, "-"),
+            plain=plain.get(question.id, ""),
             category=question.category,
             side=sides.get(question.id, ""),
             findings=findings.get(question.id, []),
@@ -161,7 +165,7 @@ def _changed(answer: Answer, key: str, text: str, question: Question, dropped: b
         Recording(
             request=key,
             about=question.text,
-            teacher=answer.teacher,
+            teacher=BY_HAND if answer.teacher == UNPAIRED and text != answer.text else answer.teacher,
             text=text,
             writer=answer.writer,
             before=before if answer.style == "persona" else None,

@@ -14,7 +14,7 @@ else:
         "telegram": exports.telegram,
         "discord": exports.discord,
         "x": exports.x_archive,
-        "text": exports.markdown,
+        "text": lambda said: exports.markdown([*said, *exports.talk(2)]),  # several paragraphs are one text
         "whatsapp": exports.WHATSAPP["android, month first, 12 h"],
         "messages": lambda said: exports.chat_rows(said, "messages"),
         "table": lambda said: exports.table(said, ";", ("question", "answer")),

@@ -9,18 +9,23 @@ from tonetune.imports.readers.json_files import rows
 NAME = "messages"
 TITLE = "messages, ShareGPT, Alpaca or question and answer, .json or .jsonl"
 
-ROLES = {"user": ASKED, "human": ASKED, "prompter": ASKED, "assistant": ANSWERED, "gpt": ANSWERED, "model": ANSWERED}
+ROLES = dict.fromkeys(("user", "human", "prompter"), ASKED) | dict.fromkeys(
+    ("assistant", "gpt", "model", "chatgpt", "bing", "bard"), ANSWERED
+)
 SKIPPED = ("system", "developer", "tool", "function", "observation", "function_call")
 QUESTIONS, ANSWERS = (
     ("question", "instruction", "prompt"),
     ("persona_answer", "answer", "output", "response", "completion"),
 )
 PLAIN = ("plain_answer", "plain")
+BESIDE = ("input", "context")
+"""What Alpaca and Dolly have beside an instruction: it belongs to the question."""
+HEAD = 1_000_000  # bytes: rows may have long texts before the keys that tell what they are
 
 
 def looks_like(source: Source) -> bool:
     """Whether it begins as JSON with one of the known keys."""
-    head = source.head().lstrip()
+    head = source.head(HEAD).lstrip()
     keys = ("messages", "conversations", *QUESTIONS, *filter(None, (source.columns.question,)))
     return head[:1] in ("{", "[") and any(f'"{key}"' in head for key in keys)
 
@@ -28,14 +33,29 @@ def looks_like(source: Source) -> bool:
 def read(source: Source) -> ChatExport:
     """Every row as a talk of its own."""
     export = ChatExport()
-    for number, row in rows(source):
+    keys: dict[str, None] = {}
+    for number, row in _rows(source):
         if not isinstance(row, dict):
             raise source.error(
                 f"{str(row)[:40]!r} is no object with messages, or with a question and an answer", number
             )
+        keys.update(dict.fromkeys(map(str, row)))
         for author, text, plain in _turns(source, number, row):
             export.messages.append(ChatMessage(author, text, thread=f"row {number}", plain=plain))
+    named = source.columns.plain
+    if named and keys and named not in keys and not keys.keys() & {"messages", "conversations"}:
+        raise source.error(f"no key {named!r} among {', '.join(keys)[:80]!r}; see --plain")
     return export
+
+
+def _rows(source: Source) -> Iterator[tuple[int, Any]]:
+    """The rows of the file, or of the list `data` that it holds."""
+    for number, row in rows(source):
+        held = row.get("data") if isinstance(row, dict) else None
+        if isinstance(held, list) and number == 1:
+            yield from enumerate(held, 1)
+        else:
+            yield number, row
 
 
 def _turns(source: Source, number: int, row: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
@@ -55,6 +75,8 @@ def _turns(source: Source, number: int, row: dict[str, Any]) -> Iterator[tuple[s
             raise source.error(f"role {role!r} is not among {', '.join([*ROLES, *SKIPPED[:3]])}", number)
         if isinstance(text, list):  # parts, of which pictures have no text
             text = "\n".join(str(part.get("text", "")) for part in text if isinstance(part, dict))
+        if text is None and isinstance(turn, dict) and (turn.get("tool_calls") or turn.get("function_call")):
+            continue  # it calls a tool and says nothing
         if not isinstance(text, str):
             raise source.error(f"a turn of {role!r} has no text", number)
         if text.strip():
@@ -71,7 +93,9 @@ def _pair(source: Source, number: int, row: dict[str, Any]) -> Iterator[tuple[st
             "--question and --answer",
             number,
         )
-    asked = "\n".join(str(row[key]).strip() for key in (question, "input") if str(row.get(key) or "").strip())
+    asked = "\n".join(
+        str(row[key]).strip() for key in dict.fromkeys((question, *BESIDE)) if str(row.get(key) or "").strip()
+    )
     said = str(row[answer] or "").strip()
     plain = next((str(row[key]).strip() for key in (columns.plain, *PLAIN) if key and row.get(key)), None)
     if asked and said:

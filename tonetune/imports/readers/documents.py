@@ -1,6 +1,10 @@
 """Plain text and Markdown: letters, essays, posts; every paragraph or section of some length is a text of its own."""
 
 import re
+from collections.abc import Iterator
+
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
 
 from tonetune.imports.messages import OWNER, ChatExport, ChatMessage, Source
 
@@ -10,12 +14,10 @@ TITLE = "plain text or Markdown: one's own writing"
 SUFFIXES = (".txt", ".md", ".markdown", ".text")
 LONGEST = 900  # characters of one text: several paragraphs go together up to so many
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
-CODE = re.compile(r"^```.*?^```[^\n]*$", re.DOTALL | re.MULTILINE)
-HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$")
-IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
-LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
-EMPHASIS = re.compile(r"(\*\*|__|\*|`)(?=\S)(.+?)(?<=\S)\1")
-QUOTE = re.compile(r"^\s*>")
+MARKDOWN = (".md", ".markdown")
+# In plain text these are how somebody sets a paragraph, not marks.
+MARKS_OF_MARKDOWN = ["code", "fence", "html_block", "html_inline", "lheading", "table"]
+NOT_PROSE = {"fence": "code", "code_block": "code", "html_block": "HTML", "table": "tables"}
 
 
 def looks_like(source: Source) -> bool:
@@ -26,7 +28,6 @@ def looks_like(source: Source) -> bool:
 def read(source: Source) -> ChatExport:
     """The texts, without code, quotations, pictures and marks; a heading stands before what it is above."""
     export = ChatExport()
-    text = CODE.sub("", FRONT_MATTER.sub("", source.text()))
     heading, held = "", ""
     number = 0
 
@@ -42,21 +43,14 @@ def read(source: Source) -> ChatExport:
             heading = ""
         held = ""
 
-    for block in re.split(r"\n\s*\n", text):
-        lines = block.strip("\n").split("\n")
-        if found := HEADING.match(lines[0]):
+    for kind, text in _blocks(source, export):
+        if kind == "heading":
             close()
-            heading = _unmarked(found[1])
-            lines = lines[1:]
-        if any(QUOTE.match(line) for line in lines):
-            export.leave_out("quotations")
-            lines = [line for line in lines if not QUOTE.match(line)]
-        paragraph = _unmarked(" ".join(line.strip() for line in lines).strip())
-        if not paragraph:
+            heading = text
             continue
-        if held and len(held) + len(paragraph) > LONGEST:
+        if held and len(held) + len(text) > LONGEST:
             close()
-        held = f"{held}\n\n{paragraph}" if held else paragraph
+        held = f"{held}\n\n{text}" if held else text
     close()
     return export
 
@@ -65,5 +59,30 @@ HEADING_AUTHOR = "heading"
 """Stands for whoever asks for a text: the heading says what it is about."""
 
 
-def _unmarked(text: str) -> str:
-    return EMPHASIS.sub(r"\2", LINK.sub(r"\1", IMAGE.sub("", text))).strip()
+def _blocks(source: Source, export: ChatExport) -> Iterator[tuple[str, str]]:
+    """(kind, text) of each heading, paragraph and list, a list with a line for each of its items."""
+    parser = MarkdownIt("commonmark").enable("table")
+    if source.path.suffix.lower() not in MARKDOWN:
+        parser.disable(MARKS_OF_MARKDOWN)
+    for block in SyntaxTreeNode(parser.parse(FRONT_MATTER.sub("", source.text()))).children:
+        if block.type == "blockquote":
+            export.leave_out("quotations")
+        elif block.type in NOT_PROSE:
+            export.leave_out(NOT_PROSE[block.type])
+        elif text := "\n".join(filter(None, map(_unmarked, _lines(block)))):
+            yield block.type, text
+
+
+def _lines(block: SyntaxTreeNode) -> list[SyntaxTreeNode]:
+    """What holds the words of a block: one of a paragraph, one of each item of a list."""
+    return [node for node in block.walk() if node.type == "inline"]
+
+
+def _unmarked(node: SyntaxTreeNode) -> str:
+    """The words without marks and pictures; a link is its text."""
+    if node.type in ("softbreak", "hardbreak"):
+        return " "
+    if node.type in ("image", "html_inline"):
+        return ""
+    said = "".join(map(_unmarked, node.children)) if node.children else node.content
+    return said.strip() if node.type == "inline" else said

@@ -23,7 +23,17 @@ SENT_FROM = re.compile(
     r"^\s*(?:sent from (?:my|mail)|get outlook for|von meinem .{2,20} gesendet|envoy\u00e9 de mon|enviado desde mi)\b.*$",
     re.IGNORECASE,
 )
-DELIMITER = re.compile(r"^-- ?$")
+# Behind these lines stand a signature, or the words of whoever wrote the mail that is passed on.
+DELIMITER = re.compile(
+    r"^(?:-- ?|-{5} ?BEGIN PGP SIGNATURE ?-{5}"
+    r"|-{3,} ?(?:Forwarded message|Original Message|Weitergeleitete Nachricht|Urspr\u00fcngliche (?:Nachricht|Mail)"
+    r"|Message transf\u00e9r\u00e9|Message d.origine|Mensaje (?:reenviado|original)|Messaggio (?:inoltrato|originale)"
+    r"|Doorgestuurd bericht|Oorspronkelijk bericht) ?-{3,}"
+    r"|(?:Begin forwarded message|Anfang der weitergeleiteten (?:E-Mail|Nachricht)|D\u00e9but du message (?:transf\u00e9r\u00e9|r\u00e9exp\u00e9di\u00e9)"
+    r"|Inicio del mensaje reenviado|Inizio messaggio inoltrato) ?:)\s*$",
+    re.IGNORECASE,
+)
+PGP_HEADER = re.compile(r"\A\s*-{5}BEGIN PGP SIGNED MESSAGE-{5}\n(?:\w+: .*\n)*\n")
 BLOCK_TAGS = {"p", "div", "br", "li", "tr", "h1", "h2", "h3"}
 HIDDEN_TAGS = {"style", "script", "head", "blockquote"}
 
@@ -44,8 +54,8 @@ def read(source: Source) -> ChatExport:
         file.write(source.data)
         file.flush()
         box = mailbox.mbox(file.name, create=False)
-        for raw in box:
-            _mail(export, email.message_from_bytes(raw.as_bytes(), policy=email.policy.default))
+        for key in box.keys():  # noqa: SIM118 - a mailbox yields mails, and writing those out again fails on odd bytes
+            _mail(export, email.message_from_bytes(box.get_bytes(key), policy=email.policy.default))
         box.close()
     return export
 
@@ -61,6 +71,7 @@ def _mail(export: ChatExport, mail: email.message.EmailMessage) -> None:
     name, address = senders[0]
     references = f"{_header(mail, 'References')} {_header(mail, 'In-Reply-To')}".split()
     identifier = _header(mail, "Message-ID").strip()
+    sent_to = [_header(mail, name) for name in ("To", "Cc", "Bcc", "Reply-To")]
     try:
         time = parsedate_to_datetime(_header(mail, "Date")).astimezone().replace(tzinfo=None)
     except (ValueError, TypeError, OverflowError):
@@ -75,6 +86,7 @@ def _mail(export: ChatExport, mail: email.message.EmailMessage) -> None:
             id=identifier,
             reply_to=references[-1] if references else "",
             other_names=address,
+            written_to="\n".join(receiver for receiver, _ in getaddresses(sent_to) if receiver),
         )
     )
     return None
@@ -124,7 +136,7 @@ class _HTMLText(HTMLParser):
 
 def own_part(body: str) -> str:
     """What the writer wrote: without the mail it answers, the signature and the line that a phone adds."""
-    lines = body.replace("\r\n", "\n").replace("\u00a0", " ").split("\n")
+    lines = PGP_HEADER.sub("", body.replace("\r\n", "\n").replace("\u00a0", " ")).split("\n")
     end = next((number for number, line in enumerate(lines) if DELIMITER.match(line)), len(lines))
     text = "\n".join(line for line in lines[:end] if not SENT_FROM.match(line))
     replies = EmailReplyParser(languages=LANGUAGES).read(text).replies

@@ -1,8 +1,11 @@
-"""Tables of questions and answers: commas, semicolons, tabs or bars, with columns of any name."""
+"""Tables of questions and answers: with any delimiter, and columns of any name."""
 
 import csv
+import io
+import re
 from collections.abc import Sequence
 
+from tonetune.core.errors import UserError
 from tonetune.imports.messages import ANSWERED, ASKED, ChatExport, ChatMessage, Source
 from tonetune.imports.readers.chat_data import ANSWERS, PLAIN, QUESTIONS
 
@@ -10,6 +13,7 @@ NAME = "table"
 TITLE = "a table of questions and answers, .csv or .tsv"
 
 DELIMITERS = ",;\t|"
+SEPARATOR = re.compile(r"\Asep=(.)\n")  # Excel's first line, which is no row
 SUFFIXES = (".csv", ".tsv", ".tab")
 
 
@@ -17,7 +21,7 @@ def looks_like(source: Source) -> bool:
     """Whether its name says so, or its first line is a header with a column for the question."""
     if source.path.suffix.lower() in SUFFIXES:
         return True
-    lines = source.head().splitlines()
+    lines = SEPARATOR.sub("", source.head().replace("\r\n", "\n")).splitlines()
     header = [cell.strip().lower() for cell in _cells(lines[0])] if lines else []
     return len(header) > 1 and any(
         name in header for name in (*QUESTIONS, (source.columns.question or "").lower()) if name
@@ -35,16 +39,16 @@ def delimiter_of(header: str) -> str:
 
 def read(source: Source) -> ChatExport:
     """A row is a talk of one question and its answer; rows with nothing in them are passed over."""
-    text = source.text().lstrip("\n")
-    header_line = text.partition("\n")[0]
-    reader = csv.reader(text.split("\n"), delimiter=delimiter_of(header_line), strict=True)
+    text = SEPARATOR.sub("", source.text().lstrip("\n"))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(source, text), strict=True)
     export = ChatExport()
     line = 0
     try:
         header = [cell.strip() for cell in next(reader, [])]
         question = _column(source, header, source.columns.question, QUESTIONS, "question")
         answer = _column(source, header, source.columns.answer, ANSWERS, "answer")
-        plain = next((header.index(name) for name in (source.columns.plain, *PLAIN) if name in header), None)
+        named = source.columns.plain or any(name in map(str.lower, header) for name in PLAIN)
+        plain = _column(source, header, source.columns.plain, PLAIN, "plain") if named else None
         for row in reader:
             line = reader.line_num
             cells = [cell.strip() for cell in row]
@@ -60,6 +64,21 @@ def read(source: Source) -> ChatExport:
     except csv.Error as error:
         raise source.error(f"not CSV after line {line} ({error}); is a quotation mark left open there?") from None
     return export
+
+
+def _delimiter(source: Source, text: str) -> str:
+    """What separates the cells: the mark by which the header has the columns, however seldom it stands there."""
+    line = text.partition("\n")[0]
+    marks = {mark for mark in line if not mark.isalnum() and mark not in " \"'_"}
+    for mark in sorted(marks, key=lambda mark: (mark not in DELIMITERS, -line.count(mark), mark)):
+        header = [cell.strip() for cell in next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), [])]
+        try:
+            _column(source, header, source.columns.question, QUESTIONS, "question")
+            _column(source, header, source.columns.answer, ANSWERS, "answer")
+        except UserError:
+            continue
+        return mark
+    return delimiter_of(line)
 
 
 def _column(source: Source, header: Sequence[str], named: str | None, usual: Sequence[str], what: str) -> int:

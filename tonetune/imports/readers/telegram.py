@@ -27,8 +27,12 @@ def read(source: Source) -> ChatExport:
     for chat in chats if isinstance(chats, list) else [None]:
         if not isinstance(chat, dict) or not isinstance(chat.get("messages"), list):
             raise source.error("no `messages` in it; in Telegram Desktop choose Export chat history, format JSON")
+        with_bot = chat.get("type") == "bot_chat"
         thread = f"{chat.get('name') or ''} {chat.get('id') or ''}".strip()
         for item in chat["messages"]:
+            if with_bot:
+                export.leave_out("forwarded messages and bots")
+                continue
             _message(source, export, thread, item)
     return export
 
@@ -38,7 +42,8 @@ def _message(source: Source, export: ChatExport, thread: str, item: Any) -> None
         raise source.error(f"{str(item)[:40]!r} is no message of a Telegram export")
     if item["type"] != "message":
         return export.leave_out("lines of the program")
-    if item.get("forwarded_from") or item.get("via_bot"):
+    # Of an account that is gone the name is null.
+    if "forwarded_from" in item or item.get("via_bot"):
         return export.leave_out("forwarded messages and bots")
     text = _text(item.get("text", ""))
     if not text.strip() or not item.get("from"):

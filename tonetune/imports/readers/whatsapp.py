@@ -7,12 +7,14 @@ from itertools import pairwise
 
 from tonetune.imports.messages import ChatExport, ChatMessage, Source
 
+# The parser of the library whatstk is not used: it is under the GPL, which this project's licence cannot take in, brings
+# pandas and plotly along, and leaves media, edits and deleted messages in the texts.
 NAME = "whatsapp"
 TITLE = "WhatsApp, text export (.txt or .zip)"
 
 # iOS: [31.12.23, 21:41:05] Ada: text        Android: 12/31/23, 9:41 PM - Ada: text
 HEADER = re.compile(
-    r"^[\u200e\u200f\u202a-\u202e]*\[?(\d{1,4})[./-](\d{1,2})[./-](\d{1,4}),?\s(?:\w{2,3}\s)?(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?"
+    r"^[\u200e\u200f\u202a-\u202e]*\[?(\d{1,4})[./-]\s?(\d{1,2})[./-]\s?(\d{1,4}),?\s(?:\w{1,3}\s)?(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?"
     r"(?:\s?([AaPp])\.?\s?[Mm]\.?)?(?:\]\s?|\s[-\u2013]\s)(.*)$"
 )
 AUTHOR = re.compile(r"^([^:\n]{1,60}?):\s(.*)$", re.DOTALL)
@@ -23,16 +25,31 @@ EVENT = re.compile(
     re.IGNORECASE,
 )
 MEDIA = re.compile(
-    r"^(?:<[^<>]*(?:omitted|ausgeschlossen|weggelassen|omis|omitido|attached|angeh\u00e4ngt|adjunto)[^<>]*>"
-    r"|\u200e.*|null|.*\((?:file attached|Datei angeh\u00e4ngt|archivo adjunto|fichier joint)\)"
+    r"^(?:[<\u2039][^<>\u2039\u203a\n]*[>\u203a]|\u200e[^\n]*|null"
     r"|(?:image|video|audio|sticker|GIF|document|Contact card)(?: message)? omitted"
     r"|(?:Bild|Video|Audio|Sticker|GIF|Dokument) weggelassen"
-    r"|(?:This message was deleted|You deleted this message|Diese Nachricht wurde gel\u00f6scht|Du hast diese Nachricht gel\u00f6scht)\.?"
+    r"|(?:This message was deleted|You deleted this message|Diese Nachricht wurde gel\u00f6scht|Du hast diese Nachricht gel\u00f6scht"
+    r"|Se elimin\u00f3 este mensaje|Eliminaste este mensaje|Este mensaje fue eliminado"
+    r"|Ce message a \u00e9t\u00e9 supprim\u00e9|Vous avez supprim\u00e9 ce message|Tu as supprim\u00e9 ce message"
+    r"|Questo messaggio \u00e8 stato eliminato|Hai eliminato questo messaggio"
+    r"|(?:Esta )?mensagem (?:foi )?apagada|(?:Voc\u00ea )?apagou esta mensagem|Eliminou esta mensagem"
+    r"|Dit bericht (?:is|werd) verwijderd|(?:Je|U) hebt dit bericht verwijderd)\.?"
     r"|(?:Missed (?:voice|video) call|Verpasster (?:Sprach|Video)anruf).*|Waiting for this message.*"
-    r"|(?:live )?location(?: shared)?: https?://\S+|(?:Live )?location shared|POLL:.*)$",
+    r"|(?:live )?location(?: shared)?: https?://\S+|(?:Live )?location shared|POLL:.*|\u200e[A-Z]{4,}:.*)$",
     re.IGNORECASE | re.DOTALL,
 )
-EDITED = re.compile(r"\s*\u200e?<(?:This message was edited|Diese Nachricht wurde bearbeitet)\.?>\s*$", re.IGNORECASE)
+# What stands in a message for a file: Android names it on the first line, iOS behind a mark of direction; a caption stays.
+FILE = re.compile(
+    r"\A[^\n]*\((?:file attached|Datei angeh\u00e4ngt|archivo adjunto|fichier joint|file allegato"
+    r"|(?:arquivo|ficheiro) anexado|bestand bijgevoegd)\)$\n?"
+    r"|^[^\n]*\u2022 ?\u200e[^\n]*$|\s*\u200e<[^<>\n]*>",
+    re.IGNORECASE | re.MULTILINE,
+)
+EDITED = re.compile(
+    r"\s*<[^<>\n]*\b(?:edited|bearbeitet|edit\u00f3|editad[ao]|modifi\u00e9|modificato|bewerkt)\b[^<>\n]*>\s*\Z",
+    re.IGNORECASE,
+)
+DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 ORDERS = {"day first": (2, 1, 0), "month first": (2, 0, 1), "year first": (0, 1, 2)}
 
 
@@ -45,7 +62,9 @@ def read(source: Source) -> ChatExport:
     """The messages; a line that begins none goes on with the one before it."""
     entries: list[tuple[int, re.Match[str], list[str]]] = []
     for number, line in enumerate(source.text().split("\n"), 1):
-        if header := HEADER.match(line):
+        header = HEADER.match(line)
+        # A header in the form of the other system is one that somebody pasted into a message.
+        if header and (not entries or _bracketed(header) == _bracketed(entries[0][1])):
             entries.append((number, header, [header[8]]))
         elif entries:
             entries[-1][2].append(line)
@@ -54,24 +73,30 @@ def read(source: Source) -> ChatExport:
     if not entries:
         raise source.error("no message of a WhatsApp export in it (date, time, name: text)")
     export = ChatExport()
-    order = _order(source, [header for _, header, _ in entries], export)
+    order = _order(source, [(number, header) for number, header, _ in entries], export)
     for number, header, lines in entries:
         text = "\n".join(lines).strip()
         said = AUTHOR.match(text)
         if said is None or EVENT.search(said[1]):
             export.leave_out("lines of the program")
             continue
-        body = EDITED.sub("", said[2])
-        if not body.strip() or MEDIA.match(body.strip()) or "end-to-end encrypted" in body:
+        told = said[2].strip()
+        body = DIRECTION.sub("", EDITED.sub("", FILE.sub("", told))).strip()
+        if not body or MEDIA.match(told) or MEDIA.match(body) or "end-to-end encrypted" in body:
             export.leave_out("media, calls and deleted messages")
             continue
         author = said[1].strip("\u200e\u200f\u202a\u202c~ \u202f")
-        export.messages.append(ChatMessage(author, body.strip("\u200e "), time=_time(source, number, header, order)))
+        export.messages.append(ChatMessage(author, body, time=_time(source, number, header, order)))
     return export
 
 
-def _order(source: Source, headers: Sequence[re.Match[str]], export: ChatExport) -> str:
+def _bracketed(header: re.Match[str]) -> bool:
+    return "[" in header.group()[:3]
+
+
+def _order(source: Source, numbered: Sequence[tuple[int, re.Match[str]]], export: ChatExport) -> str:
     """Which number of the dates is the day, as all of them together tell; what stays open is guessed and said."""
+    headers = [header for _, header in numbered]
     firsts, seconds = {int(h[1]) for h in headers}, {int(h[2]) for h in headers}
     if max(firsts) > 31:
         return "year first"
@@ -84,7 +109,7 @@ def _order(source: Source, headers: Sequence[re.Match[str]], export: ChatExport)
     # Messages are exported in the order of time: read in the wrong order, dates are earlier than the one before them.
     earlier_dates = {}
     for order in ("day first", "month first"):
-        times = [_time(source, 0, header, order) for header in headers]
+        times = [_time(source, number, header, order) for number, header in numbered]
         earlier_dates[order] = sum(later < earlier for earlier, later in pairwise(times))
     if earlier_dates["day first"] != earlier_dates["month first"]:
         return min(earlier_dates, key=earlier_dates.__getitem__)

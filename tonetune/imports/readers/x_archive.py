@@ -19,11 +19,11 @@ MEDIA_LINK = re.compile(r"\s*https://t\.co/\w+\s*$")
 
 def looks_like(source: Source) -> bool:
     """Whether it is one of the archive's scripts with posts."""
-    return re.match(r"^\s*window\.YTD\.(?:tweets?|community_tweet|note_tweet)\.part", source.head(200)) is not None
+    return re.match(r"^\s*window\.YTD\.(?:tweets?|community_tweet)\.part", source.head(200)) is not None
 
 
 def read(source: Source) -> ChatExport:
-    """The account's posts. What they answer is not in the archive; answers to one's own go with the first post."""
+    """The account's posts. What they answer is not in the archive, so each stands alone."""
     text = source.text()
     body = START.sub("", text, count=1)
     try:
