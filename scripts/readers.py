@@ -133,7 +133,11 @@ def take_readings(files: list[Path]) -> None:
 def add_readings(added: list[Reading]) -> None:
     """Add the readings to those that are there, a reader's newer one in place of the older, and write the figures."""
     items = read_rows(ITEMS, Item)
-    readings = {(r.reader, r.id): r for r in (read_rows(READINGS, Reading) if READINGS.exists() else [])}
+    known = {item.id for item in items}
+    there = read_rows(READINGS, Reading) if READINGS.exists() else []
+    if gone := sum(reading.id not in known for reading in there):
+        print(f"{READINGS}: {gone} readings of answers that are not in this sheet go")
+    readings = {(reading.reader, reading.id): reading for reading in there if reading.id in known}
     readings |= {(reading.reader, reading.id): reading for reading in added}
     write_rows(READINGS, list(readings.values()))
     wrong = unreliable(items, list(readings.values()))

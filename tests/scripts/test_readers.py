@@ -5,7 +5,7 @@ import csv
 import pytest
 from ruamel.yaml import YAML
 
-from scripts.readers import ask_reader
+from scripts.readers import ask_reader, take_readings
 from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
@@ -66,6 +66,16 @@ def test_a_model_reads_without_names_and_joins_the_readers(sheet, capsys):
         means = {(row["system"], row["figure"]): float(row["mean"]) for row in csv.DictReader(file)}
     assert means["tuned", "sense"] == 2
     assert means["base", "tone"] == 2
+
+
+def test_readings_of_another_runs_answers_go_and_are_counted(sheet, capsys):
+    """The file holds what was said of the sheet before; an answer that has changed since has another id."""
+    old = [Reading(id="of an older run", reader="someone", sense=3, tone=3)]
+    write_rows("data/readers/readings.jsonl", [*old, *read_rows("data/readers/readings.jsonl", Reading)])
+    write_rows("saved.jsonl", [Reading(id="id base", reader="another", sense=0, tone=0)])
+    take_readings([sheet / "saved.jsonl"])
+    assert [r.id for r in read_rows("data/readers/readings.jsonl", Reading)] == ["id tuned", "id base"]
+    assert "1 readings of answers that are not in this sheet" in capsys.readouterr().out
 
 
 def test_whoever_wrote_the_data_does_not_read(sheet):
