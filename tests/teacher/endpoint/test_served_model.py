@@ -1,5 +1,6 @@
 """A real model behind a real server on loopback, with one slot: `transformers serve` and llama.cpp, asked by the stages themselves."""
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,21 @@ from tonetune.model.locate import locate
 from tonetune.report.judge import check_judge
 
 pytestmark = pytest.mark.slow
+
+TOPICS = (
+    "dogs",
+    "rain",
+    "bread",
+    "trains",
+    "music",
+    "gardens",
+    "winter",
+    "chess",
+    "bicycles",
+    "tea",
+    "the sea",
+    "birds",
+)
 
 
 @dataclass(frozen=True)
@@ -76,14 +92,16 @@ def responds(url: str) -> bool:
 
 def test_questions_and_answers_of_a_served_model_flow_through_split(served, workspace):
     persona = workspace.root / "personas/terse.yaml"
-    persona.write_text("name: Nobody\ndisclosure: An AI.\nsystem: Answer in one short sentence.\n")
+    prompts = {topic: f"Give me a list of 2 questions about {topic}." for topic in TOPICS}
+    terse = {"name": "Nobody", "disclosure": "An AI.", "system": "Answer in one short sentence.", "prompts": prompts}
+    persona.write_text(json.dumps(terse))
     workspace.set(
         persona="terse",
         teacher__mode="live",
         teacher__base_url=served.url,
         teacher__model=served.model,
         teacher__ask_again=2,
-        questions__per_prompt=2,
+        questions__per_prompt=1,  # of each topic: a model of this size does not always bring two, and drops some answers
         questions__max_tokens=160,
         questions__stale_rounds=5,
         questions__exchanges=False,
@@ -91,7 +109,7 @@ def test_questions_and_answers_of_a_served_model_flow_through_split(served, work
         answers__samples=1,
         answers__plain_system="Answer in one short sentence.",
         answers__persona_user="{question}\n\nThe answer: {plain}\n\nSay it in your own words.",
-        seed=8,  # by which the sides have two questions at least, whichever one is dropped
+        seed=4,  # by which each side has four topics, so two questions at least whatever is dropped
         split__validation=0.3,
         split__test=0.3,
         split__max_sentences=None,
@@ -116,7 +134,7 @@ def test_questions_and_answers_of_a_served_model_flow_through_split(served, work
         workspace.stage(stage)
 
     asked = read_rows(workspace.root / "data/questions.jsonl", Question)
-    assert len({question.id for question in asked}) == len(asked) == 8
+    assert len({question.id for question in asked}) == len(asked) == len(TOPICS)
     written = {
         (row.question_id, row.style): row.text for row in read_rows(workspace.root / "data/answers.jsonl", Answer)
     }
