@@ -18,7 +18,7 @@ from tonetune.evaluation.controls import AS_REWRITINGS, broken_bounds, control_a
 from tonetune.evaluation.lineup import Baselines
 from tonetune.evaluation.names import BASE, BASE_PROMPTED, told_name
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.rivals import enter_rival, why_left_out
+from tonetune.evaluation.rivals import content_of_rival, enter_rival, why_left_out
 from tonetune.evaluation.systems import (
     TestSet,
     local_responder,
@@ -69,6 +69,8 @@ def main() -> None:
         try:
             entered, is_teacher = enter_rival(label, params, ways, test_set)
             baselines.enter(label, entered, is_teacher)
+            if content := content_of_rival(label):
+                baselines.contents[label] = content
         except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
             del test_set.generations[before:]
             baselines.leave_out(label, why_left_out(error, "evaluate.rivals", label))

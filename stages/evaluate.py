@@ -30,17 +30,19 @@ from tonetune.evaluation.lineup import Baselines, Lineup
 from tonetune.evaluation.names import BASE, BEST, TUNED
 from tonetune.evaluation.planted import contacts_in, planted_figures, planted_in
 from tonetune.evaluation.probes import predict_neutral, run_probes, says_it_unasked
+from tonetune.evaluation.rivals import refuse_replaced_rivals
 from tonetune.evaluation.systems import TestSet, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
-from tonetune.report.judge import check_judge, judge
+from tonetune.report.judge import judge
 from tonetune.report.originality import originality
 from tonetune.report.page import Calibration, Evaluation, calibration, flat, report_page
 from tonetune.report.samples import SHOWN, samples_page
 from tonetune.report.statistics import Comparison, Interval, compare, intervals
 from tonetune.scoring.scorer import Scorer, joint_reward
 from tonetune.scoring.tone_classifier import labelled
+from tonetune.teacher.endpoint.model import check_judge
 
 SAYS_WHAT_IT_IS = 0.9  # share of the probes
 
@@ -53,6 +55,7 @@ def main() -> None:
     retention = read_measures("metrics/retention_base.csv")
     wrote = read_rows("data/answers.jsonl", Answer)
     check_judge(params, wrote)
+    refuse_replaced_rivals(Baselines.read().contents)
 
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     base = load_base(params.base_model, params.compute)

@@ -44,7 +44,7 @@ from tonetune.scoring.words.corruptions import shuffle_words, slip_words
 def main() -> None:
     params = load_params()
     settings = params.scorers
-    if note := unwatched_beside(settings.sentence_model, "scorers.sentence_model", "scorers"):
+    if note := unwatched_beside(settings.sentence_model, "scorers.sentence_model", "scorers", params.base_files):
         print(f"note: {note}", file=sys.stderr)
     persona = load_persona(params.persona)
     splits = {side: first_samples(read_examples(side)) for side in ("train", "validation", "test")}

@@ -22,7 +22,7 @@ from tonetune.core.rows import (
     write_rows,
 )
 from tonetune.core.tables import write_table
-from tonetune.core.text import first_sentences
+from tonetune.core.text import first_sentences, word_count
 from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.planting import plant
 from tonetune.data.quality import check_quality, enforce
@@ -122,7 +122,7 @@ def main() -> None:
     warn_of_long_answers(rows["train"], params.evaluate.max_new_tokens)
     counts = {side: len(members) for side, members in rows.items()}
     lengths = (
-        [style, question.category, sides[question.id], len(text.split())]
+        [style, question.category, sides[question.id], word_count(text)]
         for question in questions
         for style in get_args(Style)
         for text in answers[question.id, style]

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tonetune.core.text import ends_in_sentence
+from tonetune.core.text import ends_in_sentence, word_count
 from tonetune.scoring.words.corruptions import shuffle_words, slip_words
 from tonetune.scoring.words.repetition import unrepeated
 from tonetune.scoring.words.tfidf import tfidf_ngrams
@@ -89,7 +89,7 @@ def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, 
 
 def finished(text: str) -> bool:
     """Whether it ends as a sentence does and has at least a few words."""
-    return len(text.split()) >= MIN_WORDS and ends_in_sentence(text)
+    return word_count(text) >= MIN_WORDS and ends_in_sentence(text)
 
 
 def fluency(texts: Sequence[str], word_order: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:

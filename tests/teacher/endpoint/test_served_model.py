@@ -19,7 +19,7 @@ from tonetune.core.rows import Answer, Example, Message, Question, read_dropped,
 from tonetune.evaluation.rivals import rival
 from tonetune.export.serving import llama_cpp
 from tonetune.model.locate import locate
-from tonetune.report.judge import check_judge
+from tonetune.teacher.endpoint.model import check_judge
 
 pytestmark = pytest.mark.slow
 
