@@ -11,6 +11,7 @@ from pathlib import Path
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
+from tonetune.core.persona import for_persona
 from tonetune.core.rows import read_examples
 from tonetune.core.startup import silence_libraries
 
@@ -29,7 +30,7 @@ def main() -> None:
         "--choices", type=Path, default=CHOICES, help="where the blind mode saves (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    params = load_params()
+    params = for_persona(load_params())
     silence_libraries()
     try:
         from tonetune.page.blocks import page

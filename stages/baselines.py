@@ -9,7 +9,7 @@ import sys
 
 from tonetune.core.command import run
 from tonetune.core.params import load_params
-from tonetune.core.persona import load_persona
+from tonetune.core.persona import for_persona, load_persona
 from tonetune.core.rows import read_examples, write_rows
 from tonetune.core.tables import write_measures
 from tonetune.core.tasks import REWRITE, posed
@@ -33,7 +33,7 @@ from tonetune.scoring.scorer import Scorer
 
 
 def main() -> None:
-    params = load_params()
+    params = for_persona(load_params())
     settings = params.evaluate
     persona = load_persona(params.persona)
     train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))

@@ -16,7 +16,7 @@ from tonetune.core.command import run
 from tonetune.core.files import read_json, replacing, write_json
 from tonetune.core.gate_params import OFF
 from tonetune.core.params import Params, load_params
-from tonetune.core.persona import load_persona
+from tonetune.core.persona import for_persona, load_persona
 from tonetune.core.pipeline import stage
 from tonetune.core.rows import Answer, Example, Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
@@ -48,7 +48,7 @@ SAYS_WHAT_IT_IS = 0.9  # share of the probes
 
 
 def main() -> None:
-    params = load_params()
+    params = for_persona(load_params())
     persona = load_persona(params.persona)
     train, test = (read_examples(side) for side in ("train", "test"))
     baseline_rows = read_rows("data/baseline_generations.jsonl", Generation)
@@ -92,7 +92,7 @@ def main() -> None:
     write_rows_of("metrics/intervals.csv", Interval, means)
     write_rows_of("metrics/comparison.csv", Comparison, comparisons)
     trained_on = [example.answer for example in train]
-    original = {name: originality(every, name, trained_on) for name in (*systems, CEILING_CONTROL)}
+    original = {name: originality(every, name, trained_on, scorer.endings) for name in (*systems, CEILING_CONTROL)}
     write_measures("metrics/originality.csv", original)
 
     # Another model's opinion, if params.yaml names one: of the tuned answers against the others'.

@@ -30,6 +30,7 @@ from tonetune.model.locate import unwatched_beside
 from tonetune.scoring.calibration import auc, calibration_error
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.embedder_tuning import tune_embedder
+from tonetune.scoring.endings import learn_endings
 from tonetune.scoring.fluency import WordOrder, fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, rated_means, read_ratings
@@ -72,9 +73,10 @@ def main() -> None:
     likelihood = LikelihoodFigures(base, tokenizer)
     likelihood.remember([r.question for r in ratings], [r.answer for r in ratings], found.likelihood)
 
-    # Fluency: the order of words against the same words corrupted, weighed on validation.
+    # Fluency: the order of words against the same words corrupted, weighed on validation; ends as the persona's own texts have them.
     fluent, _ = labelled(asked_about[: settings.fluency_texts])
-    word_order = fit_word_order(fluent, labelled(validation)[0], states, params.seed)
+    endings = learn_endings([example.answer for example in asked_about if not example.planted])
+    word_order = fit_word_order(fluent, labelled(validation)[0], states, params.seed, endings)
 
     sense, tone, figures = fit_to_readers(
         Sense(likelihood, relevance), load_tone(states, None), validation, persona, params
@@ -109,6 +111,7 @@ def main() -> None:
         reporting=reporting,
         questions=relevance.questions,
         answers=relevance.answers,
+        endings=endings,
     ).save(adapter, contents_of(params))
     write_json("metrics/scorers.json", {name: round(float(value), 6) for name, value in metrics.items()})
 

@@ -9,6 +9,7 @@ from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import write_json
 from tonetune.core.params import load_params
+from tonetune.core.persona import for_persona
 from tonetune.core.rows import (
     OWN_WORDS,
     UNPAIRED,
@@ -45,7 +46,7 @@ def warn_of_long_answers(train: Sequence[Example], max_new_tokens: int) -> None:
 
 
 def main() -> None:
-    params = load_params()
+    params = for_persona(load_params())
     settings = params.split
     every = read_rows("data/questions.jsonl", Question)
     answers: dict[tuple[str, Style], list[str]] = {}  # of several persona answers the first is the answer

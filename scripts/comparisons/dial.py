@@ -22,6 +22,7 @@ from scripts.comparisons.points import draw_intervals, figure_of, picture, write
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
+from tonetune.core.persona import for_persona
 from tonetune.core.rows import Generation, read_examples
 from tonetune.evaluation.probes import run_probes
 from tonetune.evaluation.systems import local_responder, sampled, score_answers
@@ -65,7 +66,7 @@ def main() -> None:
         if not 0 <= value <= STRONGEST:
             raise UserError(f"strength: {value:g} is not between 0 and {STRONGEST:g}")
 
-    params = load_params()
+    params = for_persona(load_params())
     validation = read_examples("validation")
     tuned = load_merged(params.base_model, params.compute, arguments.adapter)
     strength = Strength(tuned, params.base_model, params.compute, arguments.adapter)

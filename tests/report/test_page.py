@@ -17,6 +17,7 @@ from tonetune.report.originality import originality
 from tonetune.report.page import Evaluation, calibration, charts, report_page
 from tonetune.report.statistics import compare, intervals
 from tonetune.report.system_names import title
+from tonetune.scoring.endings import Endings
 
 NASTY = '<script>alert("1")</script> | a || b & “ünï – 漢字” <b>'
 
@@ -45,7 +46,7 @@ def evaluation() -> Evaluation:
         intervals=intervals(rows, [*scores, *controls], 1),
         comparisons=compare(rows, "tuned", list(scores)[1:], 1),
         calibrations=[calibration("Tone", np.array([0.1, 0.9]), np.array([0, 1]))],
-        originality={name: originality(rows, name, ["Yes."]) for name in scores},
+        originality={name: originality(rows, name, ["Yes."], Endings()) for name in scores},
         metrics={"joint": 0.5, "perplexity_persona": 12.345},
         retention={},
         judged={},

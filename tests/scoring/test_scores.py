@@ -14,7 +14,7 @@ from tonetune.data.split import first_samples
 from tonetune.evaluation.controls import control_answers
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.scoring.embedder import Embedder
-from tonetune.scoring.fluency import WordOrder, finished, fit_word_order, fluency
+from tonetune.scoring.fluency import WordOrder, fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, rated_means
 from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
@@ -183,12 +183,9 @@ def test_odd_answers_keep_their_place_among_the_controls():
     assert {len(texts) for texts in control_answers(examples, [], [], 1).values()} == {len(examples)}
 
 
-def test_repetition_and_endings():
+def test_repetition():
     assert distinct_share("a b c d e f") == 1
     assert distinct_share("no no no no no no") == pytest.approx(1 / 4)
-    assert finished('He said "this is quite enough."')
-    assert not finished("This is not quite")
-    assert not finished("Yes.")
 
 
 def test_fitted_models_come_back_the_same_and_foreign_types_are_refused(tmp_path):
