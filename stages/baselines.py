@@ -10,7 +10,7 @@ import sys
 from tonetune.core.command import run
 from tonetune.core.params import load_params
 from tonetune.core.persona import for_persona, load_persona
-from tonetune.core.rows import read_examples, write_rows
+from tonetune.core.rows import SPLITS, read_examples, write_rows
 from tonetune.core.tables import write_measures
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
@@ -36,7 +36,7 @@ def main() -> None:
     params = for_persona(load_params())
     settings = params.evaluate
     persona = load_persona(params.persona)
-    train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
+    train, validation, test = (read_examples(split) for split in SPLITS)
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     model = load_base(params.base_model, params.compute)
     scorer = Scorer(params, model, tokenizer)

@@ -50,7 +50,7 @@ SAYS_WHAT_IT_IS = 0.9  # share of the probes
 def main() -> None:
     params = for_persona(load_params())
     persona = load_persona(params.persona)
-    train, test = (read_examples(side) for side in ("train", "test"))
+    train, test = (read_examples(split) for split in ("train", "test"))
     baseline_rows = read_rows("data/baseline_generations.jsonl", Generation)
     retention = read_measures("metrics/retention_base.csv")
     wrote = read_rows("data/answers.jsonl", Answer)

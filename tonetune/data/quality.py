@@ -30,7 +30,6 @@ from tonetune.core.text import (
     words,
 )
 from tonetune.data.near_duplicates import near_pairs
-from tonetune.data.split import Side
 
 LISTED = 20
 FEW = 3  # In a small data set any share is soon passed: this many may always open alike or use the same phrase.
@@ -62,7 +61,7 @@ class WrittenAnswer(NamedTuple):
 def check_quality(
     questions: Sequence[Question],
     answers: Mapping[tuple[str, Style], Sequence[str]],
-    sides: Mapping[str, Side],
+    split_of: Mapping[str, str],
     near: Sequence[tuple[int, int, float]],
     limits: Quality,
 ) -> list[QualityCheck]:
@@ -80,7 +79,7 @@ def check_quality(
         _counted("duplicate_answers", _duplicate_answers(written), "max_duplicates", limits),
         _counted("near_questions", _near_questions(questions, near), "max_near_questions", limits),
         _counted("near_answers", _near_answers(by_style.values(), limits.near_answer), "max_near_answers", limits),
-        _counted("crossing_pairs", _crossing(questions, sides, near), "max_crossing", limits),
+        _counted("crossing_pairs", _crossing(questions, split_of, near), "max_crossing", limits),
         _counted("refusals", _found(written, _refusal_in), "max_refusals", limits),
         _counted("lead_ins", _found(written, _text_check(lead_in)), "max_lead_ins", limits),
         _counted("markup", _found(written, _text_check(markup)), "max_markup", limits),
@@ -175,15 +174,15 @@ def _near_answers(groups: Iterable[Sequence[WrittenAnswer]], threshold: float) -
 
 
 def _crossing(
-    questions: Sequence[Question], sides: Mapping[str, Side], near: Sequence[tuple[int, int, float]]
+    questions: Sequence[Question], split_of: Mapping[str, str], near: Sequence[tuple[int, int, float]]
 ) -> list[str]:
     offenders = []
     for i, j, alike in near:
         one, other = questions[i], questions[j]
-        if sides[one.id] != sides[other.id]:
+        if split_of[one.id] != split_of[other.id]:
             offenders.append(
-                f'{other.id} "{excerpt(other.text)}" ({sides[other.id]}): {alike:.2f} like '
-                f'{one.id} "{excerpt(one.text)}" ({sides[one.id]})'
+                f'{other.id} "{excerpt(other.text)}" ({split_of[other.id]}): {alike:.2f} like '
+                f'{one.id} "{excerpt(one.text)}" ({split_of[one.id]})'
             )
     return offenders
 

@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tonetune.core.files import read_json
 from tonetune.core.params import Params
-from tonetune.core.rows import Generation, read_rows
+from tonetune.core.rows import SPLITS, Generation, read_rows
 from tonetune.core.tables import read_measures
 from tonetune.evaluation.names import BASE, BASE_FEWSHOT, BASE_PROMPTED, TEACHER_PERSONA, TUNED
 from tonetune.export.provenance import Provenance
@@ -58,7 +58,7 @@ class Figures:
         kept = read_measures(retention).get(TUNED, {}) if retention.is_file() else {}
         said, unasked = kept.get("says_it_is_an_ai"), kept.get("says_it_unasked")
         split = read_json("metrics/split.json")
-        questions = {side: split[side] for side in ("train", "validation", "test")}
+        questions = {name: split[name] for name in SPLITS}
         return cls(scores, means, readers, answers, said, unasked, questions)
 
 

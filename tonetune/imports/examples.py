@@ -16,7 +16,7 @@ REPLY = timedelta(hours=12)
 """A turn that comes later than this after the one before it is no answer to it, unless the export says that it is."""
 MAIL_REPLY = timedelta(days=60)
 MOST_TURNS = 4
-"""Of one's own in a talk: a talk is on one side of the split as a whole, and few long ones cannot be split well."""
+"""Of one's own in a talk: a talk is in one split as a whole, and few long ones cannot be split well."""
 FEWEST_WORDS = 5  # of a text that answers nothing: shorter ones ("morning!") say too little to ask for them
 SUBJECT_WORDS = 3
 PLACEHOLDER = re.compile(r"\[[a-z]+\]")  # what personal data became: "number" is no subject

@@ -22,7 +22,7 @@ EXCHANGES_SHARE, FEWEST_EXCHANGES = 0.1, 8
 """Of the examples so many are exchanges that say what it is, and decline: enough to be learnt, too few to drown the tone."""
 SHIPPED = "general-purpose-language-model"
 """teacher.model of the recorded plain answers: with its name they are found, whoever is the teacher."""
-FEWEST_EXAMPLES = 60  # with the shares of params.yaml, the test and validation sides hold less than a handful otherwise
+FEWEST_EXAMPLES = 60  # with the shares of params.yaml, test and validation hold less than a handful otherwise
 
 
 @dataclass(frozen=True)
