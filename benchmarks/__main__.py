@@ -1,5 +1,6 @@
 """All that is measured of speed, one after the other: `make bench`, about ten minutes on 2 cores and
-11 GiB of memory. Needs what `dvc repro` writes.
+11 GiB of memory. Needs what `dvc repro` writes. Chat is measured too where `python -m scripts.export gguf` has written what
+llama.cpp runs beside it, and merging where training made an adapter; where not, a line says so.
 
 Prints tables with ratios, and writes them to benchmarks/results.json, results.md and results.png. Nothing else should run
 beside it: two torch processes on two cores slow each other down tenfold.
@@ -20,12 +21,13 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
-from benchmarks import adapter_merge, device, generation, startup, training
+from benchmarks import adapter_merge, chat, device, generation, startup, training
 from tonetune.core.command import run, stage_times
 from tonetune.core.files import replacing
-from tonetune.core.params import load_params
+from tonetune.core.params import Params, load_params
 
 STEPS = 6
+CHAT_ROUNDS = 2
 FOLDER = Path("benchmarks")
 RATIOS = {
     "train_ratio_to_stock": "training, to a stock SFTTrainer",
@@ -39,7 +41,8 @@ SHARES = {
 
 def main() -> None:
     started = time.perf_counter()
-    tuning = load_params().train.tuning
+    params = load_params()
+    tuning = params.train.tuning
     results = training.report(training.TUNINGS, STEPS)
     # The headline figures are those of the tuning in params.yaml.
     for name in ("ratio_to_stock", "share_of_matmul_rate"):
@@ -49,10 +52,24 @@ def main() -> None:
     generated = generation.measure()
     print("\n".join(f"{name:36} {value:10.1f}" for name, value in generated.items()))
     results |= generated | startup.measure() | stages()
-    if adapter_merge.ADAPTER.is_dir():
-        results |= adapter_merge.measure()
+    results |= extras(params)
     results["seconds"] = time.perf_counter() - started
     write({name: round(value, 3) for name, value in results.items()})
+
+
+def extras(params: Params) -> dict[str, float]:
+    """What needs more than the pipeline's default run writes; a line for each that cannot be measured here."""
+    found: dict[str, float] = {}
+    if (adapter_merge.ADAPTER / "adapter_config.json").is_file():
+        found |= adapter_merge.measure()
+    else:
+        print(f"merging          not measured: {adapter_merge.ADAPTER} holds no adapter (train.tuning: lora or qlora)")
+    export = chat.exported(params)
+    if (lacking := chat.missing(export)) is None:
+        found |= chat.measure(params, export, CHAT_ROUNDS)
+    else:
+        print(f"chat             not measured: {lacking}")
+    return found
 
 
 def stages() -> dict[str, float]:

@@ -57,7 +57,7 @@ def measure() -> dict[str, float]:
         load_base(params.base_model, params.compute),
         load_tokenizer(params.base_model, params.chat_template_kwargs),
     )
-    train, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "test"))
+    train, test = (read_rows(f"data/{split}.jsonl", Example) for split in ("train", "test"))
     shots = [example for example in train if example.category != BASICS][: params.evaluate.fewshot]
     system = load_persona(params.persona).system
     prompts = {

@@ -10,7 +10,7 @@ import sys
 from tonetune.core.command import run
 from tonetune.core.params import load_params
 from tonetune.core.persona import for_persona, load_persona
-from tonetune.core.rows import read_examples, write_rows
+from tonetune.core.rows import SPLITS, read_examples, write_rows
 from tonetune.core.tables import write_measures
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
@@ -18,7 +18,7 @@ from tonetune.evaluation.controls import AS_REWRITINGS, broken_bounds, control_a
 from tonetune.evaluation.lineup import Baselines
 from tonetune.evaluation.names import BASE, BASE_PROMPTED, told_name
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.rivals import enter_rival, why_left_out
+from tonetune.evaluation.rivals import content_of_rival, enter_rival, why_left_out
 from tonetune.evaluation.systems import (
     TestSet,
     local_responder,
@@ -36,7 +36,7 @@ def main() -> None:
     params = for_persona(load_params())
     settings = params.evaluate
     persona = load_persona(params.persona)
-    train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
+    train, validation, test = (read_examples(split) for split in SPLITS)
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     model = load_base(params.base_model, params.compute)
     scorer = Scorer(params, model, tokenizer)
@@ -69,6 +69,8 @@ def main() -> None:
         try:
             entered, is_teacher = enter_rival(label, params, ways, test_set)
             baselines.enter(label, entered, is_teacher)
+            if content := content_of_rival(label):
+                baselines.contents[label] = content
         except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
             del test_set.generations[before:]
             baselines.leave_out(label, why_left_out(error, "evaluate.rivals", label))

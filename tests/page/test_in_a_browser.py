@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.conftest import DISCLOSED
-from tests.support.greedy import WINDOW
+from tests.scripts.conftest import DISCLOSED, make_workplace
 from tests.support.workspace import ROOT
 from tonetune.core.rows import read_rows
 from tonetune.evaluation.names import BASE, TUNED
@@ -24,23 +23,20 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `apt-get install chromium`"),
 ]
+WINDOW_OF_THE_PERSONA = 1024  # tokens
 PATIENCE = 120_000  # milliseconds, on a machine that does other things
 
 
 @pytest.fixture(scope="module")
-def place(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of chat's place in which the persona's own prompt fits the model's window, with what a run shows."""
-    copy = tmp_path_factory.mktemp("page") / "place"
-    shutil.copytree(workplace, copy, symlinks=True)
-    config = copy / "tiny/config.json"
-    config.write_text(
-        config.read_text().replace(f'"max_position_embeddings": {WINDOW}', '"max_position_embeddings": 1024')
-    )
-    reports = copy / "reports"
-    reports.mkdir(exist_ok=True)
+def place(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place to talk in whose model reads as much as the persona's own prompt is long, with what a run shows and readers rated."""
+    place = make_workplace(tmp_path_factory.mktemp("page"), tokenizer_folder, WINDOW_OF_THE_PERSONA)
+    reports = place / "reports"
+    reports.mkdir()
     (reports / "evaluation.html").write_text("<title>Report</title><p>The report of this run</p>")
     (reports / "samples.md").write_text("Answers of four systems")
-    return copy
+    shutil.copytree(ROOT / "data/readers", place / "data/readers")
+    return place
 
 
 @pytest.fixture(scope="module")

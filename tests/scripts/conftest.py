@@ -23,8 +23,15 @@ DISCLOSED = "An AI imitation of somebody else's tone."  # not what the persona's
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
-    """A folder with params.yaml, the personas, a tiny base model and an adapter for it."""
-    folder = tmp_path_factory.mktemp("workplace")
+    """A place to talk in; tests must not change it."""
+    return make_workplace(tmp_path_factory.mktemp("workplace"), tokenizer_folder, WINDOW)
+
+
+def make_workplace(folder: Path, tokenizer_folder: Path, window: int) -> Path:
+    """Fill the empty folder: params.yaml, the personas, a tiny base model that reads `window` tokens, and tuned models of it.
+
+    What is tuned knows the bytes of its base, so a test that needs another window needs a place of its own.
+    """
     yaml = YAML()
     values = yaml.load(ROOT / "params.yaml")
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
@@ -34,7 +41,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) 
         vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=64,
-        max_position_embeddings=WINDOW,
+        max_position_embeddings=window,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )

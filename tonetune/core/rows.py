@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
@@ -17,6 +17,8 @@ from tonetune.core.validation import StrictModel, Text, explain, validated
 DROPPED = Path("data/dropped.json")
 
 Style = Literal["persona", "plain"]
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[str, ...] = get_args(SplitName)
 
 OWN_WORDS = "own words"
 """The teacher of an answer that is a real person's own text."""
@@ -147,9 +149,9 @@ def read_dropped(path: Path = DROPPED) -> list[Dropped]:
     return [validated(Dropped, row, path) for row in read_json(path)]
 
 
-def read_examples(side: str) -> list[Example]:
-    """The rows of data/<side>.jsonl; a `UserError` if there are none."""
-    path = f"data/{side}.jsonl"
+def read_examples(split: str) -> list[Example]:
+    """The rows of data/<split>.jsonl; a `UserError` if there are none."""
+    path = f"data/{split}.jsonl"
     examples = read_rows(path, Example)
     if not examples:
         raise UserError(f"{path}: no rows; `dvc repro -f split` makes it anew")

@@ -40,6 +40,11 @@ def drafted_name(source: str) -> str:
     return DRAFTED + source
 
 
+def is_model(label: str) -> bool:
+    """Whether a rival or a source of drafts is a model that is loaded or asked, and not recorded, the base or the teacher."""
+    return label not in (BASE, IDEAL) and not is_recorded(label)
+
+
 def is_recorded(system: str) -> bool:
     """Whether it is the label, or the system's name, of a recorded rival."""
     return system.startswith(RECORDED)

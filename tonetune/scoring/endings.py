@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tonetune.core.text import ends_in_sentence
+from tonetune.core.text import ends_in_sentence, word_count
 
 SENTENCE, EMOJI, WORD = "sentence", "emoji", "word"
 """Kinds of end; any other is the mark itself, such as `)` or `~`."""
-OWN_SHARE = (
-    0.05  # of the persona's texts: what fewer of them end in is a slip, and what fewer words have is an exception
-)
+# Of the persona's texts: what fewer of them end in is a slip, and a length that fewer of them stay below an exception.
+OWN_SHARE = 0.05
 MIN_WORDS = 5
 PLACEHOLDER = re.compile(r"\[[a-z ]+\]$")  # [name], [link]: what the import puts in place of words
 
@@ -51,7 +50,7 @@ class Endings:
 
     def finished(self, text: str) -> bool:
         """Whether it also has as many words as nearly all of them."""
-        return len(text.split()) >= self.min_words and self.ended(text)
+        return word_count(text) >= self.min_words and self.ended(text)
 
 
 def learn_endings(texts: Sequence[str]) -> Endings:
@@ -61,6 +60,6 @@ def learn_endings(texts: Sequence[str]) -> Endings:
     """
     counts = Counter(map(kind_of_end, texts))
     kinds = {kind for kind, count in counts.items() if kind and count >= OWN_SHARE * len(texts)}
-    lengths = [len(text.split()) for text in texts]
+    lengths = [word_count(text) for text in texts]
     fewest = int(np.quantile(lengths, OWN_SHARE, method="lower"))
     return Endings(tuple(sorted(kinds | {SENTENCE})), max(1, min(MIN_WORDS, fewest)))
