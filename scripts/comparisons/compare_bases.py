@@ -120,7 +120,7 @@ def main() -> None:
         rungs.append(rung(base, name, known[name], changes, scorer))
     rows = [row for one in rungs for row in rows_of(one, params.seed)]
     write_rows_of(TABLE, LadderRow, rows)
-    draw_picture(rows, PICTURE)
+    plot(rows, PICTURE)
     told = section(rungs, rows, arguments.changes, left_out, params)
     print(told)
     write_section(PAGE, told)
@@ -265,7 +265,7 @@ def write_section(page: Path, text: str) -> None:
         file.write(f"{head}{start}{text}{end}{rest.partition(end)[2]}")
 
 
-def draw_picture(rows: Sequence[LadderRow], path: Path) -> None:
+def plot(rows: Sequence[LadderRow], path: Path) -> None:
     """Joint of each base in each system, with its interval, as a PNG."""
     bases = list(dict.fromkeys(row.base for row in rows))
     places = np.arange(len(bases))

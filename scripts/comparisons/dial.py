@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.comparisons.points import draw_intervals, figure_of, picture, write_points
+from scripts.comparisons.points import figure_of, picture, plot_intervals, write_points
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
@@ -89,7 +89,7 @@ def main() -> None:
     show(points)
     for sentence in conclusions(joints, params.seed):
         print(sentence)
-    draw_picture(points, PICTURE)
+    plot(points, PICTURE)
     print(f"{TABLE} and {PICTURE} written")
 
 
@@ -133,12 +133,12 @@ def show(points: Sequence[StrengthPoint]) -> None:
     write_points(TABLE, StrengthPoint, points)
 
 
-def draw_picture(points: Sequence[StrengthPoint], path: Path) -> None:
+def plot(points: Sequence[StrengthPoint], path: Path) -> None:
     """Tone, sense and joint with their intervals, and the share that says it is an AI, against the strength, as a PNG."""
     strengths = [p.strength for p in points]
     with picture(path, 1, (7, 4), "95 % intervals over the validation questions") as (axis,):
         for score in SCORES_SHOWN:
-            draw_intervals(axis, strengths, points, score, label=score)
+            plot_intervals(axis, strengths, points, score, label=score)
         axis.plot(strengths, [p.says_it_is_an_ai for p in points], marker="s", linestyle="--", label="says it is an AI")
         axis.axvline(1, color="grey", linewidth=0.8)
         axis.set_xlabel("strength: 0 = the base, 1 = as it was trained")

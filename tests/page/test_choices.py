@@ -31,10 +31,10 @@ def choice(number: int, persona: Side, sense: Side, left: str = TUNED, other: st
 
 
 def test_each_answer_stands_left_about_as_often_and_under_its_own_name() -> None:
-    drawn: list[Pair] = [pair("Why?", 1, BASE, "Ha.", "Because.", random.Random(seed)) for seed in range(200)]
-    assert {p.shown for p in drawn if p.left == TUNED} == {("Ha.", "Because.")}
-    assert {p.shown for p in drawn if p.left == BASE} == {("Because.", "Ha.")}
-    assert 70 < sum(p.left == TUNED for p in drawn) < 130
+    pairs: list[Pair] = [pair("Why?", 1, BASE, "Ha.", "Because.", random.Random(seed)) for seed in range(200)]
+    assert {p.shown for p in pairs if p.left == TUNED} == {("Ha.", "Because.")}
+    assert {p.shown for p in pairs if p.left == BASE} == {("Because.", "Ha.")}
+    assert 70 < sum(p.left == TUNED for p in pairs) < 130
 
 
 def test_shares_by_hand() -> None:

@@ -141,7 +141,7 @@ def test_blind_tells_whose_is_whose_only_after_the_choice_which_is_saved(visit, 
     page = visit()
     page.get_by_role("tab", name="Blind").click()
     page.get_by_label("Your name or initials").fill("ab")
-    page.get_by_label("Question (empty: one is drawn)").fill("Why is the sky blue?")
+    page.get_by_label("Question (empty: one by chance)").fill("Why is the sky blue?")
     page.get_by_role("button", name="New pair").click()
     left, right = filled(page, "#left"), filled(page, "#right")
     assert left != right

@@ -194,9 +194,9 @@ def test_drawings_by_hand():
 
 
 def test_each_writers_mean_score_stands_over_its_mean_rating():
-    drawn = report_page(evaluation())
-    assert '<circle cx="165.0" cy="197.5" r="4">' in drawn
-    assert 'rank correlation <data value="0.75">0.75</data>' in drawn
+    page = report_page(evaluation())
+    assert '<circle cx="165.0" cy="197.5" r="4">' in page
+    assert 'rank correlation <data value="0.75">0.75</data>' in page
 
 
 def test_without_ratings_the_page_says_nothing_of_readers():

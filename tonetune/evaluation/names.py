@@ -5,7 +5,7 @@ It imports nothing, so that who reads rows loads no torch for it.
 
 TUNED, BASE = "tuned", "base"
 BEST = "tuned_best"
-"""The tuned model drawn several times, with the answer that the scores find the best."""
+"""The tuned model sampled several times, with the answer that the scores find the best."""
 PROMPTED, FEWSHOT = WAYS = ("prompted", "fewshot")
 """How a model is told who to be: by a system prompt, and by that with examples."""
 RECORDED = "recorded:"

@@ -59,8 +59,10 @@ def local_responder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
         texts = generate(model, tokenizer, prompts, sampling, seeds, label)
         # The sentences of a model that thinks all the same are counted after its thoughts, which are no part of the answer.
         if thinking := [i for i, text in enumerate(texts) if without_thoughts(text)[1]]:
-            asked, drawn = [prompts[i] for i in thinking], [seeds[i] for i in thinking]
-            whole = generate(model, tokenizer, asked, replace(sampling, max_sentences=None), drawn, f"{label}: whole")
+            again, its_seeds = [prompts[i] for i in thinking], [seeds[i] for i in thinking]
+            whole = generate(
+                model, tokenizer, again, replace(sampling, max_sentences=None), its_seeds, f"{label}: whole"
+            )
             for i, text in zip(thinking, whole, strict=True):
                 texts[i] = first_sentences(without_thoughts(text)[0], settings.max_sentences)
         return texts

@@ -120,7 +120,7 @@ def _rewrite(speakers: Speakers) -> None:
 def _blind(speakers: Speakers, questions: Sequence[str], choices: Path) -> None:
     chance = random.SystemRandom()
 
-    def draw(question: str, other: str) -> tuple[Any, ...]:
+    def ask(question: str, other: str) -> tuple[Any, ...]:
         asked = question.strip() or (chance.choice(questions) if questions else "")
         if not asked:
             raise gr.Error("Type a question; there is no data/validation.jsonl to draw from.", print_exception=False)
@@ -129,27 +129,27 @@ def _blind(speakers: Speakers, questions: Sequence[str], choices: Path) -> None:
             ours, theirs = ([*speakers.answer(name, asked, seed)][-1] for name in (TUNED, other))
         except UserError as error:
             raise _told(error) from None
-        drawn = pair(asked, seed, other, ours, theirs, chance)
-        return drawn, f"**{html.escape(asked)}**", *drawn.shown, None, None, ""
+        blind_pair = pair(asked, seed, other, ours, theirs, chance)
+        return blind_pair, f"**{html.escape(asked)}**", *blind_pair.shown, None, None, ""
 
-    def keep(drawn: Pair | None, reader: str, persona: str | None, sense: str | None) -> tuple[Any, ...]:
-        if drawn is None:
-            raise gr.Error("Draw a pair first.", print_exception=False)
+    def keep(blind_pair: Pair | None, reader: str, persona: str | None, sense: str | None) -> tuple[Any, ...]:
+        if blind_pair is None:
+            raise gr.Error("Ask for a new pair first.", print_exception=False)
         if not reader.strip() or persona is None or sense is None:
             raise gr.Error("Your name and both choices are needed.", print_exception=False)
         said = {"reader": reader.strip(), "persona": SIDES[persona], "sense": SIDES[sense]}
         try:
-            every = save(Choice.model_validate(drawn.model_dump() | said), choices)
+            every = save(Choice.model_validate(blind_pair.model_dump() | said), choices)
         except UserError as error:
             raise _told(error) from None
-        left, right = (TUNED, drawn.other) if drawn.left == TUNED else (drawn.other, TUNED)
+        left, right = (TUNED, blind_pair.other) if blind_pair.left == TUNED else (blind_pair.other, TUNED)
         told = f"Left was **{LABELS[left]}**, right **{LABELS[right]}**. Saved in `{choices}`.\n\n{table(every)}"
         return None, told
 
     gr.Markdown("Two answers to one question from the same seed. Whose is which is told after you have chosen.")
     with gr.Row():
         reader = gr.Textbox(label="Your name or initials", elem_id="reader")
-        question = gr.Textbox(label="Question (empty: one is drawn)", elem_id="blind-question")
+        question = gr.Textbox(label="Question (empty: one by chance)", elem_id="blind-question")
         other = gr.Radio([(LABELS[name], name) for name in (BASE, TOLD)], value=BASE, label="Tuned, beside")
     new = gr.Button("New pair", variant="primary")
     asked = gr.Markdown(elem_id="asked")
@@ -160,9 +160,9 @@ def _blind(speakers: Speakers, questions: Sequence[str], choices: Path) -> None:
     sense = gr.Radio(list(SIDES), label="Which makes more sense?", elem_id="sense")
     done = gr.Button("Save my choice")
     told = gr.Markdown(elem_id="told")
-    drawn = gr.State(None)
-    new.click(draw, [question, other], [drawn, asked, left, right, persona, sense, told], **ALONE)
-    done.click(keep, [drawn, reader, persona, sense], [drawn, told], **ALONE)
+    blind_pair = gr.State(None)
+    new.click(ask, [question, other], [blind_pair, asked, left, right, persona, sense, told], **ALONE)
+    done.click(keep, [blind_pair, reader, persona, sense], [blind_pair, told], **ALONE)
 
 
 def table(choices: Sequence[Choice]) -> str:
