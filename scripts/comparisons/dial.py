@@ -114,13 +114,13 @@ def conclusions(joints: dict[float, np.ndarray], seed: int) -> list[str]:
     The interval is that of one comparison; the best of several is chosen, so its lead is flattered.
     """
     best = max(joints, key=lambda strength: joints[strength].mean())
-    told = f"Joint is highest at strength {best:g}: {joints[best].mean():.3f}."
+    best_strength = f"Joint is highest at strength {best:g}: {joints[best].mean():.3f}."
     if best == 1 or 1 not in joints:
-        return [told]
+        return [best_strength]
     lead = joints[best] - joints[1]
     low, high = mean_interval(lead, LEVEL, seed)
     verdict = "more than chance would give" if low > 0 else "no more than chance may give"
-    return [told, f"That is {lead.mean():+.3f} [{low:+.3f}, {high:+.3f}] on strength 1, {verdict}."]
+    return [best_strength, f"That is {lead.mean():+.3f} [{low:+.3f}, {high:+.3f}] on strength 1, {verdict}."]
 
 
 def show(points: Sequence[StrengthPoint]) -> None:

@@ -185,7 +185,7 @@ def test_what_was_tuned_on_weights_that_were_replaced_is_refused(tiny_base, tmp_
 
 
 @pytest.mark.parametrize(
-    ("base_model", "base_files", "told"),
+    ("base_model", "base_files", "warning"),
     [
         ("path:models/bases/mine", "models/bases/mine", False),
         ("path:models/bases/mine.gguf", "models/bases", False),
@@ -193,9 +193,9 @@ def test_what_was_tuned_on_weights_that_were_replaced_is_refused(tiny_base, tmp_
         ("package:a/b", "requirements-models.lock", False),
     ],
 )
-def test_a_base_that_dvc_does_not_see_is_told_of(base_model, base_files, told):
+def test_a_base_that_dvc_does_not_see_is_told_of(base_model, base_files, warning):
     said = unwatched(base_model, base_files)
-    assert bool(said) is told
+    assert bool(said) is warning
     if said:
         assert "set base_files: /elsewhere/mine, or `dvc repro -f`" in said
 
@@ -205,9 +205,9 @@ def test_a_rival_or_sentence_model_in_a_folder_is_told_of(tmp_path, monkeypatch,
     params = params_with(tmp_path)
     with pytest.raises(UserError, match=r"evaluate\.rivals"):
         rival(f"path:{tmp_path}/rival", params)
-    told = capsys.readouterr().err
-    assert f"note: evaluate.rivals: 'path:{tmp_path}/rival'" in told
-    assert "`dvc repro -f baselines`" in told
+    printed = capsys.readouterr().err
+    assert f"note: evaluate.rivals: 'path:{tmp_path}/rival'" in printed
+    assert "`dvc repro -f baselines`" in printed
     model = params.scorers.model_copy(update={"sentence_model": "path:elsewhere"})
     changed = params.model_copy(update={"scorers": model, "persona": "nobody"})
     monkeypatch.setattr(scorers, "load_params", lambda: changed)

@@ -105,7 +105,7 @@ def test_rivals_ceilings_and_failures_have_their_places(tmp_path):
     assert entered.ceilings == ["teacher prompted"]
     assert entered.controls == ["cut"]
     assert entered.metrics["hub:a/b fewshot"] == {"joint": 0.3}
-    assert title("hub:a/b fewshot") == "hub:a/b, told, with examples"
+    assert title("hub:a/b fewshot") == "hub:a/b, prompted with examples"
     failed = replace(evaluation(), lineup=replace(evaluation().lineup, failed=entered.failed))
     assert "Not run: path:x (no file)." in " ".join(Page(report_page(failed)).texts)
 
@@ -126,7 +126,7 @@ def test_a_recorded_rival_is_said_to_be_recorded_and_may_lack_a_sample():
         originality={},
     )
     text = " ".join(Page(report_page(shown)).texts)
-    assert "Recorded, not asked in this run: recorded:<m>, told who to be (4 of 9 questions)" in text
+    assert "Recorded, not asked in this run: recorded:<m>, prompted (4 of 9 questions)" in text
     assert "Recorded, not asked" not in " ".join(Page(report_page(evaluation())).texts)
 
 
