@@ -1,5 +1,6 @@
 """The page of an evaluation made by hand: every text is escaped, and every figure, verdict and sample has its place."""
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -9,12 +10,12 @@ from tests.support.examples import answers
 from tests.support.html_page import Page
 from tonetune.core.files import read_json
 from tonetune.core.persona import Persona
-from tonetune.core.rows import Example, Message
+from tonetune.core.rows import Example, Message, Scores
 from tonetune.evaluation.lineup import Baselines
 from tonetune.evaluation.validity import Agreement
 from tonetune.report.best_and_worst import ranked
 from tonetune.report.originality import originality
-from tonetune.report.page import Evaluation, calibration, charts, report_page
+from tonetune.report.page import Evaluation, calibration, charts, label, report_page
 from tonetune.report.statistics import compare, intervals
 from tonetune.report.system_names import title
 
@@ -213,3 +214,10 @@ def test_the_page_says_which_task_it_is_and_how_much_meaning_is_kept():
     assert "The task is to rewrite" in " ".join(text.split())
     assert "Meaning kept" in text
     assert "0.25" in text
+
+
+def test_every_score_is_defined_in_words():
+    page = report_page(evaluation())
+    definitions = re.findall(r"<dt>(.+?)</dt><dd>(.+?)</dd>", page)
+    assert [name for name, _ in definitions] == [label(score) for score in Scores.model_fields]
+    assert len({words for _, words in definitions}) == len(Scores.model_fields)
