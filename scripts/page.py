@@ -1,6 +1,6 @@
 """Talk to the tuned model on a page in the browser: `make page`, or `python -m scripts.page`.
 
-Four ways: a talk; the tuned model beside the untuned base and the base told who to be; a text of your own in the tone; and blind,
+Four ways: a talk; the tuned model beside the untuned base and the prompted base; a text of your own in the tone; and blind,
 where you say which of two answers is the persona's and which makes more sense. `python -m scripts.readers take FILE` takes those
 choices into metrics/readers.csv. It listens on this machine alone unless `--host` says otherwise.
 """

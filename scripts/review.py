@@ -78,8 +78,8 @@ def apply_decisions(file: Path) -> None:
     try:
         decisions = [Decision.model_validate(row) for row in read_json(file)]
     except (ValidationError, TypeError) as error:
-        told = explain(error) if isinstance(error, ValidationError) else "no list"
-        raise UserError(f"{file}: not what the page saves: {told}") from None
+        reason = explain(error) if isinstance(error, ValidationError) else "no list"
+        raise UserError(f"{file}: not what the page saves: {reason}") from None
     prompts = TeacherPrompts(params, load_persona(params.persona))
     recordings, edits = mended(prompts, read_rows(QUESTIONS, Question), read_rows(ANSWERS, Answer), decisions)
     path = edits_path(params.persona)

@@ -16,7 +16,7 @@ from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import AS_REWRITINGS, broken_bounds, control_answers, rated_controls, rated_example
 from tonetune.evaluation.lineup import Baselines
-from tonetune.evaluation.names import BASE, BASE_PROMPTED, told_name
+from tonetune.evaluation.names import BASE, BASE_PROMPTED, system_name
 from tonetune.evaluation.probes import predict_neutral, run_probes
 from tonetune.evaluation.rivals import content_of_rival, enter_rival, why_left_out
 from tonetune.evaluation.systems import (
@@ -53,8 +53,8 @@ def main() -> None:
     answers = answer_together(base.answer, {BASE: test_set.seeded(plain)} | tried, "base: as it is")
     baselines = Baselines({BASE: test_set.score(BASE, base, plain, answers[BASE])})
 
-    # The base told who to be, and told with examples as a dialogue.
-    names = {way: told_name(BASE, way) for way in ways}
+    # The base prompted to be the persona, without and with examples as a dialogue.
+    names = {way: system_name(BASE, way) for way in ways}
     entered = score_ways(base, names, ways, answers, test_set, BASE)
     baselines.systems |= {names[way]: scores for way, scores in entered.items()}
 

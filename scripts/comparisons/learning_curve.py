@@ -20,7 +20,7 @@ from pathlib import Path
 import dvc.api
 import numpy as np
 
-from scripts.comparisons.points import draw_intervals, figure_of, number_by_doubling, picture, write_points
+from scripts.comparisons.points import figure_of, number_by_doubling, picture, plot_intervals, write_points
 from scripts.comparisons.trained import ADAPTER, TRAINED_BY, measured, measured_experiment
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
@@ -75,7 +75,7 @@ def main() -> None:
     show(points)
     for sentence in conclusions(joints, params.seed):
         print(sentence)
-    draw_picture(points, PICTURE)
+    plot(points, PICTURE)
     print(f"{TABLE} and {PICTURE} written")
     if failed:
         raise UserError(f"no experiment for size {', '.join(map(str, failed))}: see the messages above")
@@ -111,13 +111,13 @@ def show(points: Sequence[SizePoint]) -> None:
     write_points(TABLE, SizePoint, points)
 
 
-def draw_picture(points: Sequence[SizePoint], path: Path) -> None:
+def plot(points: Sequence[SizePoint], path: Path) -> None:
     """Number of training questions against validation loss and against joint with its interval, as a PNG."""
     sizes = [point.questions for point in points]
     with picture(path, 2, (9, 3.6)) as (left, right):
         left.plot(sizes, [point.validation_loss for point in points], marker="o")
         left.set_ylabel("validation loss, lower is better")
-        draw_intervals(right, sizes, points, "joint")
+        plot_intervals(right, sizes, points, "joint")
         right.set_ylabel("joint, higher is better")
         for axis in (left, right):
             number_by_doubling(axis, sizes, "training questions")

@@ -39,7 +39,7 @@ def test_a_rival_that_loads_and_then_fails_is_left_out_and_the_others_stay(tiny_
     assert "System role not supported" in found[rivals[0]]["error"]
     assert "neither a .gguf" in found[rivals[2]]["error"]
     assert said.count("is left out") == 2
-    # The same model as the base, told in the same two ways.
+    # The same model as the base, prompted in the same two ways.
     assert found[rivals[1]]["prompted"] == before["base_prompted"]
     systems = {
         json.loads(line)["system"] for line in (space.root / "data/baseline_generations.jsonl").read_text().splitlines()
@@ -91,11 +91,11 @@ def test_a_rival_samples_as_params_say_and_only_the_teacher_gets_the_teachers_fi
         own = {"extra_body": {"top_k": 5, "top_p": 0.1}}
         for model, url in (("other-model", server.url), ("test-model", server.url)):
             teacher = params.teacher.model_copy(update=own | {"model": model, "base_url": url})
-            told = params.model_copy(update={"teacher": teacher})
-            contestant, is_teacher = rival(name, told)
+            changed = params.model_copy(update={"teacher": teacher})
+            contestant, is_teacher = rival(name, changed)
             assert is_teacher is (model == "test-model")
             contestant.answer([chat, chat], [5, 2**32 - 1], "answers")
-            EndpointModel(name, told, "evaluate.judge").respond([chat], [0], 0.0, 4, "judge")
+            EndpointModel(name, changed, "evaluate.judge").respond([chat], [0], 0.0, 4, "judge")
     sent = [{key: body.get(key) for key in ("temperature", "top_p", "seed", "top_k")} for body in server.bodies]
     sampled = {"temperature": params.evaluate.temperature, "top_p": params.evaluate.top_p}
     greedy = {"temperature": 0.0, "seed": None}

@@ -109,8 +109,8 @@ def test_accepting_an_edited_answer_keeps_the_edit():
     }
     listed = json.dumps(json.dumps([shown | {"id": key, "nearest": "", "similarity": 0} for key in "xy"]))
     program = BROWSER.replace("SCRIPT", script).replace("ITEMS", listed, 1)
-    told = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True).stdout
-    assert json.loads(told) == {
+    printed = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) == {
         "x": {"id": "x", "action": "edit", "answer": "Quite another answer."},
         "y": {"id": "y", "action": "accept"},
     }

@@ -185,7 +185,7 @@ def test_what_was_tuned_on_weights_that_were_replaced_is_refused(tiny_base, tmp_
 
 
 @pytest.mark.parametrize(
-    ("base_model", "base_files", "told"),
+    ("base_model", "base_files", "warning"),
     [
         ("path:models/bases/mine", "models/bases/mine", False),
         ("path:models/bases/mine.gguf", "models/bases", False),
@@ -194,14 +194,14 @@ def test_what_was_tuned_on_weights_that_were_replaced_is_refused(tiny_base, tmp_
         ("package:a/b", "requirements-models.lock", False),
     ],
 )
-def test_a_base_that_dvc_does_not_see_is_told_of(base_model, base_files, told, tmp_path, monkeypatch):
+def test_a_base_that_dvc_does_not_see_is_told_of(base_model, base_files, warning, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("models/bases/mine", "elsewhere/mine"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "config.json").write_text("{}")
     (tmp_path / "models/bases/mine.gguf").touch()
     said = unwatched(base_model, base_files)
-    assert bool(said) is told
+    assert bool(said) is warning
     if said:
         assert "set base_files: elsewhere/mine, or `dvc repro -f`" in said
 

@@ -1,5 +1,6 @@
 """The page of an evaluation made by hand: every text is escaped, and every figure, verdict and sample has its place."""
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -9,12 +10,12 @@ from tests.support.examples import answers
 from tests.support.html_page import Page
 from tonetune.core.files import read_json
 from tonetune.core.persona import Persona
-from tonetune.core.rows import Example, Message
+from tonetune.core.rows import Example, Message, Scores
 from tonetune.evaluation.lineup import Baselines
 from tonetune.evaluation.validity import Agreement
 from tonetune.report.best_and_worst import ranked
 from tonetune.report.originality import originality
-from tonetune.report.page import Evaluation, calibration, charts, report_page
+from tonetune.report.page import Evaluation, calibration, charts, label, report_page
 from tonetune.report.statistics import compare, intervals
 from tonetune.report.system_names import title
 from tonetune.scoring.endings import Endings
@@ -106,7 +107,7 @@ def test_rivals_ceilings_and_failures_have_their_places(tmp_path):
     assert entered.ceilings == ["teacher prompted"]
     assert entered.controls == ["cut"]
     assert entered.metrics["hub:a/b fewshot"] == {"joint": 0.3}
-    assert title("hub:a/b fewshot") == "hub:a/b, told, with examples"
+    assert title("hub:a/b fewshot") == "hub:a/b, prompted with examples"
     failed = replace(evaluation(), lineup=replace(evaluation().lineup, failed=entered.failed))
     assert "Not run: path:x (no file)." in " ".join(Page(report_page(failed)).texts)
 
@@ -127,7 +128,7 @@ def test_a_recorded_rival_is_said_to_be_recorded_and_may_lack_a_sample():
         originality={},
     )
     text = " ".join(Page(report_page(shown)).texts)
-    assert "Recorded, not asked in this run: recorded:<m>, told who to be (4 of 9 questions)" in text
+    assert "Recorded, not asked in this run: recorded:<m>, prompted (4 of 9 questions)" in text
     assert "Recorded, not asked" not in " ".join(Page(report_page(evaluation())).texts)
 
 
@@ -201,9 +202,9 @@ def test_drawings_by_hand():
 
 
 def test_each_writers_mean_score_stands_over_its_mean_rating():
-    drawn = report_page(evaluation())
-    assert '<circle cx="165.0" cy="197.5" r="4">' in drawn
-    assert 'rank correlation <data value="0.75">0.75</data>' in drawn
+    page = report_page(evaluation())
+    assert '<circle cx="165.0" cy="197.5" r="4">' in page
+    assert 'rank correlation <data value="0.75">0.75</data>' in page
 
 
 def test_without_ratings_the_page_says_nothing_of_readers():
@@ -220,3 +221,10 @@ def test_the_page_says_which_task_it_is_and_how_much_meaning_is_kept():
     assert "The task is to rewrite" in " ".join(text.split())
     assert "Meaning kept" in text
     assert "0.25" in text
+
+
+def test_every_score_is_defined_in_words():
+    page = report_page(evaluation())
+    definitions = re.findall(r"<dt>(.+?)</dt><dd>(.+?)</dd>", page)
+    assert [name for name, _ in definitions] == [label(score) for score in Scores.model_fields]
+    assert len({words for _, words in definitions}) == len(Scores.model_fields)

@@ -205,8 +205,8 @@ def _other_language(written: Sequence[WrittenAnswer], language: str) -> list[str
     if language == OFF:
         return []
     # The basic exchanges are English where a persona brings none of its own.
-    told = [answer for answer in written if language == ENGLISH or answer.question.category != BASICS]
-    found = [(answer, language_of(answer.text, language)) for answer in told]
+    checked = [answer for answer in written if language == ENGLISH or answer.question.category != BASICS]
+    found = [(answer, language_of(answer.text, language)) for answer in checked]
     return [f"{answer}: reads as {other}" for answer, other in found if other != language]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tonetune.core.files import read_json, write_json
-from tonetune.evaluation.names import told_name
+from tonetune.evaluation.names import system_name
 
 PATH = Path("metrics/baselines.json")
 RIVALS, CEILING, CONTROLS, CONTENTS = "rivals", "ceiling", "controls", "rival_contents"
@@ -58,7 +58,7 @@ class Baselines:
         write_json(path, {**self.systems, **self.groups, CONTROLS: self.controls, **contents})
 
     def enter(self, label: str, ways: Mapping[str, Metrics], is_teacher: bool) -> None:
-        """Add another model, told who to be in each of the `ways`."""
+        """Add another model, prompted in each of the `ways`."""
         self.groups.setdefault(CEILING if is_teacher else RIVALS, {})[label] = dict(ways)
 
     def leave_out(self, label: str, reason: str) -> None:
@@ -72,7 +72,9 @@ class Baselines:
     def lineup(self) -> Lineup:
         """Everybody under the name that the rows of the generations have."""
         named = {
-            group: {told_name(label, way): m for label, ways in self.entered(group).items() for way, m in ways.items()}
+            group: {
+                system_name(label, way): m for label, ways in self.entered(group).items() for way, m in ways.items()
+            }
             for group in (RIVALS, CEILING)
         }
         return Lineup(

@@ -10,7 +10,7 @@ from tonetune.core.rows import Message
 from tonetune.core.text import first_sentences
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.lineup import PATH
-from tonetune.evaluation.names import is_recorded, told_name
+from tonetune.evaluation.names import is_recorded, system_name
 from tonetune.evaluation.recorded import RecordedRival
 from tonetune.evaluation.systems import Prompting, Responder, TestSet, local_responder, score_ways
 from tonetune.model.base import load_other
@@ -24,7 +24,7 @@ KNOB = "evaluate.rivals"
 def enter_rival(
     label: str, params: Params, ways: Mapping[str, Prompting], test_set: TestSet
 ) -> tuple[dict[str, dict[str, float]], bool]:
-    """The headline metrics of the rival `label` told who to be in each of the `ways`, and whether it is the teacher itself.
+    """The headline metrics of the rival `label` prompted in each of the `ways`, and whether it is the teacher itself.
 
     Its scored answers gather in `test_set`. A rival may also be `recorded:<name>`: what it has no recording of is left
     out, with a line on stderr.
@@ -34,7 +34,7 @@ def enter_rival(
     responder, is_teacher = rival(label, params)
     tried = {way: prompting.candidates() for way, prompting in ways.items()}
     answers = answer_together(responder.answer, tried, f"{label}: wordings")
-    names = {way: told_name(label, way) for way in ways}
+    names = {way: system_name(label, way) for way in ways}
     return score_ways(responder, names, ways, answers, test_set, label), is_teacher
 
 
@@ -49,7 +49,7 @@ def _enter_recorded(
     for way, part in parts.items():  # each has questions of its own
         responder, own = recorded.responder(), {way: part.prompting}
         tried = answer_together(responder.answer, {way: part.prompting.candidates()}, label)
-        entered = score_ways(responder, {way: told_name(label, way)}, own, tried, part.test_set, label)[way]
+        entered = score_ways(responder, {way: system_name(label, way)}, own, tried, part.test_set, label)[way]
         metrics[way] = entered | {"prompt": part.indices[int(entered["prompt"]) - 1] + 1}
     return metrics
 

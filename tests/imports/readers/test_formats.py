@@ -17,7 +17,7 @@ def by_both(export: ChatExport) -> list[tuple[str, str]]:
     return [(message.author, message.text) for message in export.messages]
 
 
-def told(said: Sequence[Said]) -> list[tuple[str, str]]:
+def by_author(said: Sequence[Said]) -> list[tuple[str, str]]:
     return [(one.author, one.text) for one in said]
 
 
@@ -104,7 +104,7 @@ def test_mails_without_quotations_and_signatures(tmp_path, seed):
     exports.mbox(said, path)
     name, export = read_chat_export(path)
     assert name == "mbox"
-    assert by_both(export) == told(said)
+    assert by_both(export) == by_author(said)
     assert {message.is_by("ADA@quill.example.org") for message in export.messages if message.author == ADA} == {True}
     answers = [message for message in export.messages if message.reply_to]
     assert len(answers) == sum(one.author == ADA for one in said)
