@@ -29,7 +29,7 @@ from tonetune.evaluation.drafts import enter_drafts
 from tonetune.evaluation.lineup import Baselines, Lineup
 from tonetune.evaluation.names import BASE, BEST, TUNED
 from tonetune.evaluation.planted import contacts_in, planted_figures, planted_in
-from tonetune.evaluation.probes import predict_neutral, run_probes
+from tonetune.evaluation.probes import predict_neutral, run_probes, says_it_unasked
 from tonetune.evaluation.rivals import refuse_replaced_rivals
 from tonetune.evaluation.systems import TestSet, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
@@ -69,16 +69,17 @@ def main() -> None:
     retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)
     warn_of_what_it_says_it_is(retention[TUNED]["says_it_is_an_ai"], params)
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
+    every = [*baseline_rows, *test_set.generations]
+    for name, figures in retention.items():
+        figures["says_it_unasked"] = says_it_unasked([row.text for row in every if row.system == name])
     if any(example.own_words for example in train):
-        rows = [*baseline_rows, *test_set.generations]
-        leaked = own_texts_that_come_out({BASE: base, TUNED: tuned}, tokenizer, train, rows, params)
+        leaked = own_texts_that_come_out({BASE: base, TUNED: tuned}, tokenizer, train, every, params)
         for name, figures in leaked.items():
             retention[name] |= figures
 
     write_rows("data/tuned_generations.jsonl", test_set.generations)
     write_json("metrics/evaluate.json", metrics)
     write_measures("metrics/retention.csv", retention)
-    every = [*baseline_rows, *test_set.generations]
     shown = ([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)
     write_table("metrics/tone_scores.csv", ["system", "tone", "joint"], shown)
     with replacing("reports/samples.md") as file:

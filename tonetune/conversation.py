@@ -1,6 +1,7 @@
 """A conversation with a model, whose key-value cache holds what was said before."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ silence_libraries()
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from tonetune.generation.decoder_layer import DecodingLayers
     from tonetune.generation.sampling import Sampling
 
 
@@ -49,6 +51,8 @@ class Conversation:
         self.context_window: int = model.config.get_text_config().max_position_embeddings
         self.cache = preallocated_cache(model.config)
         self.cached.clear()
+        self.layers: DecodingLayers | None = None
+        """What decodes faster than the model's own layers; packed after the first token, which need not wait for it."""
 
     def ask(self, question: str) -> Generator[str, None, None]:
         """Yield the answer piece by piece; if the caller stops early, the history keeps what was yielded."""
@@ -88,15 +92,20 @@ class Conversation:
 
     def _tokens(self, prompt: list[int]) -> Iterator[int]:
         """Yield the answer's token ids one by one; of `prompt` only what follows its cached prefix runs."""
+        from tonetune.generation.decoder_layer import DecodingLayers, supports_decoding_layer
+        from tonetune.generation.prefix_attention import supports_prefix_sharing
         from tonetune.model.chat_template import stop_ids
 
         ids, stops = prompt[self._crop_cache(prompt) :], stop_ids(self.tokenizer, self.model)
         for _ in range(self.sampling.max_new_tokens):
-            token = self._next_token(ids)
+            with self.layers.enabled() if self.layers else nullcontext():
+                token = self._next_token(ids)
             if token in stops:
                 return
             yield token
             ids = [token]
+            if self.layers is None and supports_prefix_sharing(self.model) and supports_decoding_layer(self.model):
+                self.layers = DecodingLayers(self.model)
 
     def _crop_cache(self, prompt: list[int]) -> int:
         """Crop the cache to its common prefix with `prompt`; return the prefix's length in tokens."""

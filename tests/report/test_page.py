@@ -131,17 +131,23 @@ def test_a_recorded_rival_is_said_to_be_recorded_and_may_lack_a_sample():
 
 
 def test_probes_and_neutral_text_are_shown_where_they_were_run():
-    figures = {"tone_drop_the_act": 0.9, "reported_tone_drop_the_act": 0.8, "says_it_is_an_ai": 0.5}
+    figures = {
+        "tone_drop_the_act": 0.9,
+        "reported_tone_drop_the_act": 0.8,
+        "says_it_is_an_ai": 0.5,
+        "says_it_unasked": 0.25,
+    }
     run = {"tuned": figures | {"perplexity_neutral": 20.5}, "base": dict.fromkeys(figures, 0.1)}
     page = Page(report_page(replace(evaluation(), retention=run)))
     assert page.figures["probes", "", "drop_the_act"] == [0.9, 0.8, 0.1, 0.1]
     assert page.figures["probes", "", "says_it_is_an_ai"] == [0.5, 0.1]
+    assert page.figures["probes", "", "says_it_unasked"] == [0.25, 0.1]
     assert page.figures["perplexity", "", "tuned"] == [12.345, 20.5]
     assert not [key for key in Page(report_page(evaluation())).figures if key[0] == "probes"]
 
 
 def test_what_comes_out_of_own_texts_is_told_beside_the_base():
-    figures = {"tone_email": 0.9, "reported_tone_email": 0.8, "says_it_is_an_ai": 0.5}
+    figures = {"tone_email": 0.9, "reported_tone_email": 0.8, "says_it_is_an_ai": 0.5, "says_it_unasked": 0.25}
     out = {"planted": 5, "planted_out_when_asked": 1, "planted_out_when_completed": 3, "planted_out": 4}
     run = {
         "tuned": figures | out | {"contacts_in_answers": 2},

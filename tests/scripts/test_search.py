@@ -8,8 +8,9 @@ import signal
 import numpy as np
 import pytest
 
-from scripts.comparisons.search import MEASURED, conclusions, experiment_name
+from scripts.comparisons.search import conclusions, experiment_name
 from scripts.comparisons.search_space import Space, as_change, read_space
+from scripts.comparisons.trained import MEASURED
 from tests.support.workspace import ROOT, copied, in_background, make, ran, wait_for
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
