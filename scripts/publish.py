@@ -28,12 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repository):
         raise UserError(f"{options.repository!r}: must be <owner>/<name>")
 
-    from tonetune.export.publish import check_allowed, consents, publish, read_export
+    from tonetune.export.publish import check_allowed, consents, has_figures, publish, read_export
 
     export = read_export(options.folder)
     check_allowed(export, options.repository, options.imitation, consents())
     if not (options.folder / "check.json").is_file():
         print(f"warning: {options.folder} was not checked; `python -m scripts.export {export.form} --check-only` does")
+    if not has_figures(export):
+        print(
+            f"warning: {options.folder}/README.md has no figures; export it anew after `dvc repro`, whose metrics are this model's"
+        )
     address = publish(export, options.repository, options.public)
     print(f"pushed {options.folder}, {'for everybody to read' if options.public else 'private'}: {address}")
 

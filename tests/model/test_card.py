@@ -19,6 +19,7 @@ def test_it_names_base_data_licences_language_and_limits_and_begins_with_the_dis
     assert read.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert next(line for line in text.splitlines() if line.startswith("# ")).endswith(persona.disclosure)
     assert all(part in text for part in ("## Limits", "CC BY 4.0", "0123456789abcdef", params.base_model))
+    assert "in the card of an export (`make export FORMAT=merged`)" in text  # where figures and commit are
     (tmp_path / "README.md").write_text(text)
     assert disclosure_of(tmp_path) == persona.disclosure
     assert trained_card(params, persona, True, "0123456789abcdef") == text  # the same bytes for the same run

@@ -36,6 +36,11 @@ class Export:
 
 def read_export(folder: Path) -> Export:
     """What lies in the folder; a `UserError` if it is no export, or one whose check has failed."""
+    if not (folder / RECORD).is_file() and any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{folder}: weights and no export of them; `python -m scripts.export merged` writes one, whatever train.tuning is, with "
+            "the card and its figures; publish that"
+        )
     if not (folder / RECORD).is_file():
         raise UserError(f"{folder}: no export there; `python -m scripts.export` writes one")
     record = read_json(folder / RECORD)
@@ -80,6 +85,11 @@ def check_allowed(export: Export, repository: str, imitation: bool, known: Mappi
         raise UserError(f"{repository}: with --imitation its name must say so, e.g. {repository}-{IMITATION}")
     if export.disclosure not in heading:
         raise UserError(f"{export.folder}/README.md: its title must have the disclosure: # {export.disclosure}")
+
+
+def has_figures(export: Export) -> bool:
+    """Whether the card says what the model scores; `check_allowed` has made sure that there is one."""
+    return bool(ModelCard((export.folder / "README.md").read_text(encoding="utf-8")).data.get("eval_results"))
 
 
 def publish(export: Export, repository: str, public: bool) -> str:
