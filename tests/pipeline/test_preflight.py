@@ -1,11 +1,13 @@
 """What cannot be had is refused by the first stage, before anything is paid for; what that has found reruns nothing else."""
 
+import shutil
+
 import pytest
 
 from tests.support.servers.scripted_server import ScriptedServer
 from tests.support.servers.teacher_replies import error
 from tests.support.servers.teacher_server import TeacherServer
-from tests.support.workspace import copied, ran
+from tests.support.workspace import ROOT, copied, ran
 
 pytestmark = pytest.mark.slow
 
@@ -72,8 +74,9 @@ def test_a_judge_that_lacks_its_key_is_refused_and_nobody_is_asked(space, monkey
     )
 
 
-def test_no_teacher_is_paid_where_the_judge_cannot_be_asked(tiny_repo, tmp_path):
-    space = copied(tiny_repo, tmp_path / "repo")
+def test_no_teacher_is_paid_where_the_judge_cannot_be_asked(space):
+    shutil.copytree(ROOT / ".dvc", space.root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    space.run("git", "init", "-q")
     with TeacherServer() as server:
         space.set(
             teacher__mode="live",
@@ -81,9 +84,9 @@ def test_no_teacher_is_paid_where_the_judge_cannot_be_asked(tiny_repo, tmp_path)
             teacher__base_url=server.url,
             evaluate__judge=f"endpoint:another-model@{server.url}",
         )
-        result = space.run("dvc", "repro", check=False)
+        result = space.run("dvc", "repro", "train_qlora", check=False)
         assert result.returncode != 0
-        assert ran(result.stdout) == ["preflight"]
+        assert ran(result.stdout) == ["preflight"], result.stderr
         assert "error: evaluate.judge: 'another-model' is not at" in result.stderr
         assert len(server.arrivals) == 1
 
