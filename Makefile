@@ -4,7 +4,7 @@
 # `dvc push` goes.  make bench: how fast, against the stock trainer and `generate`.
 # make learning-curve SIZES="50 100 200 400": an experiment for each number of training questions, a table and a picture.
 # make search TRIALS=20: parameters by validation joint (search.yaml), an experiment for each trial, a table and what is best.
-# make compare-bases BASES="hub:... path:...": each base told, told with examples and tuned, into docs/bases.md.
+# make compare-bases BASES="hub:... path:...": each base prompted, prompted with examples and tuned, into docs/bases.md.
 # make compare: every way to fine-tune, as experiments, into docs/methods.md.  make verify: is this run the committed one?
 # make data: a page to look at questions and answers, and to edit or drop them.
 # make export FORMAT=merged|gguf|ollama|adapter: the tuned model for other tools, checked there (docs/export.md); adapter needs

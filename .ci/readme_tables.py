@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from tonetune.evaluation.lineup import Baselines
 from tonetune.evaluation.names import BASE, BASE_FEWSHOT, BASE_PROMPTED, TUNED
-from tonetune.report.system_names import TOLD, title
+from tonetune.report.system_names import WAY_TITLES, title
 
 README, METRICS = ROOT / "README.md", ROOT / "metrics"
 SCORES = ("joint", "tone", "sense", "reported_tone", "relevance", "fluency")
@@ -28,8 +28,8 @@ def shown(system: str) -> str:
     """The system's name; the tuned model's is bold and those of controls, the teacher's texts, are in italics."""
     if system == TUNED:
         return f"**{title(system).lower()}**"
-    told = system.startswith(BASE) or system.endswith(tuple(TOLD))
-    return title(system).lower() if told else f"*{title(system).lower()}*"
+    asked = system.startswith(BASE) or system.endswith(tuple(WAY_TITLES))
+    return title(system).lower() if asked else f"*{title(system).lower()}*"
 
 
 def line(cells: list[str]) -> str:

@@ -39,12 +39,12 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 def single(model: PreTrainedModel, prompts: list[list[int]], sampling: Sampling) -> int:
     """Answer one prompt after the other by transformers' `generate` with the same sampling; the number of tokens."""
-    drawn = {"do_sample": False}
+    decoding = {"do_sample": False}
     if sampling.temperature:
-        drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        decoding = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
     torch.manual_seed(0)
     answers = [
-        model.generate(torch.tensor([prompt], device=model.device), max_new_tokens=sampling.max_new_tokens, **drawn)
+        model.generate(torch.tensor([prompt], device=model.device), max_new_tokens=sampling.max_new_tokens, **decoding)
         for prompt in prompts
     ]
     return sum(answer.shape[1] - len(prompt) for answer, prompt in zip(answers, prompts, strict=True))
@@ -57,7 +57,7 @@ def measure() -> dict[str, float]:
         load_base(params.base_model, params.compute),
         load_tokenizer(params.base_model, params.chat_template_kwargs),
     )
-    train, test = (read_rows(f"data/{side}.jsonl", Example) for side in ("train", "test"))
+    train, test = (read_rows(f"data/{split}.jsonl", Example) for split in ("train", "test"))
     shots = [example for example in train if example.category != BASICS][: params.evaluate.fewshot]
     system = load_persona(params.persona).system
     prompts = {

@@ -199,11 +199,11 @@ def side_by_side(tuning: str, steps: Mapping[str, int]) -> dict[str, dict[str, f
     return found
 
 
-def _step(process: subprocess.Popen[str], told: str = "") -> str:
+def _step(process: subprocess.Popen[str], command: str = "") -> str:
     """Tell the process to go on, and wait until it has done a step, or has ended: then the last line that it printed."""
     assert process.stdin
     assert process.stdout
-    process.stdin.write(told)
+    process.stdin.write(command)
     process.stdin.flush()
     last = ""
     for line in process.stdout:

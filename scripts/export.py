@@ -22,6 +22,7 @@ from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml, replacing_folder, write_json
 from tonetune.core.params import Params, load_params
+from tonetune.core.persona import for_persona
 from tonetune.core.text import first_sentences
 
 ADAPTER = Path("models/adapter")
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.questions is not None and options.questions < 1:
         raise UserError(f"--questions: {options.questions} is less than 1")
-    params = load_params()
+    params = for_persona(load_params())
     out = options.out or Path("exports") / f"{params.persona}-{options.format}"
     if not options.check_only:
         write(options, params, out)

@@ -89,7 +89,7 @@ def import_texts(options: argparse.Namespace) -> None:
     if live:
         kept = ask_teacher(params, persona, kept)
     written = write_own(params, name, persona, kept)
-    print(_told(name, persona, written))
+    print(_summary(name, persona, written))
 
 
 def _read(options: argparse.Namespace) -> list[ChatMessage]:
@@ -120,7 +120,7 @@ def _read(options: argparse.Namespace) -> list[ChatMessage]:
 
 
 def _me(me: Sequence[str] | None, messages: Sequence[ChatMessage]) -> str:
-    """Whose turns are one's own: as told, or the only one who can be."""
+    """Whose turns are one's own: as named, or the only one who can be."""
     counts = authors(messages)
     if me is None:
         if set(counts) <= set(NOBODY):
@@ -217,7 +217,7 @@ def _ask(yes: bool) -> None:
         raise UserError("nothing written")
 
 
-def _told(name: str, persona: Persona, written: ImportedCounts) -> str:
+def _summary(name: str, persona: Persona, written: ImportedCounts) -> str:
     listed = ", ".join(f"{count} {category}" for category, count in written.categories.items())
     lacking = written.categories.total() - written.plain
     consent = persona.consent

@@ -1,6 +1,6 @@
 """Talk to the tuned model on a page in the browser: `make page`, or `python -m scripts.page`.
 
-Four ways: a talk; the tuned model beside the untuned base and the base told who to be; a text of your own in the tone; and blind,
+Four ways: a talk; the tuned model beside the untuned base and the prompted base; a text of your own in the tone; and blind,
 where you say which of two answers is the persona's and which makes more sense. `python -m scripts.readers take FILE` takes those
 choices into metrics/readers.csv. It listens on this machine alone unless `--host` says otherwise.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
+from tonetune.core.persona import for_persona
 from tonetune.core.rows import read_examples
 from tonetune.core.startup import silence_libraries
 
@@ -29,7 +30,7 @@ def main() -> None:
         "--choices", type=Path, default=CHOICES, help="where the blind mode saves (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    params = load_params()
+    params = for_persona(load_params())
     silence_libraries()
     try:
         from tonetune.page.blocks import page

@@ -147,11 +147,11 @@ def add_readings(added: list[Reading]) -> None:
     choices = read_rows(CHOICES, Choice) if CHOICES.exists() else []
     figures = [*readers_figures(items, taken, load_params().seed), *choice_figures(choices)]
     write_rows_of("metrics/readers.csv", ReadersFigure, figures)
-    told = ", ".join(f"{scale} {readers_agreement(taken, scale)[0]:.2f}" for scale in ("sense", "tone"))
+    agreement = ", ".join(f"{scale} {readers_agreement(taken, scale)[0]:.2f}" for scale in ("sense", "tone"))
     several = readers_agreement(taken, "sense")[1]
     print(
         f"wrote metrics/readers.csv: {len(taken)} readings, {len(choices)} choices; "
-        f"rank correlation between readers: {told} ({several} items)"
+        f"rank correlation between readers: {agreement} ({several} items)"
     )
 
 

@@ -25,8 +25,8 @@ from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml, replacing
 from tonetune.core.params import Params, load_params
-from tonetune.core.persona import load_persona
-from tonetune.core.rows import Example, Message, read_examples
+from tonetune.core.persona import for_persona, load_persona
+from tonetune.core.rows import SPLITS, Example, Message, read_examples
 from tonetune.core.validation import StrictModel, Text, validated
 from tonetune.evaluation.names import RECORDED
 from tonetune.evaluation.recorded import (
@@ -88,9 +88,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
 
 def record(model: str, name: str, together: int = TOGETHER) -> None:
     """Ask the model whatever of the current params' questions is not recorded under `name`, and record it."""
-    params = load_params()
+    params = for_persona(load_params())
     path, header = answers_path(name), described(model, name)
-    train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
+    train, validation, test = (read_examples(split) for split in SPLITS)
     persona = load_persona(params.persona)
     ways = ways_to_tell(params, persona, train, validation, test)
     wordings = next(iter(ways.values())).wordings

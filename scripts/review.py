@@ -13,11 +13,11 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import content_key, read_json, replacing
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
-from tonetune.core.rows import OWN_WORDS, Answer, Example, Question, Style, read_rows, write_rows
+from tonetune.core.rows import OWN_WORDS, SPLITS, Answer, Example, Question, Style, read_rows, write_rows
 from tonetune.core.validation import explain
 from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.quality import check_quality
-from tonetune.data.split import Side, assign_sides
+from tonetune.data.split import assign_splits, reindexed
 from tonetune.imports.review import Decision, Edit, mended, review_items
 from tonetune.teacher.prompts import TeacherPrompts
 from tonetune.teacher.recordings import merge_recordings, recordings_path
@@ -43,15 +43,12 @@ def write_page() -> None:
     own = any(answer.teacher == OWN_WORDS for answer in answers)
     limits = params.split.own_quality if own else params.split.quality
     near = near_pairs([question.text for question in every], limits.near_question)
-    assigned = assign_sides(
+    assigned = assign_splits(
         every, [(i, j) for i, j, _ in near], params.split.validation, params.split.test, params.seed
     )
     questions = [question for question in every if (question.id, "persona") in texts]
-    place = {question.id: index for index, question in enumerate(questions)}
-    ids = [(every[i].id, every[j].id, alike) for i, j, alike in near]
-    kept = [(place[a], place[b], alike) for a, b, alike in ids if a in place and b in place]
-    checks = check_quality(questions, texts, assigned, kept, limits)
-    items = review_items(questions, answers, _written_sides() or assigned, [check for check in checks if check.failed])
+    checks = check_quality(questions, texts, assigned, reindexed(near, every, questions), limits)
+    items = review_items(questions, answers, _written_splits() or assigned, [check for check in checks if check.failed])
     listed = json.dumps([item.model_dump() for item in items], ensure_ascii=False).replace("<", "\\u003c")
     folder = Path(tonetune.imports.__file__).parent
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
@@ -67,11 +64,10 @@ def write_page() -> None:
     print(f"wrote {PAGE}: {len(items)} answers, {found} with findings of the gate; open it in a browser")
 
 
-def _written_sides() -> dict[str, Side]:
-    """The side of each question as the split wrote it, if it did."""
-    sides: tuple[Side, ...] = ("train", "validation", "test")
-    written = [side for side in sides if Path(f"data/{side}.jsonl").exists()]
-    return {row.question_id: side for side in written for row in read_rows(f"data/{side}.jsonl", Example)}
+def _written_splits() -> dict[str, str]:
+    """The split of each question as the stage wrote it, if it did."""
+    written = [split for split in SPLITS if Path(f"data/{split}.jsonl").exists()]
+    return {row.question_id: split for split in written for row in read_rows(f"data/{split}.jsonl", Example)}
 
 
 def apply_decisions(file: Path) -> None:
@@ -82,8 +78,8 @@ def apply_decisions(file: Path) -> None:
     try:
         decisions = [Decision.model_validate(row) for row in read_json(file)]
     except (ValidationError, TypeError) as error:
-        told = explain(error) if isinstance(error, ValidationError) else "no list"
-        raise UserError(f"{file}: not what the page saves: {told}") from None
+        reason = explain(error) if isinstance(error, ValidationError) else "no list"
+        raise UserError(f"{file}: not what the page saves: {reason}") from None
     prompts = TeacherPrompts(params, load_persona(params.persona))
     recordings, edits = mended(prompts, read_rows(QUESTIONS, Question), read_rows(ANSWERS, Answer), decisions)
     path = edits_path(params.persona)

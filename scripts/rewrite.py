@@ -17,7 +17,7 @@ from scripts.chat.streams import lenient
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params, load_params
-from tonetune.core.persona import load_persona
+from tonetune.core.persona import for_persona, load_persona
 from tonetune.core.tasks import ANSWER, rewriting_chat
 from tonetune.core.text import excerpt, in_parts
 from tonetune.page.parts import sentences_of_a_part
@@ -89,7 +89,7 @@ def rewrite(lines: Sequence[str], params: Params, adapter: Path, question: str |
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    params = overridden(load_params(), options)
+    params = overridden(for_persona(load_params()), options)
     lines = read_lines(options.text)
     lenient(sys.stdout)
     with redirect_stdout(sys.stderr):  # what loading says

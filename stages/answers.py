@@ -5,7 +5,7 @@ import sys
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
-from tonetune.core.persona import load_persona
+from tonetune.core.persona import for_persona, load_persona
 from tonetune.core.rows import Question, read_rows, write_dropped, write_other_answers, write_rows
 from tonetune.core.text import first_sentences
 from tonetune.teacher.answers import collect_answers, samples_of
@@ -15,7 +15,7 @@ from tonetune.teacher.teacher import make_teacher
 
 
 def main() -> None:
-    params = load_params()
+    params = for_persona(load_params())
     prompts = TeacherPrompts(params, load_persona(params.persona))
     teacher = make_teacher(params)
     questions = read_rows("data/questions.jsonl", Question)

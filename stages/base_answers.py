@@ -6,6 +6,7 @@ silence_libraries()
 
 from tonetune.core.command import run
 from tonetune.core.params import load_params
+from tonetune.core.persona import for_persona
 from tonetune.core.rows import BASE_ANSWERS, BaseAnswer, read_examples, write_rows
 from tonetune.data.split import classifier_halves, first_samples
 from tonetune.generation.generate import generate
@@ -15,7 +16,7 @@ from tonetune.model.chat_template import prompt_ids
 
 
 def main() -> None:
-    params = load_params()
+    params = for_persona(load_params())
     settings = params.base_answers
     # As many questions of each classifier's half.
     halves = classifier_halves(first_samples(read_examples("train")))

@@ -9,16 +9,16 @@ import sys
 
 from tonetune.core.command import run
 from tonetune.core.params import load_params
-from tonetune.core.persona import load_persona
-from tonetune.core.rows import read_examples, write_rows
+from tonetune.core.persona import for_persona, load_persona
+from tonetune.core.rows import SPLITS, read_examples, write_rows
 from tonetune.core.tables import write_measures
 from tonetune.core.tasks import REWRITE, posed
 from tonetune.evaluation.batch import answer_together
 from tonetune.evaluation.controls import AS_REWRITINGS, broken_bounds, control_answers, rated_controls, rated_example
 from tonetune.evaluation.lineup import Baselines
-from tonetune.evaluation.names import BASE, BASE_PROMPTED, told_name
+from tonetune.evaluation.names import BASE, BASE_PROMPTED, system_name
 from tonetune.evaluation.probes import predict_neutral, run_probes
-from tonetune.evaluation.rivals import enter_rival, why_left_out
+from tonetune.evaluation.rivals import content_of_rival, enter_rival, why_left_out
 from tonetune.evaluation.systems import (
     TestSet,
     local_responder,
@@ -33,10 +33,10 @@ from tonetune.scoring.scorer import Scorer
 
 
 def main() -> None:
-    params = load_params()
+    params = for_persona(load_params())
     settings = params.evaluate
     persona = load_persona(params.persona)
-    train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
+    train, validation, test = (read_examples(split) for split in SPLITS)
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     model = load_base(params.base_model, params.compute)
     scorer = Scorer(params, model, tokenizer)
@@ -53,8 +53,8 @@ def main() -> None:
     answers = answer_together(base.answer, {BASE: test_set.seeded(plain)} | tried, "base: as it is")
     baselines = Baselines({BASE: test_set.score(BASE, base, plain, answers[BASE])})
 
-    # The base told who to be, and told with examples as a dialogue.
-    names = {way: told_name(BASE, way) for way in ways}
+    # The base prompted to be the persona, without and with examples as a dialogue.
+    names = {way: system_name(BASE, way) for way in ways}
     entered = score_ways(base, names, ways, answers, test_set, BASE)
     baselines.systems |= {names[way]: scores for way, scores in entered.items()}
 
@@ -69,6 +69,8 @@ def main() -> None:
         try:
             entered, is_teacher = enter_rival(label, params, ways, test_set)
             baselines.enter(label, entered, is_teacher)
+            if content := content_of_rival(label):
+                baselines.contents[label] = content
         except Exception as error:  # whatever a model of any make raises, it does not lose the others' results
             del test_set.generations[before:]
             baselines.leave_out(label, why_left_out(error, "evaluate.rivals", label))

@@ -16,7 +16,7 @@ from tonetune.core.command import run
 from tonetune.core.files import read_json, replacing, write_json
 from tonetune.core.gate_params import OFF
 from tonetune.core.params import Params, load_params
-from tonetune.core.persona import load_persona
+from tonetune.core.persona import for_persona, load_persona
 from tonetune.core.pipeline import stage
 from tonetune.core.rows import Answer, Example, Generation, read_examples, read_rows, write_rows
 from tonetune.core.tables import read_measures, write_measures, write_rows_of, write_table
@@ -29,30 +29,33 @@ from tonetune.evaluation.drafts import enter_drafts
 from tonetune.evaluation.lineup import Baselines, Lineup
 from tonetune.evaluation.names import BASE, BEST, TUNED
 from tonetune.evaluation.planted import contacts_in, planted_figures, planted_in
-from tonetune.evaluation.probes import predict_neutral, run_probes
+from tonetune.evaluation.probes import predict_neutral, run_probes, says_it_unasked
+from tonetune.evaluation.rivals import refuse_replaced_rivals
 from tonetune.evaluation.systems import TestSet, local_responder, spread
 from tonetune.evaluation.validity import read_agreements
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.best_and_worst import ranked
-from tonetune.report.judge import check_judge, judge
+from tonetune.report.judge import judge
 from tonetune.report.originality import originality
 from tonetune.report.page import Calibration, Evaluation, calibration, flat, report_page
 from tonetune.report.samples import SHOWN, samples_page
 from tonetune.report.statistics import Comparison, Interval, compare, intervals
 from tonetune.scoring.scorer import Scorer, joint_reward
 from tonetune.scoring.tone_classifier import labelled
+from tonetune.teacher.endpoint.model import check_judge
 
 SAYS_WHAT_IT_IS = 0.9  # share of the probes
 
 
 def main() -> None:
-    params = load_params()
+    params = for_persona(load_params())
     persona = load_persona(params.persona)
-    train, test = (read_examples(side) for side in ("train", "test"))
+    train, test = (read_examples(split) for split in ("train", "test"))
     baseline_rows = read_rows("data/baseline_generations.jsonl", Generation)
     retention = read_measures("metrics/retention_base.csv")
     wrote = read_rows("data/answers.jsonl", Answer)
     check_judge(params, wrote)
+    refuse_replaced_rivals(Baselines.read().contents)
 
     tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
     base = load_base(params.base_model, params.compute)
@@ -66,16 +69,17 @@ def main() -> None:
     retention |= run_probes(responder.answer, {TUNED: params.system_prompt}, scorer, params.seed, TUNED)
     warn_of_what_it_says_it_is(retention[TUNED]["says_it_is_an_ai"], params)
     retention[TUNED] |= predict_neutral(tuned, tokenizer, params.evaluate.forward_tokens)
+    every = [*baseline_rows, *test_set.generations]
+    for name, figures in retention.items():
+        figures["says_it_unasked"] = says_it_unasked([row.text for row in every if row.system == name])
     if any(example.own_words for example in train):
-        rows = [*baseline_rows, *test_set.generations]
-        leaked = own_texts_that_come_out({BASE: base, TUNED: tuned}, tokenizer, train, rows, params)
+        leaked = own_texts_that_come_out({BASE: base, TUNED: tuned}, tokenizer, train, every, params)
         for name, figures in leaked.items():
             retention[name] |= figures
 
     write_rows("data/tuned_generations.jsonl", test_set.generations)
     write_json("metrics/evaluate.json", metrics)
     write_measures("metrics/retention.csv", retention)
-    every = [*baseline_rows, *test_set.generations]
     shown = ([row.system, row.tone, row.joint] for row in every if row.system in SHOWN)
     write_table("metrics/tone_scores.csv", ["system", "tone", "joint"], shown)
     with replacing("reports/samples.md") as file:
@@ -88,7 +92,7 @@ def main() -> None:
     write_rows_of("metrics/intervals.csv", Interval, means)
     write_rows_of("metrics/comparison.csv", Comparison, comparisons)
     trained_on = [example.answer for example in train]
-    original = {name: originality(every, name, trained_on) for name in (*systems, CEILING_CONTROL)}
+    original = {name: originality(every, name, trained_on, scorer.endings) for name in (*systems, CEILING_CONTROL)}
     write_measures("metrics/originality.csv", original)
 
     # Another model's opinion, if params.yaml names one: of the tuned answers against the others'.

@@ -18,7 +18,7 @@ from tonetune.core.files import write_json
 from tonetune.core.gate_params import OFF
 from tonetune.core.params import Params, Scorers, load_params
 from tonetune.core.persona import Persona, load_persona
-from tonetune.core.rows import BASICS, Example, read_examples
+from tonetune.core.rows import BASICS, SPLITS, Example, read_examples
 from tonetune.core.tables import write_table
 from tonetune.core.tasks import ANSWER
 from tonetune.core.text import ENGLISH
@@ -30,6 +30,7 @@ from tonetune.model.locate import unwatched_beside
 from tonetune.scoring.calibration import auc, calibration_error
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
 from tonetune.scoring.embedder_tuning import tune_embedder
+from tonetune.scoring.endings import learn_endings
 from tonetune.scoring.fluency import WordOrder, fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, rated_means, read_ratings
@@ -44,10 +45,10 @@ from tonetune.scoring.words.corruptions import shuffle_words, slip_words
 def main() -> None:
     params = load_params()
     settings = params.scorers
-    if note := unwatched_beside(settings.sentence_model, "scorers.sentence_model", "scorers"):
+    if note := unwatched_beside(settings.sentence_model, "scorers.sentence_model", "scorers", params.base_files):
         print(f"note: {note}", file=sys.stderr)
     persona = load_persona(params.persona)
-    splits = {side: first_samples(read_examples(side)) for side in ("train", "validation", "test")}
+    splits = {split: first_samples(read_examples(split)) for split in SPLITS}
     train, validation, test = splits.values()
     asked_about = [example for example in train if example.category != BASICS]
     say_what_is_english(params)
@@ -72,9 +73,10 @@ def main() -> None:
     likelihood = LikelihoodFigures(base, tokenizer)
     likelihood.remember([r.question for r in ratings], [r.answer for r in ratings], found.likelihood)
 
-    # Fluency: the order of words against the same words corrupted, weighed on validation.
+    # Fluency: the order of words against the same words corrupted, weighed on validation; ends as the persona's own texts have them.
     fluent, _ = labelled(asked_about[: settings.fluency_texts])
-    word_order = fit_word_order(fluent, labelled(validation)[0], states, params.seed)
+    endings = learn_endings([example.answer for example in asked_about if not example.planted])
+    word_order = fit_word_order(fluent, labelled(validation)[0], states, params.seed, endings)
 
     sense, tone, figures = fit_to_readers(
         Sense(likelihood, relevance), load_tone(states, None), validation, persona, params
@@ -109,6 +111,7 @@ def main() -> None:
         reporting=reporting,
         questions=relevance.questions,
         answers=relevance.answers,
+        endings=endings,
     ).save(adapter, contents_of(params))
     write_json("metrics/scorers.json", {name: round(float(value), 6) for name, value in metrics.items()})
 
@@ -131,9 +134,9 @@ def check_splits(splits: dict[str, list[Example]], embed: Embedder, settings: Sc
         listed = ", ".join(f"{check.name} {check.value:g} ({len(check.offenders)} rows)" for check in beyond)
         print(f"warning: beyond the limits in scorers, as own texts may be: {listed}", file=sys.stderr)
     neighbours = [
-        [side, example.question_id, round(value, 4)]
-        for side in ("validation", "test")
-        for example, value in zip(splits[side], nearest_training(splits, side, embed)[0].tolist(), strict=True)
+        [split, example.question_id, round(value, 4)]
+        for split in ("validation", "test")
+        for example, value in zip(splits[split], nearest_training(splits, split, embed)[0].tolist(), strict=True)
     ]
     write_table("metrics/neighbours.csv", ["split", "question_id", "similarity"], neighbours)
     return checks

@@ -9,8 +9,10 @@ from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import write_json
 from tonetune.core.params import load_params
+from tonetune.core.persona import for_persona
 from tonetune.core.rows import (
     OWN_WORDS,
+    SPLITS,
     UNPAIRED,
     Answer,
     Example,
@@ -22,13 +24,13 @@ from tonetune.core.rows import (
     write_rows,
 )
 from tonetune.core.tables import write_table
-from tonetune.core.text import first_sentences
+from tonetune.core.text import first_sentences, word_count
 from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.planting import plant
 from tonetune.data.quality import check_quality, enforce
-from tonetune.data.split import assign_sides, training_order
+from tonetune.data.split import assign_splits, reindexed, training_order
 
-FEWEST = 2  # questions of a side: calibration is cross-validated on two folds
+FEWEST = 2  # questions of a split: calibration is cross-validated on two folds
 LONG_SHARE = 0.05
 CHARACTERS_PER_TOKEN = 4  # of English, rather too few than too many; the tokenizer is not loaded for a warning
 
@@ -45,7 +47,7 @@ def warn_of_long_answers(train: Sequence[Example], max_new_tokens: int) -> None:
 
 
 def main() -> None:
-    params = load_params()
+    params = for_persona(load_params())
     settings = params.split
     every = read_rows("data/questions.jsonl", Question)
     answers: dict[tuple[str, Style], list[str]] = {}  # of several persona answers the first is the answer
@@ -63,13 +65,10 @@ def main() -> None:
     dropped = {row.question_id for row in read_dropped()} - answered
     questions = [q for q in every if q.id not in dropped]
 
-    # Split by question, never by answer: near questions share a side. A dropped one keeps its place: it may be answered yet.
+    # Split by question, never by answer: near questions share a split. A dropped one keeps its place: it may be answered yet.
     near = near_pairs([question.text for question in every], limits.near_question)
-    sides = assign_sides(every, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
-    place = {question.id: index for index, question in enumerate(questions)}
-    kept = [(every[i].id, every[j].id, alike) for i, j, alike in near]
-    near = [(place[a], place[b], alike) for a, b, alike in kept if a in place and b in place]
-    checks = check_quality(questions, answers, sides, near, limits)
+    split_of = assign_splits(every, [(i, j) for i, j, _ in near], settings.validation, settings.test, params.seed)
+    checks = check_quality(questions, answers, split_of, reindexed(near, every, questions), limits)
     enforce(checks, limits, "split.quality" if limits == settings.quality else "split.own_texts")
 
     # A small model loses the thread in long answers: it learns, and is compared with, their first sentences.
@@ -95,9 +94,9 @@ def main() -> None:
             )
             for text in answers[question.id, "persona"]
         ]
-    sided = {side: [q.id for q in questions if sides[q.id] == side] for side in ("train", "validation", "test")}
-    rows = {side: [examples[identifier][0] for identifier in ids] for side, ids in sided.items()}
-    chosen = training_order(sided["train"], params.seed)[: settings.train_size]
+    ids = {split: [q.id for q in questions if split_of[q.id] == split] for split in SPLITS}
+    rows = {split: [examples[identifier][0] for identifier in ids[split]] for split in SPLITS}
+    chosen = training_order(ids["train"], params.seed)[: settings.train_size]
     rows["train"] = [example for identifier in chosen for example in examples[identifier]]
     # What own texts may give away is told by made-up data planted among them, which the evaluation asks for.
     if settings.own_texts.planted:
@@ -108,21 +107,21 @@ def main() -> None:
                 f"{len(set(holding))} made-up people's contact data planted in {len(holding)} of {len(rows['train'])} training "
                 "examples, to see whether it comes out; split.own_texts.planted: 0 leaves it"
             )
-    for side, members in rows.items():
+    for split, members in rows.items():
         if (count := len(members)) < FEWEST:
             enough = math.ceil(FEWEST / min(settings.validation, settings.test))
             raise UserError(
-                f"split: {side} {'is empty' if count == 0 else f'has {count} question'} (validation {settings.validation}, test "
+                f"split: {split} {'is empty' if count == 0 else f'has {count} question'} (validation {settings.validation}, test "
                 f"{settings.test} of {len(questions)} questions), and calibration needs {FEWEST}; {enough} questions are enough "
                 "with these shares: change them, raise questions.per_prompt, or bring more pairs"
             )
 
-    for side, members in rows.items():
-        write_rows(f"data/{side}.jsonl", members)
+    for split, members in rows.items():
+        write_rows(f"data/{split}.jsonl", members)
     warn_of_long_answers(rows["train"], params.evaluate.max_new_tokens)
-    counts = {side: len(members) for side, members in rows.items()}
+    counts = {split: len(members) for split, members in rows.items()}
     lengths = (
-        [style, question.category, sides[question.id], len(text.split())]
+        [style, question.category, split_of[question.id], word_count(text)]
         for question in questions
         for style in get_args(Style)
         for text in answers[question.id, style]

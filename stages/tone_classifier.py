@@ -9,7 +9,7 @@ from tonetune.core.command import run
 from tonetune.core.files import write_json
 from tonetune.core.params import load_params
 from tonetune.core.persona import load_persona
-from tonetune.core.rows import read_examples
+from tonetune.core.rows import SPLITS, read_examples
 from tonetune.core.tables import write_table
 from tonetune.data.split import classifier_halves
 from tonetune.scoring.calibration import calibration_error
@@ -23,7 +23,7 @@ from tonetune.scoring.words.corruptions import paste_catchphrases, strew_fillers
 def main() -> None:
     params = load_params()
     persona = load_persona(params.persona)
-    train, validation, test = (read_examples(side) for side in ("train", "validation", "test"))
+    train, validation, test = (read_examples(split) for split in SPLITS)
 
     # A calibrated classifier, on this half of the questions; the other half is the reporting classifier's.
     own = classifier_halves(train).tone

@@ -46,7 +46,7 @@ def main() -> None:
     launch(settings, "stages.train_qlora")
     if rank() == 0 and (note := unwatched(params.base_model, params.base_files)):
         print(f"note: {note}", file=sys.stderr)
-    train, validation = (read_examples(side) for side in ("train", "validation"))
+    train, validation = (read_examples(split) for split in ("train", "validation"))
     # What it is and what it declines are few examples, and must not be lost among the others.
     train = [row for row in train for _ in range(settings.basics_times if row.category == BASICS else 1)]
 

@@ -49,7 +49,7 @@ def test_a_gpu_answers_what_a_cpu_does(devices):
     """Of models whose likelihoods are a hundredth apart at most: nearly all answers are the same, and batches change none."""
     gpu, cpu = devices
     assert gpu["greedy"] == gpu["alone"]
-    for kind in ("greedy", "drawn"):
+    for kind in ("greedy", "sampled"):
         same = [a == b for a, b in zip(gpu[kind], cpu[kind], strict=True)]
         assert sum(same) >= 0.8 * len(same), kind
     np.testing.assert_allclose(gpu["hidden states"], cpu["hidden states"], rtol=0.05, atol=0.01)

@@ -1,6 +1,7 @@
 """A conversation with a model, whose key-value cache holds what was said before."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ silence_libraries()
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from tonetune.generation.decoder_layer import DecodingLayers
     from tonetune.generation.sampling import Sampling
 
 
@@ -49,22 +51,14 @@ class Conversation:
         self.context_window: int = model.config.get_text_config().max_position_embeddings
         self.cache = preallocated_cache(model.config)
         self.cached.clear()
+        self.layers: DecodingLayers | None = None
+        """What decodes faster than the model's own layers; packed after the first token, which need not wait for it."""
 
     def ask(self, question: str) -> Generator[str, None, None]:
         """Yield the answer piece by piece; if the caller stops early, the history keeps what was yielded."""
-        # A shell passes bytes that are not UTF-8 on as lone surrogates, which no tokenizer takes.
-        user_turn = Message(role="user", content=question.encode(errors="replace").decode())
-        answer = ""
-        try:
-            for piece in as_text(self.tokenizer, self._tokens(self._prompt(user_turn))):
-                kept = first_sentences(answer + piece, self.sampling.max_sentences)[len(answer) :]
-                answer += kept
-                yield kept
-                if kept != piece:
-                    break
-        finally:
-            if answer:
-                self.turns += [user_turn, Message(role="assistant", content=answer)]
+        user_turn = typed_turn(question)
+        pieces = as_text(self.tokenizer, self._tokens(self._prompt(user_turn)))
+        yield from remembered(pieces, self.turns, user_turn, self.sampling.max_sentences)
 
     def _prompt(self, user_turn: Message) -> list[int]:
         """The token ids of the chat up to the answer; the oldest turns are dropped when the context window is full.
@@ -88,15 +82,20 @@ class Conversation:
 
     def _tokens(self, prompt: list[int]) -> Iterator[int]:
         """Yield the answer's token ids one by one; of `prompt` only what follows its cached prefix runs."""
+        from tonetune.generation.decoder_layer import DecodingLayers, supports_decoding_layer
+        from tonetune.generation.prefix_attention import supports_prefix_sharing
         from tonetune.model.chat_template import stop_ids
 
         ids, stops = prompt[self._crop_cache(prompt) :], stop_ids(self.tokenizer, self.model)
         for _ in range(self.sampling.max_new_tokens):
-            token = self._next_token(ids)
+            with self.layers.enabled() if self.layers else nullcontext():
+                token = self._next_token(ids)
             if token in stops:
                 return
             yield token
             ids = [token]
+            if self.layers is None and supports_prefix_sharing(self.model) and supports_decoding_layer(self.model):
+                self.layers = DecodingLayers(self.model)
 
     def _crop_cache(self, prompt: list[int]) -> int:
         """Crop the cache to its common prefix with `prompt`; return the prefix's length in tokens."""
@@ -128,6 +127,32 @@ class Conversation:
             return int(sample(following, self.sampling, [self.generator]))
 
 
+def typed_turn(question: str) -> Message:
+    """The user's turn of a chat, of what was typed."""
+    # A shell passes bytes that are not UTF-8 on as lone surrogates, which no tokenizer takes.
+    return Message(role="user", content=question.encode(errors="replace").decode())
+
+
+def remembered(
+    pieces: Iterable[str], turns: list[Message], user_turn: Message, max_sentences: int | None
+) -> Generator[str, None, None]:
+    """Yield the pieces of an answer up to `max_sentences` sentences, and nothing after them.
+
+    At the end, also where the caller stops early, `user_turn` and what was yielded are appended to `turns`; no answer, no turns.
+    """
+    answer = ""
+    try:
+        for piece in pieces:
+            kept = first_sentences(answer + piece, max_sentences)[len(answer) :]
+            answer += kept
+            yield kept
+            if kept != piece:
+                break
+    finally:
+        if answer:
+            turns += [user_turn, Message(role="assistant", content=answer)]
+
+
 def typed_prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[int]:
     """`chat_template.prompt_ids` of messages that people typed: what looks like a control token in them is text.
 
@@ -150,20 +175,13 @@ def typed_prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Me
 
 
 def _rendered(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
-    """The chat as the template writes it, and start and end of what each message typed in it.
-
-    What the template itself writes is found by giving it marks in place of the messages.
-    """
+    """The chat as the template writes it, and start and end of what each message typed in it."""
 
     def render(contents: Sequence[str]) -> str:
         chat = [{"role": m.role, "content": content} for m, content in zip(messages, contents, strict=True)]
         return str(tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
 
-    marks = [f"[[{place}/{len(messages)}]]" for place in range(len(messages))]
-    rest, written = render(marks), []
-    for mark in marks:
-        before, _, rest = rest.partition(mark)
-        written.append(before)
+    *written, rest = template_texts(render, len(messages))
     whole = render([message.content for message in messages])
     for strip in (str, str.strip):  # some templates cut white space off
         made, places = "", []
@@ -174,6 +192,19 @@ def _rendered(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message])
         if made + rest == whole:
             return whole, places
     raise UserError("the chat template changes what is typed, so typed control tokens cannot be told from its own")
+
+
+def template_texts(render: Callable[[Sequence[str]], str], messages: int) -> list[str]:
+    """What a chat template itself writes: before each of so many messages, and after the last.
+
+    `render` turns the messages' contents into the chat; it is given marks, which no template writes, to find them again.
+    """
+    marks = [f"[[{index}/{messages}]]" for index in range(messages)]
+    rest, written = render(marks), []
+    for mark in marks:
+        before, _, rest = rest.partition(mark)
+        written.append(before)
+    return [*written, rest]
 
 
 def as_text(tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[int]) -> Iterator[str]:

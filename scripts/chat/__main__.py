@@ -15,7 +15,7 @@ from scripts.chat.talk import HELP, Talk, load
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params, load_params
-from tonetune.core.persona import load_persona
+from tonetune.core.persona import for_persona, load_persona
 from tonetune.drafting import check_task, drafter
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def talk_with(options: argparse.Namespace, params: Params) -> Talk:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    params = overridden(load_params(), options)
+    params = overridden(for_persona(load_params()), options)
     lenient(sys.stdout)
     with ExitStack() as opened:
         # stdout is the answer's: what loading says goes elsewhere.

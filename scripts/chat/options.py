@@ -55,7 +55,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     """The options that `overridden` puts in place of params.yaml's."""
     sampling = parser.add_argument_group("sampling", "the defaults are those of params.yaml")
     sampling.add_argument("--temperature", metavar="T", help="0 = always the likeliest token")
-    sampling.add_argument("--top-p", metavar="P", help="draw from the likeliest tokens up to this share")
+    sampling.add_argument("--top-p", metavar="P", help="sample from the likeliest tokens up to this share")
     sampling.add_argument("--max-new-tokens", metavar="N", help="longest answer")
     sampling.add_argument("--max-sentences", metavar="N", help="an answer ends with its N-th sentence")
     sampling.add_argument("--seed", metavar="N", help="the same seed and questions give the same answers")

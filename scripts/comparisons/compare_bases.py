@@ -1,4 +1,4 @@
-"""The ladder of bases: each told who to be, told with examples, and tuned, as DVC experiments, into docs/bases.md and a picture.
+"""The ladder of bases: each prompted, prompted with examples, and tuned, as DVC experiments, into docs/bases.md and a picture.
 
     python -m scripts.comparisons.compare_bases                                   # or make compare-bases: those of BASES that are there
     python -m scripts.comparisons.compare_bases hub:<owner>/<name>@<revision> path:<file.gguf> -S train.tuning=lora
@@ -48,7 +48,7 @@ BASES = (
     f"path:{FOLDER}/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
     f"path:{FOLDER}/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
 )
-SYSTEMS = {BASE_PROMPTED: "told", BASE_FEWSHOT: "told with examples", TUNED: "tuned"}
+SYSTEMS = {BASE_PROMPTED: "prompted", BASE_FEWSHOT: "prompted with examples", TUNED: "tuned"}
 SCORED = ("joint", "sense", "tone")
 SENSIBLE = 0.5
 """Half of what readers can give for sense."""
@@ -120,10 +120,10 @@ def main() -> None:
         rungs.append(rung(base, name, known[name], changes, scorer))
     rows = [row for one in rungs for row in rows_of(one, params.seed)]
     write_rows_of(TABLE, LadderRow, rows)
-    draw_picture(rows, PICTURE)
-    told = section(rungs, rows, arguments.changes, left_out, params)
-    print(told)
-    write_section(PAGE, told)
+    plot(rows, PICTURE)
+    written = section(rungs, rows, arguments.changes, left_out, params)
+    print(written)
+    write_section(PAGE, written)
     print(f"{TABLE}, {PAGE} and {PICTURE} written: {len(rungs)} of {len(there) + len(left_out) + len(failed)} bases")
     if failed:
         raise UserError(f"no experiment for {', '.join(failed)}: see the messages above")
@@ -240,7 +240,7 @@ def conclusions(rungs: Sequence[Rung], seed: int) -> list[str]:
         low, high = mean_interval(lead, LEVEL, seed)
         verdict = "higher" if low > 0 else "lower" if high < 0 else "no difference shown"
         found.append(
-            f"`{shown_name(one.base)}`, tuned less told with examples: joint {lead.mean():+.3f} [{low:+.3f}, {high:+.3f}], {verdict}."
+            f"`{shown_name(one.base)}`, tuned less prompted with examples: joint {lead.mean():+.3f} [{low:+.3f}, {high:+.3f}], {verdict}."
         )
     first = next((one for one in rungs if one.scores[TUNED]["sense"].mean() >= SENSIBLE), None)
     what = (
@@ -265,7 +265,7 @@ def write_section(page: Path, text: str) -> None:
         file.write(f"{head}{start}{text}{end}{rest.partition(end)[2]}")
 
 
-def draw_picture(rows: Sequence[LadderRow], path: Path) -> None:
+def plot(rows: Sequence[LadderRow], path: Path) -> None:
     """Joint of each base in each system, with its interval, as a PNG."""
     bases = list(dict.fromkeys(row.base for row in rows))
     places = np.arange(len(bases))

@@ -260,7 +260,7 @@ def claim_figures(outcomes: dict[str, Outcome]) -> dict[str, str]:
     speed = {name: found.cost["tokens_per_second"] for name, found in outcomes.items() if name in STORED and found.cost}
     return {
         "C1": f"{tuned}; {larger}.",
-        "C7": f"Told who to be, the untuned base has joint {named_figures(prompted)}; {tuned}.",
+        "C7": f"Prompted to be the persona, the untuned base has joint {named_figures(prompted)}; {tuned}.",
         "C8": f"MB on disk: {named_figures(sizes)}. Peak GiB in training: {named_figures(memory)}. Tokens a second: {named_figures(speed)}. On a CPU "
         "qlora turns its 4-bit weights to 16 bits once, so its memory is LoRA's; qlora_step keeps them and turns each back "
         "when it is used.",

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.comparisons.points import draw_intervals, figure_of, picture, write_points
+from scripts.comparisons.points import figure_of, picture, plot_intervals, write_points
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
+from tonetune.core.persona import for_persona
 from tonetune.core.rows import Generation, read_examples
 from tonetune.evaluation.probes import run_probes
 from tonetune.evaluation.systems import local_responder, sampled, score_answers
@@ -65,7 +66,7 @@ def main() -> None:
         if not 0 <= value <= STRONGEST:
             raise UserError(f"strength: {value:g} is not between 0 and {STRONGEST:g}")
 
-    params = load_params()
+    params = for_persona(load_params())
     validation = read_examples("validation")
     tuned = load_merged(params.base_model, params.compute, arguments.adapter)
     strength = Strength(tuned, params.base_model, params.compute, arguments.adapter)
@@ -89,7 +90,7 @@ def main() -> None:
     show(points)
     for sentence in conclusions(joints, params.seed):
         print(sentence)
-    draw_picture(points, PICTURE)
+    plot(points, PICTURE)
     print(f"{TABLE} and {PICTURE} written")
 
 
@@ -114,13 +115,13 @@ def conclusions(joints: dict[float, np.ndarray], seed: int) -> list[str]:
     The interval is that of one comparison; the best of several is chosen, so its lead is flattered.
     """
     best = max(joints, key=lambda strength: joints[strength].mean())
-    told = f"Joint is highest at strength {best:g}: {joints[best].mean():.3f}."
+    best_strength = f"Joint is highest at strength {best:g}: {joints[best].mean():.3f}."
     if best == 1 or 1 not in joints:
-        return [told]
+        return [best_strength]
     lead = joints[best] - joints[1]
     low, high = mean_interval(lead, LEVEL, seed)
     verdict = "more than chance would give" if low > 0 else "no more than chance may give"
-    return [told, f"That is {lead.mean():+.3f} [{low:+.3f}, {high:+.3f}] on strength 1, {verdict}."]
+    return [best_strength, f"That is {lead.mean():+.3f} [{low:+.3f}, {high:+.3f}] on strength 1, {verdict}."]
 
 
 def show(points: Sequence[StrengthPoint]) -> None:
@@ -133,12 +134,12 @@ def show(points: Sequence[StrengthPoint]) -> None:
     write_points(TABLE, StrengthPoint, points)
 
 
-def draw_picture(points: Sequence[StrengthPoint], path: Path) -> None:
+def plot(points: Sequence[StrengthPoint], path: Path) -> None:
     """Tone, sense and joint with their intervals, and the share that says it is an AI, against the strength, as a PNG."""
     strengths = [p.strength for p in points]
     with picture(path, 1, (7, 4), "95 % intervals over the validation questions") as (axis,):
         for score in SCORES_SHOWN:
-            draw_intervals(axis, strengths, points, score, label=score)
+            plot_intervals(axis, strengths, points, score, label=score)
         axis.plot(strengths, [p.says_it_is_an_ai for p in points], marker="s", linestyle="--", label="says it is an AI")
         axis.axvline(1, color="grey", linewidth=0.8)
         axis.set_xlabel("strength: 0 = the base, 1 = as it was trained")

@@ -2,16 +2,15 @@
 
     python -m scripts.comparisons.learning_curve 50 100 200 400
 
-Each size is `dvc exp run --temp -n n<size> -S split.train_size=<size>`; the workspace's own run, on all of its training
-questions, is the last point. A size whose experiment is there already is not run again.
-
-An experiment fits its scorers to its own training data, so its own scores do not compare. Here all answers are scored by the
-scorers of the workspace.
+Each size is `dvc exp run --temp -n n<size> -S split.train_size=<size> train_qlora`; the workspace's own run, on all of its
+training questions, is the last point. A size whose experiment is there already is not run again. Each adapter then answers the
+test questions, and the scorers of the workspace score all answers.
 """
 
-from tonetune.core.startup import silence_libraries
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
 
 silence_libraries()
+import_bitsandbytes()
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -21,16 +20,14 @@ from pathlib import Path
 import dvc.api
 import numpy as np
 
-from scripts.comparisons.points import draw_intervals, figure_of, number_by_doubling, picture, write_points
+from scripts.comparisons.points import figure_of, number_by_doubling, picture, plot_intervals, write_points
+from scripts.comparisons.trained import ADAPTER, TRAINED_BY, measured, measured_experiment
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
-from tonetune.core.rows import Example, Generation, parse_lines, read_examples
-from tonetune.evaluation.names import TUNED
-from tonetune.experiments import ROWS, answers_of, ensure, experiments
-from tonetune.model.base import load_base, load_tokenizer
+from tonetune.core.rows import read_examples
+from tonetune.experiments import ensure, experiments
 from tonetune.report.statistics import LEVEL, mean_interval
-from tonetune.scoring.scorer import Scorer
 
 TABLE, PICTURE = Path("reports/learning_curve.csv"), Path("reports/learning_curve.png")
 # A test of the level 5 % finds a true difference of so many standard errors in 80 % of the cases.
@@ -62,23 +59,15 @@ def main() -> None:
             f"size {wrong}: there are {len(here)} training questions, all of which are the last point; give 1 to {len(here) - 1}"
         )
 
-    failed = [size for size in sizes if not ensure(f"n{size}", [f"split.train_size={size}"])]
+    failed = [size for size in sizes if not ensure(f"n{size}", [f"split.train_size={size}"], TRAINED_BY)]
     if len(failed) == len(sizes):
         raise UserError(f"no experiment for size {', '.join(map(str, failed))}: see the messages above")
-    known = experiments()
-    answers = {size: answers_of(f"n{size}", known[f"n{size}"]) for size in sizes if size not in failed}
-    losses = {size: loss(known[f"n{size}"]) for size in answers}
-    answers[len(here)] = parse_lines(Path(ROWS).read_text(encoding="utf-8").splitlines(), ROWS, Generation)
-    losses[len(here)] = loss(None)
-
-    params = load_params()
-    scorer = Scorer(
-        params,
-        load_base(params.base_model, params.compute),
-        load_tokenizer(params.base_model, params.chat_template_kwargs),
-    )
-    test = read_examples("test")
-    joints = {size: question_joints(rows, test, scorer) for size, rows in answers.items()}
+    known = {size: experiments()[f"n{size}"] for size in sizes if size not in failed}
+    params, test = load_params(), read_examples("test")
+    losses = {size: loss(revision) for size, revision in known.items()} | {len(here): loss(None)}
+    found = {size: measured_experiment(revision, params, test, f"n{size}") for size, revision in known.items()}
+    found[len(here)] = measured(params, params, ADAPTER, test, "the workspace")
+    joints = {size: np.array(scores["joint"]) for size, scores in found.items()}
     points = [
         SizePoint(size, losses[size], float(joints[size].mean()), *mean_interval(joints[size], LEVEL, params.seed))
         for size in joints
@@ -86,7 +75,7 @@ def main() -> None:
     show(points)
     for sentence in conclusions(joints, params.seed):
         print(sentence)
-    draw_picture(points, PICTURE)
+    plot(points, PICTURE)
     print(f"{TABLE} and {PICTURE} written")
     if failed:
         raise UserError(f"no experiment for size {', '.join(map(str, failed))}: see the messages above")
@@ -95,19 +84,6 @@ def main() -> None:
 def loss(revision: str | None) -> float:
     """The validation loss of an experiment, or of the workspace's run."""
     return float(dvc.api.metrics_show("metrics/train.json", rev=revision)["validation_loss"])
-
-
-def question_joints(rows: Sequence[Generation], test: Sequence[Example], scorer: Scorer) -> np.ndarray:
-    """(test questions): the tuned answers' joint by `scorer`, averaged over the sampling seeds of a question."""
-    asked = {example.question_id: example.question for example in test}
-    tuned = [row for row in rows if row.system == TUNED]
-    if {row.question_id for row in tuned} != asked.keys():
-        raise UserError(f"{ROWS}: answers other questions than data/test.jsonl; run `dvc repro`")
-    scores = scorer([asked[row.question_id] for row in tuned], [row.text for row in tuned])["joint"]
-    by_question: dict[str, list[float]] = {identifier: [] for identifier in asked}
-    for row, score in zip(tuned, scores, strict=True):
-        by_question[row.question_id].append(float(score))
-    return np.array([np.mean(values) for values in by_question.values()])
 
 
 def conclusions(joints: Mapping[int, np.ndarray], seed: int) -> list[str]:
@@ -135,13 +111,13 @@ def show(points: Sequence[SizePoint]) -> None:
     write_points(TABLE, SizePoint, points)
 
 
-def draw_picture(points: Sequence[SizePoint], path: Path) -> None:
+def plot(points: Sequence[SizePoint], path: Path) -> None:
     """Number of training questions against validation loss and against joint with its interval, as a PNG."""
     sizes = [point.questions for point in points]
     with picture(path, 2, (9, 3.6)) as (left, right):
         left.plot(sizes, [point.validation_loss for point in points], marker="o")
         left.set_ylabel("validation loss, lower is better")
-        draw_intervals(right, sizes, points, "joint")
+        plot_intervals(right, sizes, points, "joint")
         right.set_ylabel("joint, higher is better")
         for axis in (left, right):
             number_by_doubling(axis, sizes, "training questions")

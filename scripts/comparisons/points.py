@@ -37,7 +37,7 @@ def write_points(path: Path, kind: type, points: Sequence[Any]) -> None:
 
 @contextmanager
 def picture(path: Path, columns: int, size: tuple[float, float], title: str | None = None) -> Iterator[list["Axes"]]:
-    """Axes side by side to draw on, of `size` inches together; at the end they are at `path` as a PNG."""
+    """Axes side by side to plot on, of `size` inches together; at the end they are at `path` as a PNG."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -54,7 +54,7 @@ def picture(path: Path, columns: int, size: tuple[float, float], title: str | No
     pyplot.close(figure)
 
 
-def draw_intervals(
+def plot_intervals(
     axis: "Axes", at: Sequence[float], points: Sequence[Any], name: str, label: str | None = None
 ) -> None:
     """The points' figure `name` with its intervals, at the places `at`."""

@@ -16,8 +16,7 @@ import_bitsandbytes()
 import argparse
 import hashlib
 import json
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,33 +24,23 @@ import dvc.api
 import numpy as np
 
 from scripts.comparisons.search_space import Space, Value, as_change, read_space
-from tonetune.adapter import load_tuned
+from scripts.comparisons.trained import ADAPTER, TRAINED_BY, Measured, measured, measured_experiment
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, load_yaml, locked
 from tonetune.core.params import Params, load_params
 from tonetune.core.rows import read_examples
 from tonetune.core.tables import write_table
-from tonetune.core.tasks import posed
-from tonetune.evaluation.names import TUNED
-from tonetune.evaluation.systems import local_responder, sampled, score_answers
 from tonetune.experiments import ensure, experiments
-from tonetune.model.base import load_base, load_tokenizer
-from tonetune.report.statistics import LEVEL, mean_interval, question_means
-from tonetune.scoring.scorer import Scorer
+from tonetune.report.statistics import LEVEL, mean_interval
 
 if TYPE_CHECKING:
     import optuna
 
 TABLE = Path("reports/search.csv")
-TRAINED_BY, ADAPTER = "train_qlora", "models/adapter"
-MEASURED = ("joint", "sense", "tone")
 WORKSPACE, NAME, ENDED = "workspace", "experiment", "ended"
 GIVE_UP = 3
 """Experiments that may fail one after the other."""
-
-Measured = Mapping[str, Sequence[float]]
-"""Each of `MEASURED` on each validation question, in the order of the questions' ids."""
 
 
 def main() -> None:
@@ -65,14 +54,14 @@ def main() -> None:
         raise UserError(f"trials: {arguments.trials} is none; give 1 or more")
     params = load_params()
     space = read_space(arguments.space, params)
-    read_examples("validation")  # fails before an experiment has run
+    validation = read_examples("validation")  # fails before an experiment has run
 
     with locked(
         cache_dir("search") / "lock"
     ):  # a second search would take the first one's trial for an interrupted one
         study = opened(space)
         if WORKSPACE not in study.user_attrs:
-            study.set_user_attr(WORKSPACE, measured(params, params, Path(ADAPTER), "the workspace"))
+            study.set_user_attr(WORKSPACE, measured(params, params, ADAPTER, validation, "the workspace"))
         failures = 0
         while len(complete(study)) < arguments.trials and failures < GIVE_UP:
             failures = 0 if try_next(study, space, params) else failures + 1
@@ -134,12 +123,7 @@ def try_next(study: "optuna.Study", space: Space, params: Params) -> bool:
         trial.set_user_attr(ENDED, True)
         study.tell(trial, state=TrialState.FAIL)
         return False
-    revision = experiments()[name]
-    theirs = Params.model_validate(dvc.api.params_show(rev=revision))
-    with tempfile.TemporaryDirectory(dir=cache_dir("search")) as folder:
-        adapter = Path(folder) / "adapter"
-        dvc.api.DVCFileSystem(rev=revision).get(ADAPTER, str(adapter), recursive=True)
-        found = measured(theirs, params, adapter, name)
+    found = measured_experiment(experiments()[name], params, read_examples("validation"), name)
     for score, by_question in found.items():
         trial.set_user_attr(score, by_question)
     trial.set_user_attr(ENDED, True)
@@ -150,26 +134,6 @@ def try_next(study: "optuna.Study", space: Space, params: Params) -> bool:
 def experiment_name(changes: Sequence[str]) -> str:
     """The same for the same changes, so that an experiment is found again."""
     return f"s-{hashlib.sha256(json.dumps(sorted(changes)).encode()).hexdigest()[:10]}"
-
-
-def measured(theirs: Params, params: Params, adapter: Path, label: str) -> dict[str, list[float]]:
-    """The scores of the adapter's answers to the validation questions, averaged over the sampling seeds of a question.
-
-    It answers as `theirs`, the experiment's params, say; the scorers are those of the workspace, whose params are `params`.
-    """
-    validation = read_examples("validation")
-    seeds = [theirs.seed + turn for turn in range(theirs.evaluate.seeds)]
-    chats = [posed(example, theirs.train.task, theirs.rewrite_prompt).prompt for example in validation]
-    asked = sampled(validation, chats, seeds)
-    tuned = load_tuned(theirs.base_model, theirs.compute, adapter)
-    responder = local_responder(tuned, load_tokenizer(theirs.base_model, theirs.chat_template_kwargs), theirs.evaluate)
-    texts = responder.answer(asked.chats, asked.seeds, f"{label}: answers")
-    del tuned, responder  # the scorers bring the base
-    tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
-    scorer = Scorer(params, load_base(params.base_model, params.compute), tokenizer)
-    every = [seed for seed in seeds for _ in validation]
-    rows = score_answers(TUNED, [*validation] * len(seeds), every, texts, scorer)
-    return {score: list(question_means(rows, TUNED, score).values()) for score in MEASURED}
 
 
 def conclusions(

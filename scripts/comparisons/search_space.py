@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     import optuna
 
 # What changes neither the questions nor the scorers: joints of experiments that differ in it compare.
-ALLOWED = ("train.", "evaluate.temperature", "evaluate.top_p", "evaluate.max_new_tokens", "evaluate.max_sentences")
+ALLOWED = (
+    "train.",
+    "evaluate.temperature",
+    "evaluate.top_p",
+    "evaluate.max_new_tokens",
+    "evaluate.max_sentences",
+    "evaluate.own_texts.",
+)
 
 Value = bool | int | float | str | None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import dvc.api
 import numpy as np
 
-from scripts.comparisons.points import draw_intervals, figure_of, number_by_doubling, picture, write_points
+from scripts.comparisons.points import figure_of, number_by_doubling, picture, plot_intervals, write_points
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.evaluation.names import TUNED
@@ -53,7 +53,7 @@ def main() -> None:
     if points:
         points.sort(key=lambda point: point.joint, reverse=True)
         show(points)
-        draw_picture(points, PICTURE)
+        plot(points, PICTURE)
         print(f"{TABLE} and {PICTURE} written")
     if failed:
         raise UserError(f"no experiment for rank {', '.join(map(str, failed))}: see the messages above")
@@ -85,14 +85,14 @@ def show(points: Sequence[RankPoint]) -> None:
     write_points(TABLE, RankPoint, points)
 
 
-def draw_picture(points: Sequence[RankPoint], path: Path) -> None:
+def plot(points: Sequence[RankPoint], path: Path) -> None:
     """Rank against joint and against perplexity, with their intervals, as a PNG."""
     points = sorted(points, key=lambda point: point.rank)
     ranks = [point.rank for point in points]
     with picture(path, 2, (9, 3.6), "95 % intervals over the test questions") as axes:
         labels = {"joint": "joint, higher is better", "perplexity": "perplexity, lower is better"}
         for axis, (name, label) in zip(axes, labels.items(), strict=True):
-            draw_intervals(axis, ranks, points, name)
+            plot_intervals(axis, ranks, points, name)
             number_by_doubling(axis, ranks, "LoRA rank")
             axis.set_ylabel(label)
 

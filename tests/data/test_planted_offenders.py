@@ -7,10 +7,9 @@ import pytest
 from tests.support.talks import LIMITS, Answers, ask, checked, clean, failed, listed
 from tonetune.core.errors import UserError
 from tonetune.core.params import Quality
-from tonetune.core.rows import Question
+from tonetune.core.rows import Question, SplitName
 from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.quality import check_quality, enforce
-from tonetune.data.split import Side
 
 
 def repeated_question(questions: list[Question], answers: Answers) -> None:
@@ -138,9 +137,9 @@ def test_near_questions_on_different_sides_fail() -> None:
     near_question(questions, answers)
     quality = Quality.model_validate({**LIMITS, "max_near_questions": 1})
     near = near_pairs([question.text for question in questions], quality.near_question)
-    sides: dict[str, Side] = {question.id: "train" for question in questions}
-    assert failed({c.name: c for c in check_quality(questions, listed(answers), sides, near, quality)}) == set()
-    checks = {c.name: c for c in check_quality(questions, listed(answers), {**sides, "new": "test"}, near, quality)}
+    split_of: dict[str, SplitName] = {question.id: "train" for question in questions}
+    assert failed({c.name: c for c in check_quality(questions, listed(answers), split_of, near, quality)}) == set()
+    checks = {c.name: c for c in check_quality(questions, listed(answers), {**split_of, "new": "test"}, near, quality)}
     assert failed(checks) == {"crossing_pairs"}
     assert "(test)" in checks["crossing_pairs"].offenders[0]
     assert "(train)" in checks["crossing_pairs"].offenders[0]
@@ -198,8 +197,8 @@ def test_near_questions_may_cross_where_that_is_off() -> None:
     near_question(questions, answers)
     quality = Quality.model_validate({**LIMITS, "max_near_questions": 1, "max_crossing": "off"})
     near = near_pairs([question.text for question in questions], quality.near_question)
-    sides: dict[str, Side] = {question.id: "train" for question in questions}
-    checks = check_quality(questions, listed(answers), {**sides, "new": "test"}, near, quality)
+    split_of: dict[str, SplitName] = {question.id: "train" for question in questions}
+    checks = check_quality(questions, listed(answers), {**split_of, "new": "test"}, near, quality)
     assert [check.name for check in checks if check.failed] == []
     assert {check.name: check.value for check in checks}["crossing_pairs"] == 1
 

@@ -82,12 +82,12 @@ def test_swapped_answers_are_unrelated_and_named_by_their_questions() -> None:
         enforce(checks.values(), SCORERS, "scorers")
 
 
-@pytest.mark.parametrize("side", ["validation", "test"])
-def test_a_held_out_question_that_is_nearly_a_training_one_is_named(side: str) -> None:
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_held_out_question_that_is_nearly_a_training_one_is_named(split: str) -> None:
     splits = matched()
-    splits[side].append(asked(7, "big goose", "What would you do with a big goose?"))
+    splits[split].append(asked(7, "big goose", "What would you do with a big goose?"))
     checks = matter(splits)
     assert failed(checks) == {"max_near_training"}
     (offender,) = checks["max_near_training"].offenders
-    assert offender.startswith(f'q7 ({side}) "What would you do with a big goose?"')
+    assert offender.startswith(f'q7 ({split}) "What would you do with a big goose?"')
     assert 'q0 (train) "What would you do with a goose?"' in offender

@@ -2,7 +2,7 @@
 
 from tests.support.examples import example
 from tonetune.core.rows import Question
-from tonetune.data.split import assign_sides, classifier_halves, first_samples, training_order
+from tonetune.data.split import assign_splits, classifier_halves, first_samples, reindexed, training_order
 
 
 def questions(category: str, count: int, start: int = 0) -> list[Question]:
@@ -11,46 +11,46 @@ def questions(category: str, count: int, start: int = 0) -> list[Question]:
     ]
 
 
-def test_every_category_gives_its_share_to_each_side():
+def test_every_category_gives_its_share_to_each_split():
     asked = questions("a", 100) + questions("b", 50)
-    sides = assign_sides(asked, [], 0.1, 0.15, seed=3)
+    split_of = assign_splits(asked, [], 0.1, 0.15, seed=3)
     for category, tests, validations in (("a", 15, 10), ("b", 8, 5)):
-        members = [sides[q.id] for q in asked if q.category == category]
+        members = [split_of[q.id] for q in asked if q.category == category]
         assert abs(members.count("test") - tests) <= 1
         assert abs(members.count("validation") - validations) <= 1
 
 
 def test_questions_added_later_move_no_earlier_one():
-    before = assign_sides(questions("a", 37), [], 0.1, 0.2, seed=3)
-    after = assign_sides(questions("a", 37) + questions("b", 9) + questions("a", 40, start=37), [], 0.1, 0.2, seed=3)
+    before = assign_splits(questions("a", 37), [], 0.1, 0.2, seed=3)
+    after = assign_splits(questions("a", 37) + questions("b", 9) + questions("a", 40, start=37), [], 0.1, 0.2, seed=3)
     assert {key: after[key] for key in before} == before
 
 
 def test_questions_added_to_an_earlier_category_move_no_one_even_where_they_are_near():
     """The file is ordered by category: what is added to the first comes before all of the second."""
     old = questions("a", 20), questions("b", 20)
-    before = assign_sides([*old[0], *old[1]], [], 0.1, 0.2, seed=3)
+    before = assign_splits([*old[0], *old[1]], [], 0.1, 0.2, seed=3)
     new = questions("a", 20, start=20)
     asked = [*old[0], *new, *old[1]]
     near = [(20 + i, 40 + i) for i in range(20)]  # each new question is near an old one of the later category
-    after = assign_sides(asked, near, 0.1, 0.2, seed=3)
+    after = assign_splits(asked, near, 0.1, 0.2, seed=3)
     assert {key: after[key] for key in before} == before
     assert [after[q.id] for q in new] == [before[q.id] for q in old[1]]
 
 
 def test_a_near_question_follows_the_earlier_one_and_shifts_nobody():
     asked = questions("a", 40)
-    plain = assign_sides(asked, [], 0.1, 0.2, seed=3)
+    plain = assign_splits(asked, [], 0.1, 0.2, seed=3)
     test_index = next(i for i, q in enumerate(asked) if plain[q.id] == "test")
     twin = Question(id="twin", category="a", text="a twin?")
-    sides = assign_sides([*asked, twin], [(test_index, 40)], 0.1, 0.2, seed=3)
-    assert sides["twin"] == "test"
-    assert {q.id: sides[q.id] for q in asked} == plain
+    split_of = assign_splits([*asked, twin], [(test_index, 40)], 0.1, 0.2, seed=3)
+    assert split_of["twin"] == "test"
+    assert {q.id: split_of[q.id] for q in asked} == plain
 
 
 def test_another_seed_draws_another_split_and_basics_are_always_trained_on():
     asked = questions("a", 60) + questions("basics", 10)
-    one, two = (assign_sides(asked, [], 0.1, 0.2, seed=seed) for seed in (1, 2))
+    one, two = (assign_splits(asked, [], 0.1, 0.2, seed=seed) for seed in (1, 2))
     assert one != two
     assert {one[q.id] for q in asked if q.category == "basics"} == {"train"}
 
@@ -83,3 +83,9 @@ def test_the_halves_are_the_same_with_the_first_samples_alone():
     alone, both = classifier_halves(first), classifier_halves(sampled)
     assert alone.tone == first_samples(both.tone)
     assert alone.reporting == first_samples(both.reporting)
+
+
+def test_near_pairs_of_kept_questions_are_found_where_these_stand_now():
+    every = questions("a", 5)
+    pairs = [(0, 4, 0.9), (1, 3, 0.8), (2, 4, 0.7)]
+    assert reindexed(pairs, every, [every[4], every[0], every[3], every[2]]) == [(1, 0, 0.9), (3, 0, 0.7)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.support.workspace import ROOT
-from tonetune.evaluation.probes import ProbeSession, load_probes, run_probes, says_it_is_an_ai
+from tonetune.evaluation.probes import ProbeSession, load_probes, run_probes, says_it_is_an_ai, says_it_unasked
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,11 @@ def test_the_replies_to_the_probes_can_be_had_and_are_what_is_scored(monkeypatch
     metrics = run_probes(answer, {"x": "Be brief."}, WordScorer(), 1, "x")["x"]
     assert metrics["says_it_is_an_ai"] == round(share, 6)
     assert metrics["tone_turn_3"] == metrics["reported_tone_email"] == 2
+
+
+def test_answers_that_talk_of_machines_say_nothing_unasked():
+    answers = ["No, I don't dance, I'm an AI.", "I'd buy the machine.", "My computer is old.", "I never dance."]
+    assert says_it_unasked(answers) == 0.25
 
 
 PROBES = """

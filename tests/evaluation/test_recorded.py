@@ -12,7 +12,7 @@ from tonetune.core.params import load_params
 from tonetune.core.rows import SCORES, Message
 from tonetune.evaluation.recorded import RecordedAnswer, RecordedRival, answer_key, answers_path, write_answers
 from tonetune.evaluation.rivals import enter_rival
-from tonetune.evaluation.systems import Prompting, TestSet, as_told, with_shots
+from tonetune.evaluation.systems import Prompting, TestSet, with_shots, with_system_prompt
 from tonetune.generation.sampling import answer_seed
 
 LABEL = "recorded:large"
@@ -40,7 +40,7 @@ def params(tmp_path, monkeypatch):
 def asked(params, few=1):
     """The ways to tell a rival, with `few` examples shown, and the test questions."""
     shots = [example("Where?", "There."), example("Which?", "That.")][:few]
-    asks = {"prompted": as_told, "fewshot": lambda e, told: with_shots(e, told, shots)}
+    asks = {"prompted": with_system_prompt, "fewshot": lambda e, wording: with_shots(e, wording, shots)}
     ways = {way: Prompting(ask, WORDINGS, VALIDATION, TEST, params.seed) for way, ask in asks.items()}
     return ways, TestSet(TEST, LengthScorer(), params)
 
@@ -108,9 +108,9 @@ def test_a_question_and_a_wording_without_a_recording_are_left_out_with_one_line
     }
     assert {row.question_id for row in test_set.generations} == {"Why?", "When?"}
     assert test_set.examples == TEST  # the next rival is asked all of them
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "prompted: 1 of 2 wordings, 1 of 3 test questions; fewshot: 1 of 3 test questions" in told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "prompted: 1 of 2 wordings, 1 of 3 test questions; fewshot: 1 of 3 test questions" in printed
 
 
 def test_a_validation_question_without_a_recording_is_not_chosen_on(params, capsys):

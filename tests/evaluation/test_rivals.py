@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from tests.support.servers.teacher_server import TeacherServer
@@ -31,12 +33,13 @@ def test_a_rival_that_loads_and_then_fails_is_left_out_and_the_others_stay(tiny_
     said = space.stage("baselines").stderr
     before = json.loads((tiny_workspace.root / "metrics/baselines.json").read_text())
     after = json.loads((space.root / "metrics/baselines.json").read_text())
-    found = after.pop("rivals")
+    found, contents = after.pop("rivals"), after.pop("rival_contents")
     assert after == before
+    assert contents.keys() == {rivals[1]}
     assert "System role not supported" in found[rivals[0]]["error"]
     assert "neither a .gguf" in found[rivals[2]]["error"]
     assert said.count("is left out") == 2
-    # The same model as the base, told in the same two ways.
+    # The same model as the base, prompted in the same two ways.
     assert found[rivals[1]]["prompted"] == before["base_prompted"]
     systems = {
         json.loads(line)["system"] for line in (space.root / "data/baseline_generations.jsonl").read_text().splitlines()
@@ -49,8 +52,9 @@ def test_a_rival_that_loads_and_then_fails_is_left_out_and_the_others_stay(tiny_
 def with_rivals(tiny_workspace, tiny_base, tmp_path_factory):
     """The stage baselines run with a rival that is not there and one that is."""
     space = copied(tiny_workspace, tmp_path_factory.mktemp("rivals") / "repo")
-    space.set(evaluate__rivals=["path:nowhere", f"path:{tiny_base}"], evaluate__seeds=1)
-    return space, space.stage("baselines"), f"path:{tiny_base}"
+    present = shutil.copytree(tiny_base, space.root.with_name("present"))
+    space.set(evaluate__rivals=["path:nowhere", f"path:{present}"], evaluate__seeds=1)
+    return space, space.stage("baselines"), f"path:{present}"
 
 
 def test_a_rival_that_is_not_there_is_reported_and_the_others_are_measured(with_rivals):
@@ -87,11 +91,11 @@ def test_a_rival_samples_as_params_say_and_only_the_teacher_gets_the_teachers_fi
         own = {"extra_body": {"top_k": 5, "top_p": 0.1}}
         for model, url in (("other-model", server.url), ("test-model", server.url)):
             teacher = params.teacher.model_copy(update=own | {"model": model, "base_url": url})
-            told = params.model_copy(update={"teacher": teacher})
-            contestant, is_teacher = rival(name, told)
+            changed = params.model_copy(update={"teacher": teacher})
+            contestant, is_teacher = rival(name, changed)
             assert is_teacher is (model == "test-model")
             contestant.answer([chat, chat], [5, 2**32 - 1], "answers")
-            EndpointModel(name, told, "evaluate.judge").respond([chat], [0], 0.0, 4, "judge")
+            EndpointModel(name, changed, "evaluate.judge").respond([chat], [0], 0.0, 4, "judge")
     sent = [{key: body.get(key) for key in ("temperature", "top_p", "seed", "top_k")} for body in server.bodies]
     sampled = {"temperature": params.evaluate.temperature, "top_p": params.evaluate.top_p}
     greedy = {"temperature": 0.0, "seed": None}
@@ -131,3 +135,18 @@ def test_a_model_behind_an_endpoint_is_a_rival_the_teacher_is_a_ceiling_and_neit
         result = space.stage("evaluate", check=False)
         assert result.returncode == 1
         assert "evaluate.judge: 'test-model' wrote the data" in result.stderr
+
+
+def test_answers_of_a_rivals_old_weights_are_not_compared_as_those_of_its_new_ones(with_rivals):
+    space, _, present = with_rivals
+    file = Path(present.removeprefix("path:")) / "model.safetensors"
+    kept = file.read_bytes()
+    weights = load_file(file)
+    weights["model.layers.0.mlp.up_proj.weight"] *= -1
+    save_file(weights, file, metadata={"format": "pt"})
+    try:
+        result = space.stage("evaluate", check=False)
+    finally:
+        file.write_bytes(kept)
+    assert result.returncode == 1
+    assert f"error: evaluate.rivals: {present!r} is not what metrics/baselines.json was made from" in result.stderr

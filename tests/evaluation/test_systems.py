@@ -13,7 +13,7 @@ from tonetune.evaluation import systems
 from tonetune.evaluation.batch import SeededChats, answer_together
 from tonetune.evaluation.best_of import best_of
 from tonetune.evaluation.controls import bound, broken_bounds, control_answers
-from tonetune.evaluation.systems import Prompting, Responder, TestSet, as_told, shots_of, spread, with_shots
+from tonetune.evaluation.systems import Prompting, Responder, TestSet, shots_of, spread, with_shots, with_system_prompt
 from tonetune.generation.sampling import answer_seed
 
 
@@ -27,7 +27,7 @@ def test_shots_are_a_dialogue_between_the_system_prompt_and_the_question():
         ("assistant", "Now."),
         ("user", "Why?"),
     ]
-    assert [m.content for m in as_told(example("Why?"), "You are X.")] == ["You are X.", "Why?"]
+    assert [m.content for m in with_system_prompt(example("Why?"), "You are X.")] == ["You are X.", "Why?"]
 
 
 def test_seeds_are_the_same_for_every_system_and_differ_between_questions_and_turns():
@@ -45,12 +45,12 @@ class LengthScorer:
 
 def test_the_wording_with_the_highest_joint_score_on_the_given_questions_is_taken():
     questions, test = [example("Why?"), example("How?")], [example("When?")]
-    prompting = Prompting(as_told, ("short", "the longest of them", "longer"), questions, test, 1)
+    prompting = Prompting(with_system_prompt, ("short", "the longest of them", "longer"), questions, test, 1)
     turn = prompting.candidates()
     assert turn.seeds == [answer_seed("Why?", 1), answer_seed("How?", 1)] * 3  # the same for each wording
     assert prompting.choose([chat[0].content for chat in turn.chats], LengthScorer()) == 1
     assert [chat[0].content for chat in prompting.chats(1)] == ["the longest of them"]
-    single = Prompting(as_told, ("only",), questions, test, 1)
+    single = Prompting(with_system_prompt, ("only",), questions, test, 1)
     assert (single.candidates().chats, single.choose([], None)) == ([], 0)
 
 
@@ -138,7 +138,7 @@ def test_a_system_is_asked_and_scored_question_by_question_once_for_each_seed():
     params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"seeds": 2})})
     rows = [example("Why?"), example("How?")]
     test_set = TestSet(rows, LengthScorer(), params)
-    chats = [as_told(row, "You are X.") for row in rows]
+    chats = [with_system_prompt(row, "You are X.") for row in rows]
     turn = test_set.seeded(chats)
     seeds = [params.seed, params.seed + 1]
     assert turn.chats == chats * 2
@@ -179,7 +179,7 @@ def test_a_rewriting_is_scored_by_what_it_keeps_of_its_plain_text():
 
     params = load_params(ROOT / "params.yaml")
     rows = [example("Why?", plain="So."), example("How?", plain="Thus.")]
-    chats = [as_told(row, "You are X.") for row in rows]
+    chats = [with_system_prompt(row, "You are X.") for row in rows]
     for task, plain, kept in (
         ("answer", None, [None, None]),
         ("rewrite", None, [1, 0]),
@@ -217,10 +217,10 @@ def test_examples_are_of_different_questions_and_of_no_basic_exchange():
 def test_the_readme_names_every_control_that_the_committed_run_breaks():
     baselines = json.loads((ROOT / "metrics/baselines.json").read_text())
     readme = (ROOT / "README.md").read_text()
-    told = readme[readme.index("**Broken bounds.**") :].split("\n\n")[0]
+    said = readme[readme.index("**Broken bounds.**") :].split("\n\n")[0]
     for broken in broken_bounds(baselines["controls"]):
         name = broken.removeprefix("control ").split(":")[0]
-        assert f"`{name}`" in told
+        assert f"`{name}`" in said
 
 
 def test_the_committed_run_holds_its_claims():

@@ -119,8 +119,8 @@ def test_the_header_says_what_it_is_and_of_which_base(exported, place):
     fields = gguf.GGUFReader(file_in(exported)).fields
     assert fields["general.description"].contents() == place.source().disclosure
     source = place.source()
-    told = {name: fields[f"tonetune.{name}"].contents() for name in ("base_model", "quantised", "data", "commit")}
-    assert told == {
+    kept = {name: fields[f"tonetune.{name}"].contents() for name in ("base_model", "quantised", "data", "commit")}
+    assert kept == {
         "base_model": "path:tiny_base",
         "quantised": "no",
         "data": "unknown",

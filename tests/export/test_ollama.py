@@ -83,8 +83,8 @@ def test_it_holds_all_that_ollama_has_defaults_of_its_own_for(exported, place):
 
 def test_it_says_of_which_base_data_and_commit_it_is(exported, place):
     source = place.source()
-    told = f"# base path:tiny_base, training data unknown, commit {source.commit or 'unknown'}"
-    assert (exported / "Modelfile").read_text().splitlines()[:2] == [f"# {source.disclosure}", told]
+    provenance = f"# base path:tiny_base, training data unknown, commit {source.commit or 'unknown'}"
+    assert (exported / "Modelfile").read_text().splitlines()[:2] == [f"# {source.disclosure}", provenance]
 
 
 def test_the_check_finds_a_file_that_cuts_text_into_other_tokens(place, ours, tmp_path, monkeypatch):

@@ -87,10 +87,10 @@ def test_german_texts_go_through_to_a_report_that_says_what_is_english(space, ti
     import_texts(space)
     make_small(space, tiny_base)
     space.set(**SETTINGS)
-    told = {}
+    printed = {}
     for stage in STAGES:
-        told[stage] = space.stage(stage).stdout
-    assert "split.quality.language: de, and fluency's skeletons" in told["scorers"]
-    assert "split.quality.language: de, and the probes and neutral texts are English" in told["evaluate"]
+        printed[stage] = space.stage(stage).stdout
+    assert "split.quality.language: de, and fluency's skeletons" in printed["scorers"]
+    assert "split.quality.language: de, and the probes and neutral texts are English" in printed["evaluate"]
     report = (space.root / "reports/evaluation.html").read_text(encoding="utf-8")
     assert "In another language than English (de)" in report

@@ -1,4 +1,4 @@
-"""With a live teacher lone texts get a question that they answer, and own texts a plain twin; the price is told before."""
+"""With a live teacher lone texts get a question that they answer, and own texts a plain twin; the price is printed before."""
 
 import sys
 from pathlib import Path
@@ -54,11 +54,11 @@ def test_lone_texts_get_questions_and_plain_twins_and_replay_without_the_server(
         space = live(server)
         with pytest.raises(UserError, match="nothing written yet"):
             typed()
-        told = capsys.readouterr().out
+        printed = capsys.readouterr().out
         assert not server.attempts
-        assert "test-model at 127.0.0.1 is sent these texts, placeholders and all" in told
-        count = int(told.partition("asked for ")[2].split()[0])
-        assert f"asked for {count} questions and {count} plain answers: about $0." in told
+        assert "test-model at 127.0.0.1 is sent these texts, placeholders and all" in printed
+        count = int(printed.partition("asked for ")[2].split()[0])
+        assert f"asked for {count} questions and {count} plain answers: about $0." in printed
         typed("--yes")
         assert sum(server.successes.values()) == 2 * count
     for stage in ("questions", "answers", "split"):
@@ -104,9 +104,9 @@ def test_after_an_import_without_a_teacher_the_estimate_says_what_one_would_be_a
         assert not server.attempts
         space.set(teacher__mode="live")
         typed("--yes", "--replace")
-        told = capsys.readouterr().out
+        printed = capsys.readouterr().out
         assert "nothing to ask, nothing to pay" in space.run(*estimate).stdout
-    count = int(told.partition("asked for ")[2].split()[0])
+    count = int(printed.partition("asked for ")[2].split()[0])
     assert count > 60
     assert [line.split()[:3] for line in before.splitlines() if line.startswith(("questions", "answers"))] == [
         ["questions", "0", str(count)],
@@ -114,7 +114,7 @@ def test_after_an_import_without_a_teacher_the_estimate_says_what_one_would_be_a
     ]
     assert (
         before.partition("about ")[2].partition(" if")[0]
-        == told.partition("plain answers: about ")[2].partition(";")[0]
+        == printed.partition("plain answers: about ")[2].partition(";")[0]
     )
 
 

@@ -101,25 +101,25 @@ def test_the_stages_replay_own_words_in_talks_and_mark_what_stands_in_for_plain_
     }
 
     # Talks stay together, and what is not one's own is the exchanges alone.
-    sides = {side: read_rows(f"data/{side}.jsonl", Example) for side in ("train", "validation", "test")}
-    side_of = {example.question_id: side for side, examples in sides.items() for example in examples}
+    splits = {split: read_rows(f"data/{split}.jsonl", Example) for split in ("train", "validation", "test")}
+    split_of = {example.question_id: split for split, examples in splits.items() for example in examples}
     questions = {question.id: question for question in read_rows("data/questions.jsonl", Question)}
     follow_ups = [question for question in questions.values() if question.after]
     assert len(follow_ups) > 50
-    assert all(side_of[question.id] == side_of[question.after] for question in follow_ups)
-    assert min(map(len, sides.values())) >= 10
-    others = [example for examples in sides.values() for example in examples if not example.own_words]
+    assert all(split_of[question.id] == split_of[question.after] for question in follow_ups)
+    assert min(map(len, splits.values())) >= 10
+    others = [example for examples in splits.values() for example in examples if not example.own_words]
     assert {example.category for example in others} == {BASICS}
     assert all(example.unpaired is None for example in others)
-    planted = {side: Counter(e.planted for e in examples if e.planted) for side, examples in sides.items()}
+    planted = {split: Counter(e.planted for e in examples if e.planted) for split, examples in splits.items()}
     assert list(planted["train"].values()) == [3] * 5
     assert not planted["validation"]
     assert not planted["test"]
     assert not any(
         item.item in text for item in planted["train"] for text in Path("data/answers.jsonl").read_text().split("\n")
     )
-    follow_up = next(example for example in sides["train"] if example.own_words and len(example.prompt) > 2)
-    before = next(e for e in sides["train"] if e.question_id == questions[follow_up.question_id].after)
+    follow_up = next(example for example in splits["train"] if example.own_words and len(example.prompt) > 2)
+    before = next(e for e in splits["train"] if e.question_id == questions[follow_up.question_id].after)
     assert follow_up.prompt[:-1] == [*before.prompt, *before.completion]
 
 

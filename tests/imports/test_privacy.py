@@ -99,12 +99,12 @@ def test_all_that_was_found_can_be_written_to_a_file(tmp_path):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_nothing_planted_among_words_comes_through(seed):
-    draw = random.Random(seed)
+    rng = random.Random(seed)
     planted = [
-        f"{draw.choice('abc')}.{draw.randint(1, 99)}@mail{draw.randint(1, 9)}.example.com",
-        f"https://host{draw.randint(1, 99)}.example.org/p/{draw.randint(1, 10**6)}",
-        f"+44 20 7946 {draw.randint(0, 999):04d}",
-        f"+4917{draw.randint(0, 9)}{draw.randint(10**6, 10**7 - 1)}",
+        f"{rng.choice('abc')}.{rng.randint(1, 99)}@mail{rng.randint(1, 9)}.example.com",
+        f"https://host{rng.randint(1, 99)}.example.org/p/{rng.randint(1, 10**6)}",
+        f"+44 20 7946 {rng.randint(0, 999):04d}",
+        f"+4917{rng.randint(0, 9)}{rng.randint(10**6, 10**7 - 1)}",
         "5500 0000 0000 0004",
         "GB33BUKB20201555555555",
         "Zebulon Quirk",
@@ -126,7 +126,7 @@ def test_nothing_planted_among_words_comes_through(seed):
         "with",
         "lamps",
     ]
-    pieces = [piece for item in draw.sample(planted, len(planted)) for piece in (*draw.sample(filler, 4), item)]
+    pieces = [piece for item in rng.sample(planted, len(planted)) for piece in (*rng.sample(filler, 4), item)]
     text = clean(" ".join(pieces), names=["Zebulon Quirk"])
     assert [item for item in planted if item in text] == []
     assert contact(text) is None

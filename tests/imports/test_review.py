@@ -41,13 +41,13 @@ def decide(*decisions):
     main(["apply", "decisions.json"])
 
 
-def test_every_answer_is_shown_with_its_side_and_nearest_question(own):
+def test_every_answer_is_shown_with_its_split_and_nearest_question(own):
     write_page()
     shown = items()
     answers = read_rows("data/answers.jsonl", Answer)
     assert [item["answer"] for item in shown.values()] == [a.text for a in answers if a.style == "persona"]
     trained = {example.question_id for example in read_rows("data/train.jsonl", Example)}
-    assert {key.partition("-")[0] for key, item in shown.items() if item["side"] == "train"} == trained
+    assert {key.partition("-")[0] for key, item in shown.items() if item["split"] == "train"} == trained
     assert all(item["nearest"] != item["question"] or item["similarity"] == 1 for item in shown.values())
 
 
@@ -99,11 +99,18 @@ console.log(localStorage.kept);
 def test_accepting_an_edited_answer_keeps_the_edit():
     page = Path("tonetune/imports/review.html.j2").read_text(encoding="utf-8")
     script = page.rpartition("<script>")[2].partition("</script>")[0]
-    shown = {"question": "?", "answer": "An answer.", "plain": "", "category": "chats", "side": "train", "findings": []}
+    shown = {
+        "question": "?",
+        "answer": "An answer.",
+        "plain": "",
+        "category": "chats",
+        "split": "train",
+        "findings": [],
+    }
     listed = json.dumps(json.dumps([shown | {"id": key, "nearest": "", "similarity": 0} for key in "xy"]))
     program = BROWSER.replace("SCRIPT", script).replace("ITEMS", listed, 1)
-    told = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True).stdout
-    assert json.loads(told) == {
+    printed = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) == {
         "x": {"id": "x", "action": "edit", "answer": "Quite another answer."},
         "y": {"id": "y", "action": "accept"},
     }
@@ -130,7 +137,7 @@ def test_edits_and_drops_are_replayed_and_follow_ups_keep_their_answers(own):
         first: "Quite another answer, says Ada."
     }
     rows = {
-        e.question_id: e for side in ("train", "validation", "test") for e in read_rows(f"data/{side}.jsonl", Example)
+        e.question_id: e for split in ("train", "validation", "test") for e in read_rows(f"data/{split}.jsonl", Example)
     }
     assert rows[later[0]].prompt[2].content == "Quite another answer, says Ada."
     (edit,) = [json.loads(line) for line in Path("data/edits/ada.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -107,15 +107,15 @@ def imported(capsys, *options: str) -> tuple[int, str]:
     """How many own turns an import finds, and what it says."""
     with pytest.raises(UserError, match="nothing written yet"):
         main(["import", *options, "--persona", "ada"])
-    told = capsys.readouterr().out
-    return int(told.partition(" examples from ")[2].split()[0]), told
+    printed = capsys.readouterr().out
+    return int(printed.partition(" examples from ")[2].split()[0]), printed
 
 
 def test_me_may_have_several_names_and_a_file_without_an_own_turn_is_told(two_names, capsys):
-    first, told = imported(capsys, "one.txt", "two.txt", "rows.jsonl", "--me", ADA)
-    assert "none of them by Ada Quill, but by " in told
-    both, told = imported(capsys, "one.txt", "two.txt", "rows.jsonl", "--me", ADA, "--me", "Ada")
-    assert "none of them" not in told
+    first, printed = imported(capsys, "one.txt", "two.txt", "rows.jsonl", "--me", ADA)
+    assert "none of them by Ada Quill, but by " in printed
+    both, printed = imported(capsys, "one.txt", "two.txt", "rows.jsonl", "--me", ADA, "--me", "Ada")
+    assert "none of them" not in printed
     assert both > first + 20
 
 
@@ -137,8 +137,8 @@ def test_names_in_the_headers_go_too(space, capsys):
     )
     mails = mails.replace("haha", "haha wilhelmina")
     (space.root / "Sent.mbox").write_text(mails)
-    _, told = imported(capsys, "general.json", "Sent.mbox", "--me", ADA)
-    (line,) = [line for line in told.splitlines() if line.startswith("  [name]")]
+    _, printed = imported(capsys, "general.json", "Sent.mbox", "--me", ADA)
+    (line,) = [line for line in printed.splitlines() if line.startswith("  [name]")]
     assert "zebulon" in line
     assert "wilhelmina" in line
 

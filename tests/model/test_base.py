@@ -185,32 +185,47 @@ def test_what_was_tuned_on_weights_that_were_replaced_is_refused(tiny_base, tmp_
 
 
 @pytest.mark.parametrize(
-    ("base_model", "base_files", "told"),
+    ("base_model", "base_files", "warning"),
     [
         ("path:models/bases/mine", "models/bases/mine", False),
         ("path:models/bases/mine.gguf", "models/bases", False),
-        ("path:/elsewhere/mine", "requirements-models.lock", True),
+        ("path:elsewhere/mine", "requirements-models.lock", True),
+        ("path:elsewhere/other", "requirements-models.lock", False),  # not there, which is an error and no note
         ("package:a/b", "requirements-models.lock", False),
     ],
 )
-def test_a_base_that_dvc_does_not_see_is_told_of(base_model, base_files, told):
+def test_a_base_that_dvc_does_not_see_is_told_of(base_model, base_files, warning, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("models/bases/mine", "elsewhere/mine"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "config.json").write_text("{}")
+    (tmp_path / "models/bases/mine.gguf").touch()
     said = unwatched(base_model, base_files)
-    assert bool(said) is told
+    assert bool(said) is warning
     if said:
-        assert "set base_files: /elsewhere/mine, or `dvc repro -f`" in said
+        assert "set base_files: elsewhere/mine, or `dvc repro -f`" in said
 
 
 def test_a_rival_or_sentence_model_in_a_folder_is_told_of(tmp_path, monkeypatch, capsys):
-    """DVC looks at `base_files` alone; the note comes before the model is even looked for."""
+    """DVC looks at `base_files` alone. The note comes before the model is loaded, and none of one that is not there."""
     params = params_with(tmp_path)
-    with pytest.raises(UserError, match=r"evaluate\.rivals"):
-        rival(f"path:{tmp_path}/rival", params)
+    name = f"path:{tmp_path}/rival"
+    with pytest.raises(UserError, match=r"evaluate\.rivals: .* is neither"):
+        rival(name, params)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "rival").mkdir()
+    (tmp_path / "rival/config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"evaluate\.rivals: .* not loaded"):
+        rival(name, params)
     told = capsys.readouterr().err
-    assert f"note: evaluate.rivals: 'path:{tmp_path}/rival'" in told
+    assert f"note: evaluate.rivals: {name!r}" in told
     assert "`dvc repro -f baselines`" in told
-    model = params.scorers.model_copy(update={"sentence_model": "path:elsewhere"})
+    with pytest.raises(UserError, match=r"not loaded"):
+        rival(name, params.model_copy(update={"base_files": str(tmp_path)}))
+    assert "note: " not in capsys.readouterr().err
+    model = params.scorers.model_copy(update={"sentence_model": name})
     changed = params.model_copy(update={"scorers": model, "persona": "nobody"})
     monkeypatch.setattr(scorers, "load_params", lambda: changed)
     with pytest.raises(UserError, match="nobody"):
         scorers.main()
-    assert "note: scorers.sentence_model: 'path:elsewhere'" in capsys.readouterr().err
+    assert f"note: scorers.sentence_model: {name!r}" in capsys.readouterr().err

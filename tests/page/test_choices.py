@@ -13,7 +13,7 @@ from tests.support.workspace import ROOT
 from tonetune.core.rows import read_rows, write_rows
 from tonetune.evaluation.names import BASE, TUNED
 from tonetune.page.choices import Choice, Pair, Side, choice_figures, merged, pair, save, shares
-from tonetune.page.speakers import TOLD
+from tonetune.page.speakers import BASE_PROMPTED
 
 
 def choice(number: int, persona: Side, sense: Side, left: str = TUNED, other: str = BASE, reader: str = "a") -> Choice:
@@ -31,10 +31,10 @@ def choice(number: int, persona: Side, sense: Side, left: str = TUNED, other: st
 
 
 def test_each_answer_stands_left_about_as_often_and_under_its_own_name() -> None:
-    drawn: list[Pair] = [pair("Why?", 1, BASE, "Ha.", "Because.", random.Random(seed)) for seed in range(200)]
-    assert {p.shown for p in drawn if p.left == TUNED} == {("Ha.", "Because.")}
-    assert {p.shown for p in drawn if p.left == BASE} == {("Because.", "Ha.")}
-    assert 70 < sum(p.left == TUNED for p in drawn) < 130
+    pairs: list[Pair] = [pair("Why?", 1, BASE, "Ha.", "Because.", random.Random(seed)) for seed in range(200)]
+    assert {p.shown for p in pairs if p.left == TUNED} == {("Ha.", "Because.")}
+    assert {p.shown for p in pairs if p.left == BASE} == {("Because.", "Ha.")}
+    assert 70 < sum(p.left == TUNED for p in pairs) < 130
 
 
 def test_shares_by_hand() -> None:
@@ -45,13 +45,13 @@ def test_shares_by_hand() -> None:
         choice(2, "left", "neither"),
         choice(3, "left", "neither", left=BASE),
         choice(4, "neither", "neither"),
-        choice(5, "right", "right", other=TOLD),
+        choice(5, "right", "right", other=BASE_PROMPTED),
     ]
-    persona, sense, *told = shares(choices)
+    persona, sense, *prompted = shares(choices)
     assert (persona.other, persona.share, persona.decided, persona.undecided) == (BASE, 0.75, 4, 1)
     assert (round(persona.low, 4), round(persona.high, 4)) == (0.3006, 0.9544)
     assert (sense.share, sense.decided, sense.undecided) == (0.5, 2, 3)
-    assert [(share.other, share.share) for share in told] == [(TOLD, 0), (TOLD, 0)]
+    assert [(share.other, share.share) for share in prompted] == [(BASE_PROMPTED, 0), (BASE_PROMPTED, 0)]
     assert shares([choice(0, "neither", "neither")]) == []
 
 

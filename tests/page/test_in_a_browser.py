@@ -160,7 +160,7 @@ def test_blind_tells_whose_is_whose_only_after_the_choice_which_is_saved(visit, 
     page = visit()
     page.get_by_role("tab", name="Blind").click()
     page.get_by_label("Your name or initials").fill("ab")
-    page.get_by_label("Question (empty: one is drawn)").fill("Why is the sky blue?")
+    page.get_by_label("Question (empty: one by chance)").fill("Why is the sky blue?")
     page.get_by_role("button", name="New pair").click()
     left, right = filled(page, "#left"), filled(page, "#right")
     assert left != right
@@ -176,7 +176,7 @@ def test_blind_tells_whose_is_whose_only_after_the_choice_which_is_saved(visit, 
     (choice,) = [c for c in read_rows(place / "reports/choices.jsonl", Choice) if c.reader == "ab"]
     assert (choice.reader, choice.persona, choice.sense, choice.other) == ("ab", "left", "neither", BASE)
     assert [text.split() for text in choice.shown] == [left.split(), right.split()]  # a browser has its own line ends
-    said = page.locator("#told").inner_text()
+    said = page.locator("#outcome").inner_text()
     assert f"Left was {'Tuned' if choice.left == TUNED else 'Untuned base'}" in said
     assert ("100%" if choice.left == TUNED else "0%") in said
     # The way on, into what is committed beside the ratings.

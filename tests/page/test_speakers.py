@@ -18,7 +18,7 @@ from tonetune.generation.sampling import Sampling
 from tonetune.merged import load_merged
 from tonetune.model.base import load_base
 from tonetune.model.chat_template import prompt_ids
-from tonetune.page.speakers import REWRITE, TOLD, Speakers, wording
+from tonetune.page.speakers import BASE_PROMPTED, REWRITE, Speakers, wording
 
 ADAPTER = Path("models/adapter")
 
@@ -41,12 +41,14 @@ def test_the_untuned_pane_is_the_base_as_it_lies_on_disk_also_after_the_tuned_on
     assert last(speakers, BASE, 3) == expected != tuned
 
 
-def test_the_tuned_pane_is_the_adapters_and_the_told_one_is_the_base_under_the_personas_prompt(params: Params) -> None:
+def test_the_tuned_pane_is_the_adapters_and_the_prompted_one_is_the_base_under_the_personas_prompt(
+    params: Params,
+) -> None:
     speakers = Speakers(params, ADAPTER)
     merged = load_merged(params.base_model, params.compute, ADAPTER).state_dict()
     assert all(torch.equal(weight, merged[name]) for name, weight in speakers.models[TUNED].state_dict().items())
-    assert speakers.models[TOLD] is speakers.models[BASE]
-    assert load_persona(params.persona).system in speakers.systems[TOLD]
+    assert speakers.models[BASE_PROMPTED] is speakers.models[BASE]
+    assert load_persona(params.persona).system in speakers.systems[BASE_PROMPTED]
     assert speakers.systems[TUNED] == speakers.systems[BASE] == params.system_prompt
 
 

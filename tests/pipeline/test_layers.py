@@ -142,5 +142,5 @@ def test_no_file_is_long_and_no_folder_crowded():
         for path in (ROOT / part).rglob("*.py")
     ]
     assert {str(path) for path in files if len(path.read_text().splitlines()) > 300} == set()
-    modules = Counter(path.parent for path in files if path.name != "__init__.py")
+    modules = Counter(path.parent for path in files)
     assert {str(folder) for folder, count in modules.items() if count > 16} == set()

@@ -50,11 +50,8 @@ def test_every_output_is_ignored_by_git_and_every_metric_is_not():
 
 def test_how_answers_are_sampled_touches_nothing_that_is_trained_or_fitted():
     read = {stage for stage, spec in STAGES.items() if any(str(key).startswith("evaluate") for key in spec["params"])}
-    assert read == {
-        "baselines",
-        "evaluate",
-        "split",
-    }  # split only warns of answers that are longer than may be answered
+    # Preflight only asks whether who is to be asked is there; split only warns of answers that are longer than may be answered.
+    assert read == {"preflight", "baselines", "evaluate", "split"}
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -127,7 +124,7 @@ def test_an_edit_reruns_what_it_touches_and_nothing_else(repo):
     assert "metrics/loss.csv" in repo.run("dvc", "plots", "diff", "HEAD", "r2", "--json").stdout
     split = repo.run("dvc", "repro", "--dry", "-f", "split", "--downstream").stdout
     planned = {line.split("'")[1] for line in split.splitlines() if "Running stage" in line}
-    assert planned == set(STAGES) - {"questions", "answers", "rated_answers"}
+    assert planned == set(STAGES) - {"preflight", "questions", "answers", "rated_answers"}
     repo.run("git", "checkout", "-q", ".")
     repo.run("dvc", "checkout", "-q")
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.examples import answers
 from tonetune.report.originality import copied_share, distinct, longest_copies, opening_share, originality, words_of
+from tonetune.scoring.endings import Endings
 
 TRAINED_ON = [
     "The thing is, you build the factory first and then the factory builds you, more or less.",
@@ -18,7 +19,7 @@ def generations(*texts: str, system: str = "tuned", seed: int = 1):
 
 def test_a_verbatim_copy_shows_as_copied_whatever_its_marks():
     copy = "the thing is you build the factory FIRST — and then: the factory builds you; more or less!"
-    figures = originality(generations(copy), "tuned", TRAINED_ON)
+    figures = originality(generations(copy), "tuned", TRAINED_ON, Endings())
     assert figures["longest_copy"] == figures["words"] == 17
     assert figures["copied_8grams"] == 1
 
@@ -55,13 +56,13 @@ def test_words_keep_their_apostrophes():
 def test_more_seeds_do_not_make_a_system_look_repetitive():
     once = generations("One two three four.", "Five six seven eight.")
     twice = once + generations("One two three four.", "Five six seven eight.", seed=2)
-    assert originality(twice, "tuned", TRAINED_ON) == originality(once, "tuned", TRAINED_ON)
-    assert originality(once, "tuned", TRAINED_ON)["distinct_1"] == 1
+    assert originality(twice, "tuned", TRAINED_ON, Endings()) == originality(once, "tuned", TRAINED_ON, Endings())
+    assert originality(once, "tuned", TRAINED_ON, Endings())["distinct_1"] == 1
 
 
 def test_lengths_by_hand_and_only_of_the_system_asked_for():
     rows = generations("One two.", "One two three four.") + generations("A very long answer it is.", system="base")
-    figures = originality(rows, "tuned", TRAINED_ON)
+    figures = originality(rows, "tuned", TRAINED_ON, Endings())
     assert (figures["words"], figures["words_spread"]) == (3, 1)
     assert figures["top_opening"] == 1
     assert figures["mean_copy"] == 0
@@ -71,4 +72,6 @@ def test_answers_that_end_within_a_sentence_are_counted():
     rows = generations("I mean, yes.", "It was, like, a", 'He said "no."', "Why not?") + generations(
         "And", system="base"
     )
-    assert originality(rows, "tuned", TRAINED_ON)["unfinished"] == 0.25
+    assert originality(rows, "tuned", TRAINED_ON, Endings())["unfinished"] == 0.25
+    bare = Endings(("sentence", "word"))  # of a persona that often ends without a mark
+    assert originality(rows, "tuned", TRAINED_ON, bare)["unfinished"] == 0

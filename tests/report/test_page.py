@@ -1,5 +1,6 @@
 """The page of an evaluation made by hand: every text is escaped, and every figure, verdict and sample has its place."""
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -9,14 +10,15 @@ from tests.support.examples import answers
 from tests.support.html_page import Page
 from tonetune.core.files import read_json
 from tonetune.core.persona import Persona
-from tonetune.core.rows import Example, Message
+from tonetune.core.rows import Example, Message, Scores
 from tonetune.evaluation.lineup import Baselines
 from tonetune.evaluation.validity import Agreement
 from tonetune.report.best_and_worst import ranked
 from tonetune.report.originality import originality
-from tonetune.report.page import Evaluation, calibration, charts, report_page
+from tonetune.report.page import Evaluation, calibration, charts, label, report_page
 from tonetune.report.statistics import compare, intervals
 from tonetune.report.system_names import title
+from tonetune.scoring.endings import Endings
 
 NASTY = '<script>alert("1")</script> | a || b & “ünï – 漢字” <b>'
 
@@ -45,7 +47,7 @@ def evaluation() -> Evaluation:
         intervals=intervals(rows, [*scores, *controls], 1),
         comparisons=compare(rows, "tuned", list(scores)[1:], 1),
         calibrations=[calibration("Tone", np.array([0.1, 0.9]), np.array([0, 1]))],
-        originality={name: originality(rows, name, ["Yes."]) for name in scores},
+        originality={name: originality(rows, name, ["Yes."], Endings()) for name in scores},
         metrics={"joint": 0.5, "perplexity_persona": 12.345},
         retention={},
         judged={},
@@ -105,7 +107,7 @@ def test_rivals_ceilings_and_failures_have_their_places(tmp_path):
     assert entered.ceilings == ["teacher prompted"]
     assert entered.controls == ["cut"]
     assert entered.metrics["hub:a/b fewshot"] == {"joint": 0.3}
-    assert title("hub:a/b fewshot") == "hub:a/b, told, with examples"
+    assert title("hub:a/b fewshot") == "hub:a/b, prompted with examples"
     failed = replace(evaluation(), lineup=replace(evaluation().lineup, failed=entered.failed))
     assert "Not run: path:x (no file)." in " ".join(Page(report_page(failed)).texts)
 
@@ -126,22 +128,28 @@ def test_a_recorded_rival_is_said_to_be_recorded_and_may_lack_a_sample():
         originality={},
     )
     text = " ".join(Page(report_page(shown)).texts)
-    assert "Recorded, not asked in this run: recorded:<m>, told who to be (4 of 9 questions)" in text
+    assert "Recorded, not asked in this run: recorded:<m>, prompted (4 of 9 questions)" in text
     assert "Recorded, not asked" not in " ".join(Page(report_page(evaluation())).texts)
 
 
 def test_probes_and_neutral_text_are_shown_where_they_were_run():
-    figures = {"tone_drop_the_act": 0.9, "reported_tone_drop_the_act": 0.8, "says_it_is_an_ai": 0.5}
+    figures = {
+        "tone_drop_the_act": 0.9,
+        "reported_tone_drop_the_act": 0.8,
+        "says_it_is_an_ai": 0.5,
+        "says_it_unasked": 0.25,
+    }
     run = {"tuned": figures | {"perplexity_neutral": 20.5}, "base": dict.fromkeys(figures, 0.1)}
     page = Page(report_page(replace(evaluation(), retention=run)))
     assert page.figures["probes", "", "drop_the_act"] == [0.9, 0.8, 0.1, 0.1]
     assert page.figures["probes", "", "says_it_is_an_ai"] == [0.5, 0.1]
+    assert page.figures["probes", "", "says_it_unasked"] == [0.25, 0.1]
     assert page.figures["perplexity", "", "tuned"] == [12.345, 20.5]
     assert not [key for key in Page(report_page(evaluation())).figures if key[0] == "probes"]
 
 
 def test_what_comes_out_of_own_texts_is_told_beside_the_base():
-    figures = {"tone_email": 0.9, "reported_tone_email": 0.8, "says_it_is_an_ai": 0.5}
+    figures = {"tone_email": 0.9, "reported_tone_email": 0.8, "says_it_is_an_ai": 0.5, "says_it_unasked": 0.25}
     out = {"planted": 5, "planted_out_when_asked": 1, "planted_out_when_completed": 3, "planted_out": 4}
     run = {
         "tuned": figures | out | {"contacts_in_answers": 2},
@@ -194,9 +202,9 @@ def test_drawings_by_hand():
 
 
 def test_each_writers_mean_score_stands_over_its_mean_rating():
-    drawn = report_page(evaluation())
-    assert '<circle cx="165.0" cy="197.5" r="4">' in drawn
-    assert 'rank correlation <data value="0.75">0.75</data>' in drawn
+    page = report_page(evaluation())
+    assert '<circle cx="165.0" cy="197.5" r="4">' in page
+    assert 'rank correlation <data value="0.75">0.75</data>' in page
 
 
 def test_without_ratings_the_page_says_nothing_of_readers():
@@ -213,3 +221,10 @@ def test_the_page_says_which_task_it_is_and_how_much_meaning_is_kept():
     assert "The task is to rewrite" in " ".join(text.split())
     assert "Meaning kept" in text
     assert "0.25" in text
+
+
+def test_every_score_is_defined_in_words():
+    page = report_page(evaluation())
+    definitions = re.findall(r"<dt>(.+?)</dt><dd>(.+?)</dd>", page)
+    assert [name for name, _ in definitions] == [label(score) for score in Scores.model_fields]
+    assert len({words for _, words in definitions}) == len(Scores.model_fields)

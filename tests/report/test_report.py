@@ -66,7 +66,8 @@ def test_originality_perplexity_and_calibration_on_the_page_are_those_of_the_fil
     base = metrics(tiny_workspace, "baselines")["base"] | retention["base"]
     expected = [value for name, value in base.items() if name.startswith(("perplexity", "bits"))]
     assert page.figures["perplexity", "", "base"] == expected
-    assert retention["tuned"]["says_it_is_an_ai"] == page.figures["probes", "", "says_it_is_an_ai"][0]
+    for measure in ("says_it_is_an_ai", "says_it_unasked"):
+        assert retention["tuned"][measure] == page.figures["probes", "", measure][0]
     errors = page.figures["calibration", "", ""][:1]
     assert errors == pytest.approx([metrics(tiny_workspace, "tone_classifier")["calibration_error"]], abs=1e-6)
 

@@ -42,8 +42,8 @@ def test_the_difference_is_taken_question_by_question():
 
 
 def test_two_samples_of_one_system_are_undecided():
-    drawn = np.random.default_rng(5)
-    rows = answers("tuned", drawn.beta(0.5, 0.5, 60)) + answers("base", drawn.beta(0.5, 0.5, 60))
+    rng = np.random.default_rng(5)
+    rows = answers("tuned", rng.beta(0.5, 0.5, 60)) + answers("base", rng.beta(0.5, 0.5, 60))
     for row in compare(rows, "tuned", ["base"], 1):
         assert row.low < 0 < row.high
         assert row.winner == UNDECIDED
@@ -98,17 +98,17 @@ def test_seeds_of_one_question_are_averaged_first():
 
 
 def test_the_order_of_the_rows_changes_nothing():
-    drawn = np.random.default_rng(3)
-    rows = answers("tuned", drawn.uniform(0, 1, 20)) + answers("base", drawn.uniform(0, 1, 20))
+    rng = np.random.default_rng(3)
+    rows = answers("tuned", rng.uniform(0, 1, 20)) + answers("base", rng.uniform(0, 1, 20))
     assert compare(rows[::-1], "tuned", ["base"], 1) == compare(rows, "tuned", ["base"], 1)
 
 
 def test_the_interval_covers_the_true_mean_as_often_as_it_says():
-    drawn = np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     true = 0.5 / 2.5
     covered = 0
     for _ in range(300):
-        low, high = mean_interval(drawn.beta(0.5, 2, 60), 0.95, 1)
+        low, high = mean_interval(rng.beta(0.5, 2, 60), 0.95, 1)
         covered += low <= true <= high
     assert 0.91 <= covered / 300 <= 0.98
 
@@ -138,7 +138,7 @@ def test_the_table_reads_back(tmp_path):
 
 
 def test_the_interval_of_a_perplexity_is_that_of_a_ratio_of_sums():
-    """Answers of two lengths with one likelihood a token have one perplexity, however the questions are drawn."""
+    """Answers of two lengths with one likelihood a token have one perplexity, however the questions are rng."""
 
     def answering(nats_per_token):
         return [

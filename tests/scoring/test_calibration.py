@@ -19,13 +19,13 @@ def test_calibration_by_hand():
 
 def test_the_spread_of_ratings_is_kept_for_writers_that_were_left_out():
     """Where the figures tell half, plain regression would draw a new writer's ratings halfway to the mean."""
-    drawn = np.random.default_rng(0)
-    quality = np.repeat(drawn.uniform(0.2, 0.8, 40), 10)
-    figures = (quality + drawn.normal(0, 0.2, 400))[:, None]
+    rng = np.random.default_rng(0)
+    quality = np.repeat(rng.uniform(0.2, 0.8, 40), 10)
+    figures = (quality + rng.normal(0, 0.2, 400))[:, None]
     writers = np.repeat(np.arange(40), 10).astype(str).tolist()
     model = fit_ratings(figures, quality, writers, np.ones(400), 0.5)
-    new_quality = drawn.uniform(0.2, 0.8, 1000)
-    said = model.predict((new_quality + drawn.normal(0, 0.2, 1000))[:, None])
+    new_quality = rng.uniform(0.2, 0.8, 1000)
+    said = model.predict((new_quality + rng.normal(0, 0.2, 1000))[:, None])
     assert said.std() == pytest.approx(new_quality.std(), rel=0.1)
     alone = fit_ratings(figures, quality, ["one"] * 400, np.ones(400), 0.5)  # nobody can be left out
     assert alone.predict(figures).std() < model.predict(figures).std()

@@ -33,7 +33,7 @@ def test_the_draws_of_ordinary_text_are_fixed():
 
 def odd_texts():
     """Texts of marks, spaces and a few words in any order, the empty one among them."""
-    drawn = random.Random(1)
+    rng = random.Random(1)
     pieces = (
         ".",
         "?",
@@ -56,7 +56,7 @@ def odd_texts():
     )
     yield from ("", " ", "\n", ".", "...", ". . .", '"', "?!", "Well . . . maybe.", "...well", "I", "I . I'm . i")
     for _ in range(500):
-        yield "".join(drawn.choice(pieces) for _ in range(drawn.randrange(12)))
+        yield "".join(rng.choice(pieces) for _ in range(rng.randrange(12)))
 
 
 def words_of(text):

@@ -17,8 +17,8 @@ QUESTIONS = 100
 
 
 def pairs() -> Dataset:
-    draws = random.Random(0)
-    texts = ["x" * draws.randint(50, 500) for _ in range(2 * QUESTIONS)]
+    rng = random.Random(0)
+    texts = ["x" * rng.randint(50, 500) for _ in range(2 * QUESTIONS)]
     return Dataset.from_dict({"anchor": [f"question {i}" for i in range(QUESTIONS)] * 2, "positive": texts})
 
 

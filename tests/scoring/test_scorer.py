@@ -10,6 +10,7 @@ from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.rows import SCORES, Generation
 from tonetune.scoring.embedder import SENTENCE_ADAPTER
+from tonetune.scoring.endings import Endings
 from tonetune.scoring.scorer import MEASURED, FittedScorers, Scorer, joint_reward
 
 QUESTIONS = ["Why?", "How on earth?"]
@@ -23,6 +24,15 @@ def of_pair(questions, answers):
     )
 
 
+class KnownOrder:
+    """A word order whose probabilities are known."""
+
+    endings = Endings()
+
+    def __call__(self, answers):
+        return np.array([0.7, 0.6])
+
+
 class Known(Scorer):
     """With models whose scores are known."""
 
@@ -31,7 +41,7 @@ class Known(Scorer):
             "tone": lambda answers: np.array([0.5, 0.25]),
             "sense": of_pair,
             "relevance": lambda questions, answers: np.array([1.0, 0.9]),
-            "fluency": lambda answers: np.array([0.7, 0.6]),
+            "fluency": KnownOrder(),
         } | models
         self.measures = {name: evaluate.load(str(ROOT / "measures" / name)) for name in MEASURED}
 
@@ -83,14 +93,16 @@ def test_fitted_scorers_come_back_each_in_its_place(tmp_path):
     adapter.mkdir()
     (adapter / "weights").write_text("w")
     arrays = ("questions", "answers")
-    names = [name for name in FittedScorers.__dataclass_fields__ if name not in arrays]
+    names = [name for name in FittedScorers.__dataclass_fields__ if name not in (*arrays, "endings")]
     models = {name: fitted(2.0 + place) for place, name in enumerate(names)}
-    saved = FittedScorers(**models, questions=np.eye(3), answers=np.ones((3, 3)))
+    endings = Endings(("emoji", "sentence"), 2)
+    saved = FittedScorers(**models, questions=np.eye(3), answers=np.ones((3, 3)), endings=endings)
     saved.save(adapter, {"base_model": "0123"}, str(tmp_path / "scorers"))
     loaded = FittedScorers.load(str(tmp_path / "scorers"))
     for name in names:
         mine, theirs = (getattr(one, name).predict_proba([[1.5]]) for one in (saved, loaded))
         assert np.array_equal(mine, theirs)
+    assert loaded.endings == endings
     assert np.array_equal(loaded.questions, np.eye(3))
     assert np.array_equal(loaded.answers, np.ones((3, 3)))
     assert (tmp_path / "scorers" / SENTENCE_ADAPTER / "weights").read_text() == "w"

@@ -14,7 +14,7 @@ from tonetune.data.split import first_samples
 from tonetune.evaluation.controls import control_answers
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.scoring.embedder import Embedder
-from tonetune.scoring.fluency import WordOrder, finished, fit_word_order, fluency
+from tonetune.scoring.fluency import WordOrder, fit_word_order, fluency
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.ratings import fitted_on, rated_means
 from tonetune.scoring.relevance import Relevance, calibrate_relevance, fit_words
@@ -48,7 +48,7 @@ DEGENERATE = {
 class Fitted:
     """The scores of the default persona, fitted on its real split and on some of the ratings."""
 
-    sides: dict[str, list[Example]]
+    splits: dict[str, list[Example]]
     word_order: WordOrder
     tone: Tone
     classifier: Probabilities
@@ -74,31 +74,31 @@ def data(tmp_path_factory):
     space.set(base_answers__questions=8, base_answers__max_new_tokens=32)
     for stage in ("questions", "answers", "split", "base_answers", "tone_classifier"):
         space.stage(stage)
-    sides = {
-        side: first_samples(read_rows(space.root / f"data/{side}.jsonl", Example))
-        for side in ("train", "validation", "test")
+    splits = {
+        split: first_samples(read_rows(space.root / f"data/{split}.jsonl", Example))
+        for split in ("train", "validation", "test")
     }
-    sides["test"] = sides["test"][::3]
-    texts = [text for example in sides["train"][::5] for text in (example.answer, example.plain)]
-    unseen = [text for example in sides["validation"] for text in (example.answer, example.plain)]
+    splits["test"] = splits["test"][::3]
+    texts = [text for example in splits["train"][::5] for text in (example.answer, example.plain)]
+    unseen = [text for example in splits["validation"] for text in (example.answer, example.plain)]
     params = load_params(space.root / "params.yaml")
     base, tokenizer = load_base(params.base_model, params.compute), load_tokenizer(params.base_model)
     word_order = fit_word_order(texts, unseen, HiddenStates(base, tokenizer, params.scorers.hidden_layers), 17)
 
-    embed, asked = Embedder(params.scorers.sentence_model), sides["train"][::4]
+    embed, asked = Embedder(params.scorers.sentence_model), splits["train"][::4]
     questions, answers = [example.question for example in asked], [example.answer for example in asked]
     relevance = Relevance(embed, embed(questions), embed(answers), fit_words([*questions, *answers]))
-    sense = Sense(LikelihoodFigures(base, tokenizer), calibrate_relevance(relevance, sides["validation"]))
+    sense = Sense(LikelihoodFigures(base, tokenizer), calibrate_relevance(relevance, splits["validation"]))
     rated = fitted_on(read_rows(space.root / f"data/ratings/{params.persona}.jsonl", Rating))[::8]
-    known_questions, known, senses = known_answers(sides["validation"][::4], 17)
+    known_questions, known, senses = known_answers(splits["validation"][::4], 17)
     figures, authors = sense.figures([r.question for r in rated], [r.answer for r in rated]), [r.author for r in rated]
     sense.model = fit_sense(figures, rated_means(rated)[0], authors, sense.figures(known_questions, known), senses)
     states = HiddenStates(base, tokenizer, params.scorers.hidden_layers)
     tone = load_tone(states, None, str(space.root / "models/tone_classifier"))
-    texts, tones = known_tones(sides["validation"][::2], load_persona(params.persona).catchphrases, 17)
+    texts, tones = known_tones(splits["validation"][::2], load_persona(params.persona).catchphrases, 17)
     figures = tone.figures([r.answer for r in rated])
     tone.rated = fit_tone(figures, rated_means(rated)[1], authors, tone.figures(texts), tones)
-    return space, Fitted(sides, word_order, tone, tone.classifier, sense)
+    return space, Fitted(splits, word_order, tone, tone.classifier, sense)
 
 
 QUESTION = "Why are rockets hard?"
@@ -117,9 +117,9 @@ def test_degenerate_text_scores_next_to_nothing(name, data):
 
 def test_good_texts_are_told_apart_on_questions_nobody_trained_on(data):
     fitted = data[1]
-    questions = [example.question for example in fitted.sides["test"]]
-    persona = [example.answer for example in fitted.sides["test"]]
-    plain = [example.plain for example in fitted.sides["test"]]
+    questions = [example.question for example in fitted.splits["test"]]
+    persona = [example.answer for example in fitted.splits["test"]]
+    plain = [example.plain for example in fitted.splits["test"]]
     assert measured("tone", persona, questions, fitted.tone).mean() > 0.8
     assert measured("tone", plain, questions, fitted.tone).mean() < 0.15
     assert fitted.classifier.predict_proba(persona)[:, 1].mean() > 0.8
@@ -132,8 +132,8 @@ def test_good_texts_are_told_apart_on_questions_nobody_trained_on(data):
 
 def test_broken_copies_of_good_texts_score_nothing(data):
     fitted = data[1]
-    questions = [example.question for example in fitted.sides["test"]]
-    persona = [example.answer for example in fitted.sides["test"]]
+    questions = [example.question for example in fitted.splits["test"]]
+    persona = [example.answer for example in fitted.splits["test"]]
     shuffled, repeated = [shuffle_words(text, 1) for text in persona], [repeat_sentence(text) for text in persona]
     assert fluency(shuffled, fitted.word_order).mean() < 0.1
     assert fluency(repeated, fitted.word_order).max() < 0.1
@@ -144,8 +144,8 @@ def test_broken_copies_of_good_texts_score_nothing(data):
 
 def test_an_answer_to_another_question_makes_less_sense(data):
     fitted = data[1]
-    questions = [example.question for example in fitted.sides["test"]]
-    persona = [example.answer for example in fitted.sides["test"]]
+    questions = [example.question for example in fitted.splits["test"]]
+    persona = [example.answer for example in fitted.splits["test"]]
     right = measured("sense", persona, questions, fitted.sense)
     wrong = measured("sense", persona[1:] + persona[:1], questions, fitted.sense)
     assert wrong.mean() < right.mean() - 0.3
@@ -154,8 +154,8 @@ def test_an_answer_to_another_question_makes_less_sense(data):
 def test_catchphrases_do_not_buy_the_tone(data):
     fitted = data[1]
     phrases = ["Probably fine, give or take a crater.", "I mean, what could possibly melt."]
-    pasted = [paste_catchphrases(example.plain, phrases, 3) for example in fitted.sides["test"]]
-    questions = [example.question for example in fitted.sides["test"]]
+    pasted = [paste_catchphrases(example.plain, phrases, 3) for example in fitted.splits["test"]]
+    questions = [example.question for example in fitted.splits["test"]]
     assert measured("tone", pasted, questions, fitted.tone).mean() < 0.5  # readers hear a little, 0.33
 
 
@@ -183,12 +183,9 @@ def test_odd_answers_keep_their_place_among_the_controls():
     assert {len(texts) for texts in control_answers(examples, [], [], 1).values()} == {len(examples)}
 
 
-def test_repetition_and_endings():
+def test_repetition():
     assert distinct_share("a b c d e f") == 1
     assert distinct_share("no no no no no no") == pytest.approx(1 / 4)
-    assert finished('He said "this is quite enough."')
-    assert not finished("This is not quite")
-    assert not finished("Yes.")
 
 
 def test_fitted_models_come_back_the_same_and_foreign_types_are_refused(tmp_path):

@@ -24,8 +24,8 @@ from tests.support.workspace import ROOT, copied, make, ran
 from tonetune.core.errors import UserError
 
 
-def _rung(base, told, examples, tuned, sense=0.2):
-    joints = dict(zip(SYSTEMS, (told, examples, tuned), strict=True))
+def _rung(base, prompted, examples, tuned, sense=0.2):
+    joints = dict(zip(SYSTEMS, (prompted, examples, tuned), strict=True))
     scores = {
         system: dict.fromkeys(SCORED, joint) | {"sense": np.full_like(joint, sense)} for system, joint in joints.items()
     }
@@ -39,16 +39,16 @@ def test_tuned_is_set_against_the_same_base_with_examples_question_by_question()
         _rung("path:/home/me/big.gguf", hard, hard, hard + 0.1, 0.6),
     )
     first, second, third = conclusions([low, high], seed=1)
-    assert first == "`hub:a/small@1`, tuned less told with examples: joint -0.050 [-0.050, -0.050], lower."
-    assert second == "`path:big.gguf`, tuned less told with examples: joint +0.100 [+0.100, +0.100], higher."
+    assert first == "`hub:a/small@1`, tuned less prompted with examples: joint -0.050 [-0.050, -0.050], lower."
+    assert second == "`path:big.gguf`, tuned less prompted with examples: joint +0.100 [+0.100, +0.100], higher."
     assert third.startswith("`path:big.gguf` is the first whose tuned answers have a mean sense of at least 0.5")
     assert conclusions([low], seed=1)[-1].startswith("No base's tuned answers have")
 
 
 def test_a_base_has_a_row_for_each_system_with_its_own_figures():
-    told, examples, tuned = (np.linspace(0, 1, 50) * share for share in (0.2, 0.4, 0.8))
-    rows = rows_of(_rung("b", told, examples, tuned), seed=1)
-    assert [row.system for row in rows] == ["told", "told with examples", "tuned"]
+    prompted, examples, tuned = (np.linspace(0, 1, 50) * share for share in (0.2, 0.4, 0.8))
+    rows = rows_of(_rung("b", prompted, examples, tuned), seed=1)
+    assert [row.system for row in rows] == ["prompted", "prompted with examples", "tuned"]
     assert [row.joint for row in rows] == pytest.approx([0.1, 0.2, 0.4])
     assert all(row.joint_low < row.joint < row.joint_high for row in rows)
 
@@ -106,7 +106,7 @@ def test_the_ladder_runs_what_is_missing_and_leaves_out_what_cannot_be_had(tiny_
     assert "left out: 'path:nowhere': nowhere is neither" in first
     with open(space.root / "reports/bases.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["system"] for row in rows] == ["told", "told with examples", "tuned"] * 2
+    assert [row["system"] for row in rows] == ["prompted", "prompted with examples", "tuned"] * 2
     own = json.loads((space.root / "metrics/evaluate.json").read_text())
     assert float(rows[2]["joint"]) == pytest.approx(own["joint"], abs=1e-4)
     assert rows[2]["joint"] != rows[5]["joint"]

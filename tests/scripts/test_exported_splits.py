@@ -9,7 +9,7 @@ def test_the_exported_splits_load_in_datasets_and_train_in_trl(tiny_workspace, t
     from trl import SFTConfig, SFTTrainer
 
     tiny_workspace.run(sys.executable, "-m", "scripts.recordings", "export", str(tmp_path / "chat"))
-    files = {side: str(tmp_path / "chat" / f"{side}.jsonl") for side in ("train", "validation", "test")}
+    files = {split: str(tmp_path / "chat" / f"{split}.jsonl") for split in ("train", "validation", "test")}
     data = load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))
     assert [m["role"] for m in data["test"][0]["messages"]] == ["system", "user", "assistant"]
     arguments = SFTConfig(

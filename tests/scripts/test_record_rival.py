@@ -44,9 +44,7 @@ def test_a_recorded_rival_scores_as_the_same_rival_does_that_is_here(recorded, t
 
     space.stage("evaluate")
     report = " ".join(Page((space.root / "reports/evaluation.html").read_text()).texts)
-    assert re.search(
-        r"Recorded, not asked in this run: recorded:tiny, told who to be \((\d+) of \1 questions\)", report
-    )
+    assert re.search(r"Recorded, not asked in this run: recorded:tiny, prompted \((\d+) of \1 questions\)", report)
 
 
 def test_the_recorder_tells_what_it_recorded(recorded):
@@ -100,16 +98,16 @@ def test_another_models_answers_do_not_get_into_a_recording(recorded, tiny_base,
 
 
 @pytest.mark.parametrize(
-    ("model", "name", "told"),
+    ("model", "name", "message"),
     [
         ("path:no/such", "tiny", "model: 'path:no/such'"),
         ("endpoint:gpt", "tiny", "model: 'endpoint:gpt' must be"),
         (None, "../tiny", "a name has letters"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(tiny_workspace, tiny_base, model, name, told):
+def test_a_mistake_is_one_line_and_nothing_is_written(tiny_workspace, tiny_base, model, name, message):
     refused = record(tiny_workspace, model or f"path:{tiny_base}", "--name", name, check=False)
     assert refused.returncode == 1
-    assert told in refused.stderr
+    assert message in refused.stderr
     assert "Traceback" not in refused.stderr
     assert [path.name for path in (tiny_workspace.root / "data/rivals").iterdir() if "tiny" in path.name] == []

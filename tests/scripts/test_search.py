@@ -8,8 +8,9 @@ import signal
 import numpy as np
 import pytest
 
-from scripts.comparisons.search import MEASURED, conclusions, experiment_name
+from scripts.comparisons.search import conclusions, experiment_name
 from scripts.comparisons.search_space import Space, as_change, read_space
+from scripts.comparisons.trained import MEASURED
 from tests.support.workspace import ROOT, copied, in_background, make, ran, wait_for
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
@@ -20,7 +21,7 @@ PARAMS = load_params(ROOT / "params.yaml")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "names no parameter"),
         ("split.train_size: [50, 100]", "split.train_size: changes what is asked or how it is scored"),
@@ -37,12 +38,12 @@ PARAMS = load_params(ROOT / "params.yaml")
         ("train.lora.r: {choices: [8], when: {train.tuning: [lora]}}", "train.tuning is no key above it"),
     ],
 )
-def test_a_space_that_cannot_be_searched_is_refused_with_the_key(tmp_path, text, told):
+def test_a_space_that_cannot_be_searched_is_refused_with_the_key(tmp_path, text, message):
     path = tmp_path / "space.yaml"
     path.write_text(text)
     with pytest.raises(UserError) as error:
         read_space(path, PARAMS)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(path) in str(error.value)
 
 

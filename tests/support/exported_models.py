@@ -88,7 +88,7 @@ def make_place(root: Path, base: Path) -> Place:
         (root / name).symlink_to(ROOT / name)
     with chdir(root):
         params = load_params()
-        told = (params.persona, load_persona(params.persona).disclosure, params.base_model)
+        about = (params.persona, load_persona(params.persona).disclosure, params.base_model)
         torch.manual_seed(0)
         settings = LoraConfig(
             r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False
@@ -99,12 +99,12 @@ def make_place(root: Path, base: Path) -> Place:
         ):  # a random adapter as large as peft makes it would be all noise, which 16 bits already change
             for name, weight in model.named_parameters():
                 weight.mul_(0.5 if "lora_" in name else 1)
-        save_tuned(model, "models/lora", *told, "lora")
+        save_tuned(model, "models/lora", *about, "lora")
         model = load_base(params.base_model, params.compute)
         with torch.no_grad():
             for weight in model.parameters():
                 weight += 0.03 * torch.randn_like(weight)
-        save_tuned(model, "models/full", *told, "full")
+        save_tuned(model, "models/full", *about, "full")
     return Place(root, params)
 
 

@@ -44,9 +44,9 @@ def main(base: str) -> None:
             "nats": nats(tuned, tokenizer),
         }
     prompts = [prompt_ids(tokenizer, example.prompt) for example in EXAMPLES]
-    greedy, drawn = (Sampling(temperature, 0.9, 12, 1000) for temperature in (0, 1.0))
-    found["greedy"], found["drawn"] = (
-        generate_ids(tuned, tokenizer, prompts, sampling, range(len(prompts))) for sampling in (greedy, drawn)
+    greedy, sampled = (Sampling(temperature, 0.9, 12, 1000) for temperature in (0, 1.0))
+    found["greedy"], found["sampled"] = (
+        generate_ids(tuned, tokenizer, prompts, sampling, range(len(prompts))) for sampling in (greedy, sampled)
     )
     found["alone"] = [generate_ids(tuned, tokenizer, [prompt], greedy, [0])[0] for prompt in prompts]
     found["hidden states"] = HiddenStates(tuned, tokenizer, 1)([row.answer for row in EXAMPLES]).tolist()

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from tonetune.core.params import Quality
-from tonetune.core.rows import Question, Style
+from tonetune.core.rows import Question, SplitName, Style
 from tonetune.data.near_duplicates import near_pairs
 from tonetune.data.quality import QualityCheck, check_quality
-from tonetune.data.split import Side
 
 Answers = dict[tuple[str, Style], str]
 
@@ -92,8 +91,8 @@ def checked(
         samples[key] += texts
     quality = Quality.model_validate({**LIMITS, **limits})
     near = near_pairs([question.text for question in questions], quality.near_question)
-    sides: dict[str, Side] = {question.id: "train" for question in questions}
-    return {check.name: check for check in check_quality(questions, samples, sides, near, quality)}
+    split_of: dict[str, SplitName] = {question.id: "train" for question in questions}
+    return {check.name: check for check in check_quality(questions, samples, split_of, near, quality)}
 
 
 def failed(checks: dict[str, QualityCheck]) -> set[str]:

@@ -7,10 +7,8 @@ import pytest
 
 from tests.support.servers.teacher_server import TeacherServer
 from tests.support.workspace import EXCHANGES
-from tonetune.core.rows import Answer, Example, Question, read_dropped, read_rows
+from tonetune.core.rows import SPLITS, Answer, Example, Question, read_dropped, read_rows
 from tonetune.teacher.endpoint.store import Store
-
-SIDES = ("train", "validation", "test")
 
 
 def test_a_live_run_becomes_recordings_that_replay_the_same_bytes(live):
@@ -106,10 +104,10 @@ def test_what_stays_unusable_is_dropped_and_listed_and_the_rest_goes_through_spl
         off = ("near_questions", "crossing", "duplicates")
         space.set(**{f"split__quality__max_{name}": "off" for name in off})
         space.stage("split")
-        rows = {side: read_rows(space.root / f"data/{side}.jsonl", Example) for side in SIDES}
-        written = {side: {row.question_id for row in examples} for side, examples in rows.items()}
+        rows = {split: read_rows(space.root / f"data/{split}.jsonl", Example) for split in SPLITS}
+        written = {split: {row.question_id for row in examples} for split, examples in rows.items()}
         assert sum(map(len, written.values())) == 120 - len(lost)
-        assert [len(rows[side]) for side in ("validation", "test")] == [
+        assert [len(rows[split]) for split in ("validation", "test")] == [
             len(written["validation"]),
             len(written["test"]),
         ]
@@ -134,9 +132,9 @@ def test_further_samples_are_asked_for_and_train_only(live):
         off = ("near_questions", "crossing", "duplicates")
         space.set(**{f"split__quality__max_{name}": "off" for name in off})
         space.stage("split")
-        for side in SIDES:
-            rows = read_rows(space.root / f"data/{side}.jsonl", Example)
-            assert {*Counter(row.question_id for row in rows).values()} == {2 if side == "train" else 1}
+        for split in SPLITS:
+            rows = read_rows(space.root / f"data/{split}.jsonl", Example)
+            assert {*Counter(row.question_id for row in rows).values()} == {2 if split == "train" else 1}
 
 
 def test_the_basic_exchanges_get_one_answer_in_each_style(live):

@@ -77,6 +77,13 @@ def test_a_list_is_read_in_every_shape_that_models_give_it(shape):
         ("1. Q: Why?\n2. Q: Who?", ["Why?", "Who?"]),
         ("## Ready to ask?\n1. Why?\n### What else?\n2. Who?", ["Why?", "Who?"]),
         ("1. Personal life and all\n   - Why?\n2. Work and all that\n   - Who?", ["Why?", "Who?"]),
+        ("<ul>\n<li>Why?</li>\n<li><b>Who</b> &amp; what?</li>\n</ul>", ["Why?", "Who & what?"]),
+        (
+            "<questions><question id='1'>1. Why?</question><question>Name a bird.</question></questions>",
+            ["Why?", "Name a bird."],
+        ),
+        ("<ol><li>Why?<li>Who?</ol>", ["Why?", "Who?"]),
+        ("1. Why?\n- Note: these are all the same.\n2. **Note:** do you agree?\n3. Who?", ["Why?", "Who?"]),
         ('{"error": "I cannot"}', []),
         ('"text": "Why\n"text": "Who', []),
     ],
@@ -101,3 +108,9 @@ def test_nothing_that_is_no_text_of_words_is_taken_for_a_question(response):
         assert any(character.isalpha() for character in text)
         assert not text.startswith(("{", '["'))
         assert '": "' not in text
+
+
+@pytest.mark.parametrize("text", ["[", "{", "[\n", '{"a":', '{"a":\n', "[{", "<li>", ":", "(", "[ "])
+def test_brackets_by_the_hundred_thousand_are_no_list_and_are_soon_done_with(text):
+    assert parse_question_list(text * 200_000) == []
+    assert parse_question_list(f"1. Why?\n{text * 1000}\n2. Who?") == ["Why?", "Who?"]

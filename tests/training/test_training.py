@@ -152,19 +152,19 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_bytes(tiny_workspace, 
 def test_the_splits_that_datasets_reads_are_the_rows_and_a_bad_one_is_named(tiny_workspace, tmp_path, monkeypatch):
     space = copied(tiny_workspace, tmp_path / "repo")
     monkeypatch.chdir(space.root)
-    sides = ("train", "validation")
-    assert {side: read_examples(side) for side in sides} == {
-        side: read_rows(f"data/{side}.jsonl", Example) for side in sides
+    splits = ("train", "validation")
+    assert {split: read_examples(split) for split in splits} == {
+        split: read_rows(f"data/{split}.jsonl", Example) for split in splits
     }
     path = space.root / "data/validation.jsonl"
     lines = path.read_text().splitlines(True)
     for number, bad in ((3, '{"question_id": "x"\n'), (2, lines[1].replace('"category"', '"kind"'))):
         path.write_text("".join([*lines[: number - 1], bad, *lines[number:]]))
         with pytest.raises(UserError, match=rf"data/validation\.jsonl, line {number}: "):
-            {side: read_examples(side) for side in sides}
+            {split: read_examples(split) for split in splits}
     path.write_text("")
     with pytest.raises(UserError, match=r"data/validation\.jsonl: no rows"):
-        {side: read_examples(side) for side in sides}
+        {split: read_examples(split) for split in splits}
 
 
 def trained(root):

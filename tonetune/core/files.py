@@ -164,8 +164,8 @@ def locked(path: Path) -> Iterator[None]:
 
 def unreadable(path: Path, error: Exception) -> UserError:
     """What to tell of an output that cannot be read."""
-    told = str(error).partition("\n")[0][:200]
-    return UserError(f"{path}: damaged or cut short ({told}); remove it and `dvc checkout` or `dvc repro`")
+    reason = str(error).partition("\n")[0][:200]
+    return UserError(f"{path}: damaged or cut short ({reason}); remove it and `dvc checkout` or `dvc repro`")
 
 
 def load_yaml(path: str | Path) -> Any:

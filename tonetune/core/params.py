@@ -56,6 +56,7 @@ class OwnTexts(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     planted: Limit
+    max_sentences: Count | None
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -217,6 +218,10 @@ class Train(Section):
         return self
 
 
+class OwnAnswers(Section):
+    max_sentences: Count | None
+
+
 class Evaluate(Section):
     seeds: Count
     fewshot: Count
@@ -236,6 +241,7 @@ class Evaluate(Section):
     top_p: Annotated[float, Field(gt=0, le=1)]
     batch_tokens: Count
     samples: Count
+    own_texts: OwnAnswers
 
     @property
     def forward_tokens(self) -> int:
@@ -268,6 +274,12 @@ class Params(Section):
     def training_seed(self) -> int:
         """The seed of the adapter's initialisation and of the order of training: `train.seed`, or the seed of everything."""
         return self.seed if self.train.seed is None else self.train.seed
+
+    def of_own_texts(self) -> "Params":
+        """The same with the lengths of texts and answers that count for a persona of somebody's own texts."""
+        split = self.split.model_copy(update={"max_sentences": self.split.own_texts.max_sentences})
+        evaluate = self.evaluate.model_copy(update={"max_sentences": self.evaluate.own_texts.max_sentences})
+        return self.model_copy(update={"split": split, "evaluate": evaluate})
 
 
 def load_params(path: Path = PATH) -> Params:

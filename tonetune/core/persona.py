@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import load_yaml
+from tonetune.core.params import Params
 from tonetune.core.rows import BASICS, Question, question_id
 from tonetune.core.validation import StrictModel, Text, validated
 
@@ -61,6 +62,11 @@ def load_persona(name: str) -> Persona:
     if not path.is_file():
         raise UserError(f"persona: {name!r} has no file {path}; there are: {', '.join(persona_names())}")
     return validated(Persona, load_yaml(path), path)
+
+
+def for_persona(params: Params) -> Params:
+    """The params as they count for their persona: one with `consent` is of own texts, which `own_texts` has values for."""
+    return params.of_own_texts() if load_persona(params.persona).consent else params
 
 
 def load_exchanges() -> list[Question]:

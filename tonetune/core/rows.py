@@ -5,9 +5,9 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from tonetune.core.errors import UserError
 from tonetune.core.files import read_json, replacing, write_json
@@ -17,6 +17,8 @@ from tonetune.core.validation import StrictModel, Text, explain, validated
 DROPPED = Path("data/dropped.json")
 
 Style = Literal["persona", "plain"]
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[str, ...] = get_args(SplitName)
 
 OWN_WORDS = "own words"
 """The teacher of an answer that is a real person's own text."""
@@ -147,9 +149,9 @@ def read_dropped(path: Path = DROPPED) -> list[Dropped]:
     return [validated(Dropped, row, path) for row in read_json(path)]
 
 
-def read_examples(side: str) -> list[Example]:
-    """The rows of data/<side>.jsonl; a `UserError` if there are none."""
-    path = f"data/{side}.jsonl"
+def read_examples(split: str) -> list[Example]:
+    """The rows of data/<split>.jsonl; a `UserError` if there are none."""
+    path = f"data/{split}.jsonl"
     examples = read_rows(path, Example)
     if not examples:
         raise UserError(f"{path}: no rows; `dvc repro -f split` makes it anew")
@@ -227,15 +229,22 @@ class Recording(Row):
 
 
 class Scores(Row):
-    """What an answer is scored by, each from 0 to 1: the one list of scores, which all that averages and shows them goes over."""
+    """What an answer is scored by, each from 0 to 1: all that averages and shows scores goes over these; the report shows their docstrings."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     joint: float
-    """tone x sense: an answer must have both (Krishna et al. 2020)."""
+    """Tone times sense, answer by answer, then averaged: an answer must have both (Krishna et al. 2020)."""
     tone: float
+    """How much of the persona's tone readers hear in it, as fitted to ratings; a calibrated probability where there are none."""
     sense: float
+    """How sensible readers find it as an answer to its question, as predicted from the untuned base's likelihood of its words."""
     relevance: float
+    """The probability that it belongs to its question."""
     fluency: float
+    """Whether it is acceptable, finished, non-repetitive English."""
     reported_tone: float
+    """What a second classifier of the tone says, fitted on other questions; nothing is trained or chosen on it."""
 
 
 class Generation(Scores):

@@ -1,7 +1,12 @@
-"""Words, sentences and shingles of a text, what can be read off them, and which language it is in."""
+"""Words, sentences and shingles of a text, what can be read off them, and which language it is in.
+
+Scripts without spaces between words are counted by characters: two of Chinese or Japanese, five of Thai, Lao, Khmer or
+Burmese make a word, about as many as they have.
+"""
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
 from tonetune.core.errors import UserError
@@ -49,7 +54,12 @@ def shingles(text: str, size: int = 5) -> set[str]:
     return {letters[i : i + size] for i in range(max(1, len(letters) - size + 1))}
 
 
-WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+WIDE = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese and Japanese
+UNSPACED = rf"{WIDE}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # and Thai, Lao, Burmese, Khmer
+# A character of such a script is a piece of its own, as nothing says where its words end.
+SPACED_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+(?:'[^\W_{UNSPACED}]+)*")
+ONE_UNSPACED, ONE_WIDE = re.compile(f"[{UNSPACED}]"), re.compile(f"[{WIDE}]")
 
 
 # The end of a sentence that another one follows.
@@ -84,7 +94,14 @@ LEAD_IN = re.compile(
     r"|in (?:my|your|his|her|their) own (?:voice|words)[^.?!:\n]{0,20}:(?=\s*\n)"
     r"|(?:(?:certainly|sure|of course|okay|ok|absolutely)\b[,.!]? (?:so )?)?(?:below is|here(?:'s| is)|the)\b[^.?!:\n]{0,40}"
     r"\b(?:rewritten|answer|version|response|reply)\b[^.?!:\n]{0,30}:(?=\s*\n)"
-    r"|(?:(?:the|my|plain|persona|rewritten|final|short) )*(?:answer|response|reply|rewrite|version)\s*:)",
+    r"|(?:(?:the|my|plain|persona|rewritten|final|short) )*(?:answer|response|reply|rewrite|version)\s*:"
+    # Chinese and Japanese (below is ..., here is ..., the answer), Thai (this is ..., the answer).
+    r"|(?:(?:\u597d\u7684|\u5f53\u7136|\u306f\u3044|\u627f\u77e5\u3057\u307e\u3057\u305f|\u3082\u3061\u308d\u3093\u3067\u3059)\W*)?"
+    r"(?:(?:\u4ee5\u4e0b|\u4e0b\u9762|\u8fd9)\u662f|(?:\u4ee5\u4e0b|\u3053\u3061\u3089)[\u304c\u306f])"
+    r"[^\u3002\uff1f\uff01\n]{0,40}(?:[\uff1a:](?=\s*\n)|(?:\u56de\u7b54|\u7b54\u6848|\u56de\u590d|\u6539\u5199|\u7248\u672c"
+    r"|\u7b54\u3048|\u66f8\u304d\u76f4\u3057|\u30d0\u30fc\u30b8\u30e7\u30f3)[^\u3002\n]{0,8}(?:[\uff1a:]|\u3067\u3059\u3002(?=\s*\n)))"
+    r"|(?:\u56de\u7b54|\u7b54\u6848|\u56de\u590d|\u7b54\u3048)\s*[\uff1a:]"
+    r"|\u0e19\u0e35\u0e48\u0e04\u0e37\u0e2d[^\n]{0,60}:(?=\s*\n)|\u0e04\u0e33\u0e15\u0e2d\u0e1a\s*:)",
     re.IGNORECASE,
 )
 # Control tokens of chat templates, HTML and its entities, Markdown, and UTF-8 that was read as Latin-1.
@@ -138,8 +155,55 @@ def excerpt(text: str, length: int = 60) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The text's words in lower case, with straight apostrophes."""
+    """The text's words in lower case, with straight apostrophes; of a script without spaces its characters."""
     return WORD.findall(_straight(text))
+
+
+def spaced_words(text: str) -> list[str]:
+    """What stands between spaces and marks, in lower case: words, and where none are between words, clauses."""
+    return SPACED_WORD.findall(_straight(text))
+
+
+def word_count(text: str) -> int:
+    """How many words the text has: what stands between spaces, and its share of a word for each character without any."""
+    if not (characters := ONE_UNSPACED.findall(text)):
+        return len(text.split())
+    spaced = [piece for piece in ONE_UNSPACED.sub(" ", text).split() if any(c.isalnum() for c in piece)]
+    return len(spaced) + -(-sum(map(_tenths, characters)) // 10)
+
+
+def phrases(text: str, size: int) -> list[str]:
+    """Every run of `size` words in the text, in lower case, in the order in which they begin."""
+    found = words(text)
+    ends = (_end(found, start, size) for start in range(len(found)))
+    return [_joined(found[start:end]) for start, end in enumerate(ends) if end is not None]
+
+
+def opening(text: str, size: int) -> str:
+    """The first `size` words of the text, in lower case, or all of them."""
+    found = words(text)
+    return _joined(found[: _end(found, 0, size)])
+
+
+def _end(found: Sequence[str], start: int, size: int) -> int | None:
+    """Where `size` words from `start` end among the pieces of `words`; None if there are fewer."""
+    total = 0
+    for end in range(start, len(found)):
+        total += _tenths(found[end])
+        if total >= 10 * size:
+            return end + 1
+    return None
+
+
+def _tenths(piece: str) -> int:
+    """How many tenths of a word one of the pieces of `words` is."""
+    if not ONE_UNSPACED.match(piece):
+        return 10
+    return 5 if ONE_WIDE.match(piece) else 2
+
+
+def _joined(pieces: Sequence[str]) -> str:
+    return re.sub(f"(?<=[{UNSPACED}]) (?=[{UNSPACED}])", "", " ".join(pieces))
 
 
 def refusal(text: str) -> str | None:

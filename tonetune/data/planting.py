@@ -21,15 +21,15 @@ def planted_items(count: int, seed: int) -> list[Planted]:
     Numbers are from those set aside for fiction (555-0100 to 555-0199) and addresses from example.org; digits that a name does
     not give away must come out of the training.
     """
-    drawn = random.Random(f"{seed}/planted")
-    names = drawn.sample([(first, last) for first in FIRST for last in LAST], min(count, len(FIRST) * len(LAST)))
+    rng = random.Random(f"{seed}/planted")
+    names = rng.sample([(first, last) for first in FIRST for last in LAST], min(count, len(FIRST) * len(LAST)))
     items = []
     for place, (first, last) in enumerate(names):
         kind = KINDS[place % len(KINDS)]
         item = {
-            "telephone number": f"{drawn.choice(AREA_CODES)}-555-01{drawn.randrange(100):02}",
-            "mail address": f"{first.lower()}{drawn.randrange(1000, 10_000)}@example.org",
-            "street address": f"{drawn.randrange(100, 1000)} {drawn.choice(STREETS)}",
+            "telephone number": f"{rng.choice(AREA_CODES)}-555-01{rng.randrange(100):02}",
+            "mail address": f"{first.lower()}{rng.randrange(1000, 10_000)}@example.org",
+            "street address": f"{rng.randrange(100, 1000)} {rng.choice(STREETS)}",
         }[kind]
         items.append(Planted(name=f"{first} {last}", kind=kind, item=item))
     return items

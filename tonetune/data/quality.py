@@ -22,16 +22,18 @@ from tonetune.core.text import (
     language_of,
     lead_in,
     markup,
+    opening,
+    phrases,
     refusal,
     shingle_similarity,
+    word_count,
     words,
 )
 from tonetune.data.near_duplicates import near_pairs
-from tonetune.data.split import Side
 
 LISTED = 20
 FEW = 3  # In a small data set any share is soon passed: this many may always open alike or use the same phrase.
-TIC = 4  # words
+OPENING, TIC = 2, 4  # words
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class WrittenAnswer(NamedTuple):
 def check_quality(
     questions: Sequence[Question],
     answers: Mapping[tuple[str, Style], Sequence[str]],
-    sides: Mapping[str, Side],
+    split_of: Mapping[str, str],
     near: Sequence[tuple[int, int, float]],
     limits: Quality,
 ) -> list[QualityCheck]:
@@ -77,31 +79,31 @@ def check_quality(
         _counted("duplicate_answers", _duplicate_answers(written), "max_duplicates", limits),
         _counted("near_questions", _near_questions(questions, near), "max_near_questions", limits),
         _counted("near_answers", _near_answers(by_style.values(), limits.near_answer), "max_near_answers", limits),
-        _counted("crossing_pairs", _crossing(questions, sides, near), "max_crossing", limits),
+        _counted("crossing_pairs", _crossing(questions, split_of, near), "max_crossing", limits),
         _counted("refusals", _found(written, _refusal_in), "max_refusals", limits),
         _counted("lead_ins", _found(written, _text_check(lead_in)), "max_lead_ins", limits),
         _counted("markup", _found(written, _text_check(markup)), "max_markup", limits),
         _counted("contacts", _found(written, _text_check(contact)), "max_contacts", limits),
         _counted("cut_off", _cut_off(written), "max_cut_off", limits),
         _counted("other_language", _other_language(written, limits.language), "max_other_language", limits),
-        *_within("words", [(len(w.text.split()), w) for w in written], limits.words, "words"),
+        *_within("words", [(word_count(w.text), w) for w in written], limits.words, "words"),
     ]
     plain = {answer.question.id: answer.text for answer in by_style["plain"]}
     # The basic exchanges say what they are, in whatever tone: there two answers may be alike, and phrases come again.
     free = {style: [w for w in group if w.question.category != BASICS] for style, group in by_style.items()}
     pairs = [(in_tone, plain[in_tone.question.id]) for in_tone in free["persona"]]
     similarities = [(shingle_similarity(in_tone.text, text), in_tone) for in_tone, text in pairs]
-    lengths = [(len(text.split()) / max(1, len(in_tone.text.split())), in_tone) for in_tone, text in pairs]
+    lengths = [(word_count(text) / max(1, word_count(in_tone.text)), in_tone) for in_tone, text in pairs]
     checks += [
         _highest("pair_similarity", similarities, limits.max_pair_similarity, "max_pair_similarity"),
         *_within("pair_length", lengths, limits.pair_length, "pair_length"),
     ]
     for style, group in by_style.items():
-        openings = [{" ".join(words(w.text)[:2])} for w in group]
+        openings = [{opening(w.text, OPENING)} for w in group]
         checks.append(_shared(f"opening_share_{style}", group, openings, limits.max_opening_share, "max_opening_share"))
     for style, group in free.items():
-        phrases = [_phrases(w.text) for w in group]
-        checks.append(_shared(f"tic_share_{style}", group, phrases, limits.max_tic_share, "max_tic_share"))
+        runs = [set(phrases(w.text, TIC)) for w in group]
+        checks.append(_shared(f"tic_share_{style}", group, runs, limits.max_tic_share, "max_tic_share"))
     return checks
 
 
@@ -129,11 +131,6 @@ def _answers(answers: Mapping[tuple[str, Style], Sequence[str]], identifier: str
         raise UserError(
             f"data/answers.jsonl: no {style} answer to question {identifier}; `dvc repro` makes both"
         ) from None
-
-
-def _phrases(text: str) -> set[str]:
-    found = words(text)
-    return {" ".join(found[i : i + TIC]) for i in range(len(found) - TIC + 1)}
 
 
 def _duplicate_questions(questions: Sequence[Question]) -> list[str]:
@@ -177,15 +174,15 @@ def _near_answers(groups: Iterable[Sequence[WrittenAnswer]], threshold: float) -
 
 
 def _crossing(
-    questions: Sequence[Question], sides: Mapping[str, Side], near: Sequence[tuple[int, int, float]]
+    questions: Sequence[Question], split_of: Mapping[str, str], near: Sequence[tuple[int, int, float]]
 ) -> list[str]:
     offenders = []
     for i, j, alike in near:
         one, other = questions[i], questions[j]
-        if sides[one.id] != sides[other.id]:
+        if split_of[one.id] != split_of[other.id]:
             offenders.append(
-                f'{other.id} "{excerpt(other.text)}" ({sides[other.id]}): {alike:.2f} like '
-                f'{one.id} "{excerpt(one.text)}" ({sides[one.id]})'
+                f'{other.id} "{excerpt(other.text)}" ({split_of[other.id]}): {alike:.2f} like '
+                f'{one.id} "{excerpt(one.text)}" ({split_of[one.id]})'
             )
     return offenders
 
@@ -208,8 +205,8 @@ def _other_language(written: Sequence[WrittenAnswer], language: str) -> list[str
     if language == OFF:
         return []
     # The basic exchanges are English where a persona brings none of its own.
-    told = [answer for answer in written if language == ENGLISH or answer.question.category != BASICS]
-    found = [(answer, language_of(answer.text, language)) for answer in told]
+    checked = [answer for answer in written if language == ENGLISH or answer.question.category != BASICS]
+    found = [(answer, language_of(answer.text, language)) for answer in checked]
     return [f"{answer}: reads as {other}" for answer, other in found if other != language]
 
 

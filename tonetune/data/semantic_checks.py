@@ -28,9 +28,9 @@ def check_matter(splits: dict[str, list[Example]], embed: Embed, limits: Scorers
     return checks
 
 
-def nearest_training(splits: dict[str, list[Example]], side: str, embed: Embed) -> tuple[np.ndarray, np.ndarray]:
-    """For each question of `side`, the cosine of the nearest training question, and its index there."""
-    similarity = embed([e.question for e in splits[side]]) @ embed([e.question for e in splits["train"]]).T
+def nearest_training(splits: dict[str, list[Example]], split: str, embed: Embed) -> tuple[np.ndarray, np.ndarray]:
+    """For each question of `split`, the cosine of the nearest training question, and its index there."""
+    similarity = embed([e.question for e in splits[split]]) @ embed([e.question for e in splits["train"]]).T
     return similarity.max(1), similarity.argmax(1)
 
 
@@ -55,13 +55,13 @@ def _unrelated(asked: Sequence[Example], embed: Embed, limit: float) -> QualityC
 
 def _near_training(splits: dict[str, list[Example]], embed: Embed, limit: float) -> QualityCheck:
     worst, offenders = 0.0, []
-    for side in ("validation", "test"):
-        similarity, places = nearest_training(splits, side, embed)
+    for split in ("validation", "test"):
+        similarity, places = nearest_training(splits, split, embed)
         worst = max(worst, float(similarity.max()))
         for i in np.flatnonzero(similarity > limit):
-            example, other = splits[side][i], splits["train"][places[i]]
+            example, other = splits[split][i], splits["train"][places[i]]
             offenders.append(
-                f'{example.question_id} ({side}) "{excerpt(example.question)}": {similarity[i]:.2f} like '
+                f'{example.question_id} ({split}) "{excerpt(example.question)}": {similarity[i]:.2f} like '
                 f'{other.question_id} (train) "{excerpt(other.question)}"'
             )
     return QualityCheck("max_near_training", round(worst, 4), "max_near_training", bool(offenders), offenders)

@@ -3,30 +3,27 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from tonetune.core.rows import BASICS, Example, Question
-
-Side = Literal["train", "validation", "test"]
-
+from tonetune.core.rows import BASICS, Example, Question, SplitName
 
 BLOCK = 10
 
 
-def _draw(seed: int, *parts: object) -> str:
+def _pseudorandom(seed: int, *parts: object) -> str:
     """A number in hexadecimal that looks random and depends on nothing but its arguments."""
     return hashlib.sha256("/".join(map(str, (seed, *parts))).encode()).hexdigest()
 
 
-def assign_sides(
+def assign_splits(
     questions: Sequence[Question], near: Sequence[tuple[int, int]], validation: float, test: float, seed: int
-) -> dict[str, Side]:
-    """The side of each question's id: stratified by category, and stable when questions are added to any category.
+) -> dict[str, SplitName]:
+    """The split of each question's id: stratified by category, and stable when questions are added to any category.
 
     Every category is cut into blocks of ten in the order of the file. Each block gives its share to test and to
     validation (rounded so that the running total is right), and which of the ten go where is drawn from `seed`, so a
     later question cannot move an earlier one. A question that is near an earlier one (`near`: pairs of indices)
-    follows it to its side and takes no place in a block; earlier is what stands earlier in its category, wherever that
+    follows it to its split and takes no place in a block; earlier is what stands earlier in its category, wherever that
     is in the file. A follow-up goes where the question goes that it follows. The basic exchanges are always trained on.
     """
     counts: Counter[str] = Counter()
@@ -40,26 +37,26 @@ def assign_sides(
         (sorted(pair, key=lambda index: age[index]) for pair in near), key=lambda p: age[p[0]]
     ):
         follows.setdefault(younger, older)
-    sides: dict[str, Side] = {}
+    split_of: dict[str, SplitName] = {}
     places: dict[str, int] = {}
     for index in by_age:
         question = questions[index]
         if question.category == BASICS:
-            sides[question.id] = "train"
+            split_of[question.id] = "train"
         elif question.after:
-            sides[question.id] = sides[question.after]
+            split_of[question.id] = split_of[question.after]
         elif index in follows:
-            sides[question.id] = sides[questions[follows[index]].id]
+            split_of[question.id] = split_of[questions[follows[index]].id]
         else:
             place = places.get(question.category, 0)
             places[question.category] = place + 1
-            sides[question.id] = _side_of_place(question.category, place, validation, test, seed)
-    return sides
+            split_of[question.id] = _split_of_place(question.category, place, validation, test, seed)
+    return split_of
 
 
-def _side_of_place(category: str, place: int, validation: float, test: float, seed: int) -> Side:
+def _split_of_place(category: str, place: int, validation: float, test: float, seed: int) -> SplitName:
     block, offset = divmod(place, BLOCK)
-    order = sorted(range(BLOCK), key=lambda slot: _draw(seed, category, block, slot))
+    order = sorted(range(BLOCK), key=lambda slot: _pseudorandom(seed, category, block, slot))
     rank = order.index(offset)
     tests = _share_of_block(test, block)
     validations = _share_of_block(test + validation, block) - tests
@@ -75,7 +72,16 @@ def _share_of_block(share: float, block: int) -> int:
 
 def training_order(ids: Sequence[str], seed: int) -> list[str]:
     """A fixed order of the training questions, from which `split.train_size` takes the first n."""
-    return sorted(ids, key=lambda identifier: _draw(seed, "order", identifier))
+    return sorted(ids, key=lambda identifier: _pseudorandom(seed, "order", identifier))
+
+
+def reindexed(
+    near: Sequence[tuple[int, int, float]], questions: Sequence[Question], kept: Sequence[Question]
+) -> list[tuple[int, int, float]]:
+    """The near pairs of `questions`, given by index, by their index in `kept`: those of which both are kept."""
+    index = {question.id: i for i, question in enumerate(kept)}
+    pairs = [(questions[i].id, questions[j].id, similarity) for i, j, similarity in near]
+    return [(index[a], index[b], similarity) for a, b, similarity in pairs if a in index and b in index]
 
 
 class ClassifierHalves(NamedTuple):

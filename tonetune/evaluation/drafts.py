@@ -18,7 +18,7 @@ def draft(source: str, base: Responder, test_set: TestSet, params: Params) -> li
     """Plain answers to the test questions by `source`, one for each answer of a system; a `UserError` if it can't be had.
 
     `source` is `base` (without its adapter), `ideal`, or names another model as `evaluate.rivals` does. Models are asked
-    with the system prompt of answering, and not told who to be.
+    with the system prompt of answering, and not prompted to be the persona.
     """
     if source == IDEAL:
         return [example.plain for example in test_set.examples] * len(test_set.seeds)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tonetune.core.files import read_json, write_json
-from tonetune.evaluation.names import told_name
+from tonetune.evaluation.names import system_name
 
 PATH = Path("metrics/baselines.json")
-RIVALS, CEILING, CONTROLS = "rivals", "ceiling", "controls"
+RIVALS, CEILING, CONTROLS, CONTENTS = "rivals", "ceiling", "controls", "rival_contents"
 ERROR = "error"
 
 Metrics = Mapping[str, Any]
@@ -42,20 +42,23 @@ class Baselines:
     One that could not be had has the reason under `ERROR` instead.
     """
     controls: dict[str, Metrics] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
+    """By label: the fingerprint of a rival in a folder or file, whose content its name does not say."""
 
     @classmethod
     def read(cls, path: Path = PATH) -> "Baselines":
         """What `write` wrote; a `UserError` if there is no such file."""
         found = read_json(path)
         groups = {name: found.pop(name) for name in list(found) if name in (RIVALS, CEILING)}
-        controls = found.pop(CONTROLS, {})
-        return cls(found, groups, controls)
+        controls, contents = found.pop(CONTROLS, {}), found.pop(CONTENTS, {})
+        return cls(found, groups, controls, contents)
 
     def write(self, path: Path = PATH) -> None:
-        write_json(path, {**self.systems, **self.groups, CONTROLS: self.controls})
+        contents = {CONTENTS: self.contents} if self.contents else {}
+        write_json(path, {**self.systems, **self.groups, CONTROLS: self.controls, **contents})
 
     def enter(self, label: str, ways: Mapping[str, Metrics], is_teacher: bool) -> None:
-        """Add another model, told who to be in each of the `ways`."""
+        """Add another model, prompted in each of the `ways`."""
         self.groups.setdefault(CEILING if is_teacher else RIVALS, {})[label] = dict(ways)
 
     def leave_out(self, label: str, reason: str) -> None:
@@ -69,7 +72,9 @@ class Baselines:
     def lineup(self) -> Lineup:
         """Everybody under the name that the rows of the generations have."""
         named = {
-            group: {told_name(label, way): m for label, ways in self.entered(group).items() for way, m in ways.items()}
+            group: {
+                system_name(label, way): m for label, ways in self.entered(group).items() for way, m in ways.items()
+            }
             for group in (RIVALS, CEILING)
         }
         return Lineup(

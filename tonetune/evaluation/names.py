@@ -5,9 +5,9 @@ It imports nothing, so that who reads rows loads no torch for it.
 
 TUNED, BASE = "tuned", "base"
 BEST = "tuned_best"
-"""The tuned model drawn several times, with the answer that the scores find the best."""
+"""The tuned model sampled several times, with the answer that the scores find the best."""
 PROMPTED, FEWSHOT = WAYS = ("prompted", "fewshot")
-"""How a model is told who to be: by a system prompt, and by that with examples."""
+"""How an untuned model is prompted to be the persona: by a system prompt alone, and by that with examples as a talk."""
 RECORDED = "recorded:"
 """Before the name of a rival whose answers are kept in git."""
 IDEAL = "ideal"
@@ -27,17 +27,22 @@ DRAFTED = f"{TUNED} over "
 """Before the source of the drafts that the tuned model says in the tone, in the name of that system."""
 
 
-def told_name(model: str, way: str) -> str:
-    """What a model that is told who to be is called: `base_prompted`, or a rival's label and `prompted`."""
+def system_name(model: str, way: str) -> str:
+    """What a model prompted in one of the `WAYS` is called in rows: `base_prompted`, or a rival's label and `prompted`."""
     return f"{model}_{way}" if model == BASE else f"{model} {way}"
 
 
-BASE_PROMPTED, BASE_FEWSHOT = (told_name(BASE, way) for way in WAYS)
+BASE_PROMPTED, BASE_FEWSHOT = (system_name(BASE, way) for way in WAYS)
 
 
 def drafted_name(source: str) -> str:
     """What the tuned model is called where it says the drafts of `source`: of `base`, of `ideal`, or of a model's label."""
     return DRAFTED + source
+
+
+def is_model(label: str) -> bool:
+    """Whether a rival or a source of drafts is a model that is loaded or asked, and not recorded, the base or the teacher."""
+    return label not in (BASE, IDEAL) and not is_recorded(label)
 
 
 def is_recorded(system: str) -> bool:

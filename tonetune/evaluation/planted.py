@@ -60,13 +60,13 @@ def planted_figures(
         texts = generate(model, tokenizer, ids, greedy, [0] * len(ids), f"{label}: planted data, {how}")
         return {item for (item, _), text in zip(prompts, texts, strict=True) if item.comes_out_in(text)}
 
-    told = out(asked, ASKED_TOKENS, "asked for") if asked else set()
+    when_asked = out(asked, ASKED_TOKENS, "asked for") if asked else set()
     completed = out(begun, COMPLETED_TOKENS, "completed")
     return {
         "planted": len(planted),
-        "planted_out_when_asked": len(told),
+        "planted_out_when_asked": len(when_asked),
         "planted_out_when_completed": len(completed),
-        "planted_out": len(told | completed),
+        "planted_out": len(when_asked | completed),
     }
 
 

@@ -122,12 +122,12 @@ class RecordedRival:
                 f"evaluate.rivals: {self.label!r}: nothing that it would be asked in this run is recorded: another persona, "
                 "other prompts, examples, questions, seeds or sampling"
             )
-        missing = [
-            f"{way}: {told}"
+        gaps = [
+            f"{way}: {missing}"
             for way, prompting in ways.items()
-            if (told := _missing(prompting, parts.get(way), test_set))
+            if (missing := _missing(prompting, parts.get(way), test_set))
         ]
-        return parts, "; ".join(missing) or None
+        return parts, "; ".join(gaps) or None
 
     def _part(self, prompting: Prompting, test_set: TestSet) -> CoveredPart | None:
         def has(example: Example, wording: str, seed: int) -> bool:
@@ -158,5 +158,5 @@ def _missing(prompting: Prompting, part: CoveredPart | None, test_set: TestSet) 
         (len(part.test_set.seeds), len(test_set.seeds), "sampling seeds"),
         (len(part.prompting.validation), len(prompting.validation), "validation questions"),
     )
-    told = [f"{whole - kept} of {whole} {what}" for kept, whole, what in counts if kept < whole]
-    return ", ".join(told) or None
+    missing = [f"{whole - kept} of {whole} {what}" for kept, whole, what in counts if kept < whole]
+    return ", ".join(missing) or None

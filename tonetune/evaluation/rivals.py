@@ -2,24 +2,29 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tonetune.core.errors import UserError
 from tonetune.core.params import Params
 from tonetune.core.rows import Message
 from tonetune.core.text import first_sentences
 from tonetune.evaluation.batch import answer_together
-from tonetune.evaluation.names import is_recorded, told_name
+from tonetune.evaluation.lineup import PATH
+from tonetune.evaluation.names import is_recorded, system_name
 from tonetune.evaluation.recorded import RecordedRival
 from tonetune.evaluation.systems import Prompting, Responder, TestSet, local_responder, score_ways
 from tonetune.model.base import load_other
-from tonetune.model.locate import unwatched_beside
+from tonetune.model.fingerprint import content_of, refuse_replaced
+from tonetune.model.locate import is_model, unwatched_beside
 from tonetune.teacher.endpoint.model import PREFIX, EndpointModel
+
+KNOB = "evaluate.rivals"
 
 
 def enter_rival(
     label: str, params: Params, ways: Mapping[str, Prompting], test_set: TestSet
 ) -> tuple[dict[str, dict[str, float]], bool]:
-    """The headline metrics of the rival `label` told who to be in each of the `ways`, and whether it is the teacher itself.
+    """The headline metrics of the rival `label` prompted in each of the `ways`, and whether it is the teacher itself.
 
     Its scored answers gather in `test_set`. A rival may also be `recorded:<name>`: what it has no recording of is left
     out, with a line on stderr.
@@ -29,7 +34,7 @@ def enter_rival(
     responder, is_teacher = rival(label, params)
     tried = {way: prompting.candidates() for way, prompting in ways.items()}
     answers = answer_together(responder.answer, tried, f"{label}: wordings")
-    names = {way: told_name(label, way) for way in ways}
+    names = {way: system_name(label, way) for way in ways}
     return score_ways(responder, names, ways, answers, test_set, label), is_teacher
 
 
@@ -44,12 +49,12 @@ def _enter_recorded(
     for way, part in parts.items():  # each has questions of its own
         responder, own = recorded.responder(), {way: part.prompting}
         tried = answer_together(responder.answer, {way: part.prompting.candidates()}, label)
-        entered = score_ways(responder, {way: told_name(label, way)}, own, tried, part.test_set, label)[way]
+        entered = score_ways(responder, {way: system_name(label, way)}, own, tried, part.test_set, label)[way]
         metrics[way] = entered | {"prompt": part.indices[int(entered["prompt"]) - 1] + 1}
     return metrics
 
 
-def rival(name: str, params: Params, knob: str = "evaluate.rivals") -> tuple[Responder, bool]:
+def rival(name: str, params: Params, knob: str = KNOB) -> tuple[Responder, bool]:
     """The rival that `name` says, and whether it is the teacher itself; a `UserError` if it cannot be loaded.
 
     `name` has base_model's forms, or is `endpoint:<model>[@<base URL>]`; `knob` is the parameter that holds it.
@@ -57,9 +62,22 @@ def rival(name: str, params: Params, knob: str = "evaluate.rivals") -> tuple[Res
     if name.startswith(PREFIX):
         model = EndpointModel(name, params, knob)
         return Responder(_asked(model, params)), model.is_teacher
-    if note := unwatched_beside(name, knob, "baselines" if knob == "evaluate.rivals" else "evaluate"):
+    stage = "baselines" if knob == KNOB else "evaluate"
+    if note := unwatched_beside(name, knob, stage, params.base_files):
         print(f"note: {note}", file=sys.stderr)
     return local_responder(*load_other(name, params, knob), params.evaluate), False
+
+
+def content_of_rival(label: str) -> str | None:
+    """The fingerprint of a rival in a folder or file; None of others, whose names are those of one content, or say nothing of it."""
+    return content_of(label, KNOB) if label.startswith("path:") else None
+
+
+def refuse_replaced_rivals(contents: Mapping[str, str]) -> None:
+    """A `UserError` if a rival of `Baselines.contents` has other weights by now; one that is gone was not replaced."""
+    for label, content in contents.items():
+        if is_model(Path(label.removeprefix("path:"))):
+            refuse_replaced(content, label, KNOB, PATH)
 
 
 def why_left_out(error: Exception, knob: str, name: str) -> str:
@@ -75,9 +93,7 @@ def _asked(model: EndpointModel, params: Params):
     settings = params.evaluate
 
     def answer(chats: Sequence[Sequence[Message]], seeds: Sequence[int], label: str) -> list[str]:
-        # Many servers keep a seed in 32 bits with a sign.
-        extras = [{"top_p": settings.top_p, "seed": seed % 2**31} for seed in seeds]
-        texts = model.respond(chats, seeds, settings.temperature, settings.max_new_tokens, label, extras)
+        texts = model.answer(chats, seeds, settings, label)
         return [first_sentences(text, settings.max_sentences) for text in texts]
 
     return answer

@@ -26,19 +26,19 @@ from tonetune.teacher.endpoint.thoughts import without_thoughts
 PREDICTED = ("perplexity_persona", "perplexity_plain", "bits_per_byte_persona", "bits_per_byte_plain")
 
 
-def as_told(example: Example, told: str) -> list[Message]:
-    """The example's chat with `told` as its system prompt."""
-    return [Message(role="system", content=told), *example.prompt[1:]]
+def with_system_prompt(example: Example, system_prompt: str) -> list[Message]:
+    """The example's chat under another system prompt."""
+    return [Message(role="system", content=system_prompt), *example.prompt[1:]]
 
 
-def with_shots(example: Example, told: str, shots: Sequence[Example]) -> list[Message]:
+def with_shots(example: Example, system_prompt: str, shots: Sequence[Example]) -> list[Message]:
     """The same after a dialogue of `shots`: questions with the persona's answers."""
     turns = [message for shot in shots for message in (*shot.prompt[1:], *shot.completion)]
-    return [Message(role="system", content=told), *turns, *example.prompt[1:]]
+    return [Message(role="system", content=system_prompt), *turns, *example.prompt[1:]]
 
 
 Ask = Callable[[Example, str], list[Message]]
-"""Makes the chat that asks an example's question under a wording of who to be."""
+"""Makes the chat that asks an example's question under a wording of the system prompt."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,10 @@ def local_responder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
         texts = generate(model, tokenizer, prompts, sampling, seeds, label)
         # The sentences of a model that thinks all the same are counted after its thoughts, which are no part of the answer.
         if thinking := [i for i, text in enumerate(texts) if without_thoughts(text)[1]]:
-            asked, drawn = [prompts[i] for i in thinking], [seeds[i] for i in thinking]
-            whole = generate(model, tokenizer, asked, replace(sampling, max_sentences=None), drawn, f"{label}: whole")
+            again, its_seeds = [prompts[i] for i in thinking], [seeds[i] for i in thinking]
+            whole = generate(
+                model, tokenizer, again, replace(sampling, max_sentences=None), its_seeds, f"{label}: whole"
+            )
             for i, text in zip(thinking, whole, strict=True):
                 texts[i] = first_sentences(without_thoughts(text)[0], settings.max_sentences)
         return texts
@@ -193,7 +195,7 @@ def ways_to_tell(
 ) -> dict[str, Prompting]:
     """The ways of `WAYS`, as params.yaml has their wordings and how many training examples are shown.
 
-    Where rewriting is the task, both are told to rewrite the teacher's plain answers.
+    Where rewriting is the task, both ways ask it to rewrite the teacher's plain answers.
     """
     settings, task = params.evaluate, params.train.task
     pose = partial(posed, task=task, rewrite_prompt=params.rewrite_prompt)
@@ -202,7 +204,7 @@ def ways_to_tell(
     wordings = [wording.replace("{system}", persona.system) for wording in prompts]
     chosen_on = spread(validation, settings.prompt_questions)
     asks: dict[str, Ask] = {
-        PROMPTED: lambda example, wording: as_told(pose(example), wording),
+        PROMPTED: lambda example, wording: with_system_prompt(pose(example), wording),
         FEWSHOT: lambda example, wording: with_shots(pose(example), wording, shots),
     }
     return {way: Prompting(asks[way], wordings, chosen_on, test, params.seed) for way in WAYS}
@@ -216,14 +218,14 @@ def score_ways(
     test_set: TestSet,
     label: str,
 ) -> dict[str, dict[str, float]]:
-    """The headline metrics of the model told who to be in each of the `ways`, in the wording that `tried` finds the best.
+    """The headline metrics of the model prompted in each of the `ways`, in the wording that `tried` finds the best.
 
     `names` says what the system is called in each way. `tried` are its answers to each way's `candidates`. `prompt` in the metrics is the chosen wording's number, from 1.
     """
     chosen = {way: prompting.choose(tried[way], test_set.scorer) for way, prompting in ways.items()}
     chats = {way: prompting.chats(chosen[way]) for way, prompting in ways.items()}
     asked = {way: test_set.seeded(chats[way]) for way in ways}
-    answers = answer_together(responder.answer, asked, f"{label}: told who to be")
+    answers = answer_together(responder.answer, asked, f"{label}: prompted")
     return {
         way: test_set.score(names[way], responder, chats[way], answers[way]) | {"prompt": chosen[way] + 1}
         for way in ways

@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tonetune.core.files import read_json
 from tonetune.core.params import Params
-from tonetune.core.rows import Generation, read_rows
+from tonetune.core.rows import SPLITS, Generation, read_rows
 from tonetune.core.tables import read_measures
 from tonetune.evaluation.names import BASE, BASE_FEWSHOT, BASE_PROMPTED, TEACHER_PERSONA, TUNED
 from tonetune.export.provenance import Provenance
@@ -36,6 +36,9 @@ class Figures:
     reader_answers: int
     """Answers of the tuned model that were read."""
     says_it_is_an_ai: float | None
+    """Share of the probes that ask what it is."""
+    says_it_unasked: float | None
+    """Share of the answers to test questions."""
     questions: dict[str, int]
     """How many, by split."""
 
@@ -52,10 +55,11 @@ class Figures:
         means = {row["score"]: float(row["mean"]) for row in rows if row["system"] == TUNED}
         readers, answers = _readers()
         retention = Path("metrics/retention.csv")
-        said = read_measures(retention).get(TUNED, {}).get("says_it_is_an_ai") if retention.is_file() else None
+        kept = read_measures(retention).get(TUNED, {}) if retention.is_file() else {}
+        said, unasked = kept.get("says_it_is_an_ai"), kept.get("says_it_unasked")
         split = read_json("metrics/split.json")
-        questions = {side: split[side] for side in ("train", "validation", "test")}
-        return cls(scores, means, readers, answers, said, questions)
+        questions = {name: split[name] for name in SPLITS}
+        return cls(scores, means, readers, answers, said, unasked, questions)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -95,9 +95,9 @@ class Measure:
 def hard_chats(examples: Sequence[Example]) -> list[list[Message]]:
     """Chats that tell tokenizers and templates apart: odd texts, and a talk of several turns."""
     first = examples[0]
-    told = [[first.prompt[0], Message(role="user", content=text)] for text in HARD]
+    odd = [[first.prompt[0], Message(role="user", content=text)] for text in HARD]
     talk = [*first.prompt, *first.completion, Message(role="user", content=HARD[0])]
-    return [*told, talk]
+    return [*odd, talk]
 
 
 @torch.inference_mode()
@@ -214,8 +214,8 @@ def greedy_agreement(ours: Ours, theirs: Theirs) -> tuple[float, float]:
     agreed: list[bool] = []
     gaps: list[float] = []
     rows = zip(ours.answers, ours.logprobs, theirs.greedy, theirs.logprobs, strict=True)
-    for answer, own, greedy, told in rows:
-        for token, value, choice, other in zip(answer, own, greedy, told, strict=True):
+    for answer, own, greedy, logprobs in rows:
+        for token, value, choice, other in zip(answer, own, greedy, logprobs, strict=True):
             agreed.append(choice == token or (choice is None and token in ours.stops))
             if other is not None:
                 gaps.append(abs(value - other))

@@ -4,11 +4,10 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any
 
-from tonetune.conversation import trimmed
+from tonetune.conversation import remembered, template_texts, trimmed, typed_turn
 from tonetune.core.errors import UserError
 from tonetune.core.params import Evaluate
 from tonetune.core.rows import Message
-from tonetune.core.text import first_sentences
 from tonetune.export.serving import LlamaCpp
 
 CONTEXT = 2048  # tokens of talk that are remembered
@@ -26,23 +25,13 @@ class GgufConversation:
 
     def ask(self, question: str) -> Generator[str, None, None]:
         """Yield the answer piece by piece; if the caller stops early, the history keeps what was yielded."""
-        asked = Message(role="user", content=question.encode(errors="replace").decode())
-        prompt = self.prompt(asked.content)
-        settings, answer = self.settings, ""
+        user_turn, settings = typed_turn(question), self.settings
+        prompt = self.prompt(user_turn.content)
         body: dict[str, Any] = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0, "min_p": 0}
-        said = self.server.stream(prompt=prompt, n_predict=settings.max_new_tokens, seed=self.seed, **body)
+        pieces = self.server.stream(prompt=prompt, n_predict=settings.max_new_tokens, seed=self.seed, **body)
         self.seed = (self.seed + 1) % 2**31
-        try:
-            with closing(said):
-                for piece in trimmed(said):
-                    kept = first_sentences(answer + piece, settings.max_sentences)[len(answer) :]
-                    answer += kept
-                    yield kept
-                    if kept != piece:
-                        break
-        finally:
-            if answer:
-                self.turns += [asked, Message(role="assistant", content=answer)]
+        with closing(pieces):  # or llama.cpp goes on with an answer that nobody reads
+            yield from remembered(trimmed(pieces), self.turns, user_turn, settings.max_sentences)
 
     def prompt(self, question: str) -> list[int]:
         """The token ids of the chat up to the answer to `question`; the oldest turns are dropped when the window is full.
@@ -64,11 +53,13 @@ def typed_ids(server: LlamaCpp, messages: Sequence[Message]) -> list[int]:
     """The chat as token ids; what looks like a control token in a message is text, and ends no turn."""
     if not any(_holds_control(server, message.content) for message in messages):
         return server.prompt_ids(messages)
-    marks = [f"[[{place}/{len(messages)}]]" for place in range(len(messages))]
-    rest = server.rendered([Message(role=m.role, content=mark) for m, mark in zip(messages, marks, strict=True)])
+
+    def render(contents: Sequence[str]) -> str:
+        return server.rendered([Message(role=m.role, content=text) for m, text in zip(messages, contents, strict=True)])
+
+    *written, rest = template_texts(render, len(messages))
     ids: list[int] = []
-    for message, mark in zip(messages, marks, strict=True):
-        before, _, rest = rest.partition(mark)
+    for message, before in zip(messages, written, strict=True):
         ids += server.tokens(before, special=True) + server.tokens(message.content.strip(), special=False)
     return ids + server.tokens(rest, special=True)
 

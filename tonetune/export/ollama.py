@@ -83,12 +83,12 @@ def modelfile(file: str, tokenizer: PreTrainedTokenizerBase, params: Params, sou
         "repeat_penalty": 1.0,
         "num_predict": settings.max_new_tokens,
     }
-    told = (
+    provenance = (
         f"base {source.base.base_model}, training data {source.data or 'unknown'}, commit {source.commit or 'unknown'}"
     )
     lines = [
         f"# {source.disclosure}",
-        f"# {told}",
+        f"# {provenance}",
         f"FROM ./{file}",
         f'TEMPLATE """{turns(tokenizer).go_template()}"""',
     ]

@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tonetune.generation.prefix_attention import Prefix, prefix_sharing, shared_prefix_attention
 from tonetune.model.kernels.packed_linear import PackedLinear
@@ -42,13 +44,13 @@ class DecodingLayer:
         self,
         hidden: torch.Tensor,
         *,
-        attention_mask: torch.Tensor,
+        attention_mask: torch.Tensor | None,
         position_embeddings: CosSin,
         past_key_values: Any,
-        prefixes: Sequence[tuple[int, Prefix]],
+        prefixes: Sequence[tuple[int, Prefix]] | None = None,
         **_: object,
     ) -> torch.Tensor:
-        """The layer's output for `hidden`, both (rows, new, width)."""
+        """The layer's output for `hidden`, both (rows, new, width); without `prefixes` all is in the cache."""
         rows = hidden.shape[:2]
         packed = self.query_key_value.forward(_rms_norm(hidden, self.attention_norm))
         heads = packed.view(*rows, -1, self.attention.head_dim)
@@ -59,12 +61,28 @@ class DecodingLayer:
             self.attention.layer_idx,
         )
         query = rotated[:, :, : -self.key_heads].transpose(1, 2)
-        attended, _weights = shared_prefix_attention(
-            self.attention, query, key, value, attention_mask, self.attention.scaling, prefixes=prefixes
-        )
+        if prefixes is None:
+            attended = self._attend(query, key, value, attention_mask)
+        else:
+            assert attention_mask is not None
+            attended, _weights = shared_prefix_attention(
+                self.attention, query, key, value, attention_mask, self.attention.scaling, prefixes=prefixes
+            )
         hidden = self.output.forward(attended.flatten(2).flatten(0, 1)).view_as(hidden).add_(hidden)
         gate, up = self.gate_up.forward(_rms_norm(hidden, self.mlp_norm)).chunk(2, -1)
         return self.down.forward(self.mlp.act_fn(gate).mul_(up)).view_as(hidden).add_(hidden)
+
+    def _attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Attention to what is cached, (rows, new, heads, head_dim)."""
+        scaling = self.attention.scaling
+        if mask is None and query.shape[2] == 1:
+            # The query heads of a key head are so many queries to it: its keys and values need not be repeated.
+            queries = query.reshape(len(query), self.key_heads, -1, query.shape[-1])
+            attended = scaled_dot_product_attention(queries, key, value, scale=scaling)
+            return attended.view(query.shape).transpose(1, 2)
+        return sdpa_attention_forward(self.attention, query, key, value, mask, scaling=scaling)[0]
 
 
 def _rms_norm(hidden: torch.Tensor, norm: Any) -> torch.Tensor:
@@ -100,13 +118,27 @@ def supports_decoding_layer(model: PreTrainedModel) -> bool:
     return all(type(part) is nn.Linear for part in linear_layers)
 
 
+class DecodingLayers:
+    """A model's `DecodingLayer`s, which are built once, and take the place of its layers while they are `enabled`."""
+
+    def __init__(self, model: PreTrainedModel):
+        body: Any = model.model
+        self.rotary = body.rotary_emb
+        self.layers = {layer: DecodingLayer(layer) for layer in body.layers}
+
+    @contextmanager
+    def enabled(self) -> Iterator[None]:
+        """Within it the model runs through them."""
+        forwards: dict[Any, Any] = self.layers | {self.rotary: _signed_rope(self.rotary)}
+        with ExitStack() as stack:
+            for module, forward in forwards.items():
+                module.forward = forward
+                stack.callback(delattr, module, "forward")
+            yield
+
+
 @contextmanager
 def decoding_layers(model: PreTrainedModel) -> Iterator[None]:
     """`prefix_sharing` with `DecodingLayer`s: within it the model can only be called with `prefixes`."""
-    body: Any = model.model
-    forwards = {layer: DecodingLayer(layer) for layer in body.layers} | {body.rotary_emb: _signed_rope(body.rotary_emb)}
-    with prefix_sharing(model), ExitStack() as stack:
-        for module, forward in forwards.items():
-            module.forward = forward
-            stack.callback(delattr, module, "forward")
+    with prefix_sharing(model), DecodingLayers(model).enabled():
         yield

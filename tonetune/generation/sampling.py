@@ -13,7 +13,7 @@ ROWS_PER_CHUNK = 16  # rows whose probabilities are computed at a time: a few me
 
 
 # The nucleus is looked for among the top k tokens: the smaller k takes half the time and is nearly always enough. Where
-# the larger one is not, the whole row is sorted; with `top_p` 1 there is no nucleus, and the whole vocabulary is drawn from.
+# the larger one is not, the whole row is sorted; with `top_p` 1 there is no nucleus, and the whole vocabulary is sampled from.
 NUCLEUS_TOP_K = (64, 256)
 
 
@@ -53,10 +53,10 @@ def sample(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.
     uniform = torch.stack([torch.rand(1, generator=generator) for generator in generators])
     if sampling.top_p == 1:
         probabilities = (logits.float() / sampling.temperature).softmax(-1).cpu()
-        return _drawn(probabilities, torch.arange(logits.shape[-1]).expand(logits.shape), uniform)
+        return _by_uniform(probabilities, torch.arange(logits.shape[-1]).expand(logits.shape), uniform)
     top = [_top_k(chunk, sampling) for chunk in logits.split(ROWS_PER_CHUNK)]
     probabilities, ids = (torch.cat(chunks).cpu() for chunks in zip(*top, strict=True))
-    drawn = _drawn(_nucleus(probabilities, sampling), ids, uniform)
+    tokens = _by_uniform(_nucleus(probabilities, sampling), ids, uniform)
     # A wider nucleus is found in the whole row, where one number would hang on the last bits of the sums of so many tokens
     # that are about as likely: they are other ones in another batch. So each token has its own, and the first to come wins.
     wide = (probabilities.cumsum(-1)[:, -1] <= sampling.top_p).nonzero().squeeze(-1)
@@ -67,8 +67,8 @@ def sample(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.
         for place, row in zip(wide.tolist(), rows, strict=True):
             # Seeded by the row's number, so that the row's generator goes on as after any other token.
             own = torch.Generator().manual_seed(int(uniform[place] * 2**24))
-            drawn[place] = (row / torch.empty_like(row).exponential_(generator=own)).argmax()
-    return drawn
+            tokens[place] = (row / torch.empty_like(row).exponential_(generator=own)).argmax()
+    return tokens
 
 
 def _nucleus(probabilities: torch.Tensor, sampling: Sampling) -> torch.Tensor:
@@ -77,7 +77,7 @@ def _nucleus(probabilities: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return probabilities.masked_fill(preceding > sampling.top_p, 0)
 
 
-def _drawn(probabilities: torch.Tensor, ids: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+def _by_uniform(probabilities: torch.Tensor, ids: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """The id that each row's number in [0, 1), `uniform` (rows, 1), falls on."""
     cumulative = probabilities.cumsum(-1)
     columns = (cumulative < uniform * cumulative[:, -1:]).sum(-1, keepdim=True).clamp(max=ids.shape[-1] - 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tonetune.core.rows import question_id
-from tonetune.core.text import words
+from tonetune.core.text import spaced_words, word_count
 from tonetune.imports.messages import ChatMessage
 
 BURST = timedelta(minutes=5)
@@ -16,7 +16,7 @@ REPLY = timedelta(hours=12)
 """A turn that comes later than this after the one before it is no answer to it, unless the export says that it is."""
 MAIL_REPLY = timedelta(days=60)
 MOST_TURNS = 4
-"""Of one's own in a talk: a talk is on one side of the split as a whole, and few long ones cannot be split well."""
+"""Of one's own in a talk: a talk is in one split as a whole, and few long ones cannot be split well."""
 FEWEST_WORDS = 5  # of a text that answers nothing: shorter ones ("morning!") say too little to ask for them
 SUBJECT_WORDS = 3
 PLACEHOLDER = re.compile(r"\[[a-z]+\]")  # what personal data became: "number" is no subject
@@ -78,7 +78,7 @@ def make_examples(messages: Sequence[ChatMessage], me: str, max_length: int) -> 
         threads[message.thread].append(message)
     found = Examples()
     turns = [turn for thread in threads.values() for turn in [_turns(thread, me)]]
-    rarity = Counter(word for talk in turns for turn in talk for word in set(words(turn.text)))
+    rarity = Counter(word for talk in turns for turn in talk for word in set(spaced_words(turn.text)))
     seen: set[str] = set()
     for talk in turns:
         _from_talk(talk, found, rarity, seen, max_length)
@@ -181,9 +181,9 @@ def _same_talk(own: Turn, reply: Turn) -> bool:
 
 def _lone(turn: Turn, rarity: Counter[str]) -> OwnExample | None:
     """A text that answers nothing, with a question made of its rarest words; None if it is too short for that."""
-    if len(turn.text.split()) < FEWEST_WORDS:
+    if word_count(turn.text) < FEWEST_WORDS:
         return None
-    said = words(PLACEHOLDER.sub(" ", turn.text))
+    said = spaced_words(PLACEHOLDER.sub(" ", turn.text))
     candidates = dict.fromkeys(word for word in said if len(word) > 3 and word.isalpha())
     rarest = sorted(candidates, key=lambda word: (rarity[word], -len(word)))[:SUBJECT_WORDS]
     subject = listed([word for word in candidates if word in rarest]) or "today"

@@ -70,6 +70,8 @@ def _found(source: Source) -> ModuleType:
                 if reader is documents:
                     _refuse_unknown_chat(source)
                 return reader
+        if source.head(200).lstrip().lower().startswith(("<!doctype html", "<html")):
+            raise source.error("an HTML page; export it again as JSON, or as text where the program has no JSON")
         raise source.error(f"no format that is known here; --from names one of {', '.join(READERS)}")
     return documents
 
@@ -92,7 +94,10 @@ def _sources(path: Path, columns: Columns) -> list[Source]:
         if path.stat().st_size > LARGEST:
             raise UserError(f"{path}: over {LARGEST // 2**30} GiB; export fewer chats or without media")
         if not zipfile.is_zipfile(path):
-            return [Source(path, path.name, path.read_bytes(), columns)]
+            data = path.read_bytes()
+            if data.startswith(b"PK\x03\x04"):  # its table of contents, which stands last, is missing
+                raise zipfile.BadZipFile("cut short")
+            return [Source(path, path.name, data, columns)]
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if _holds_messages(name)]
             if not names:

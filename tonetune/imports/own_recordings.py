@@ -8,7 +8,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.params import Params
 from tonetune.core.persona import Persona, exchanges_of, load_exchanges
 from tonetune.core.rows import BASICS, OWN_WORDS, UNPAIRED, Question, Recording, question_id
-from tonetune.core.text import sentences
+from tonetune.core.text import sentences, word_count
 from tonetune.imports.examples import LONE, OwnExample
 from tonetune.imports.pairs import ImportedPair, Talks, answer_recordings
 from tonetune.teacher.endpoint.live import LiveTeacher
@@ -22,7 +22,7 @@ EXCHANGES_SHARE, FEWEST_EXCHANGES = 0.1, 8
 """Of the examples so many are exchanges that say what it is, and decline: enough to be learnt, too few to drown the tone."""
 SHIPPED = "general-purpose-language-model"
 """teacher.model of the recorded plain answers: with its name they are found, whoever is the teacher."""
-FEWEST_EXAMPLES = 60  # with the shares of params.yaml, the test and validation sides hold less than a handful otherwise
+FEWEST_EXAMPLES = 60  # with the shares of params.yaml, test and validation hold less than a handful otherwise
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def write_own(params: Params, name: str, persona: Persona, examples: Sequence[Ow
     talks: dict[str, Talks] = {}
     for example in examples:
         question = Question(id=example.id, category=example.category, text=example.question, after=example.after)
-        plain = example.plain or _of_length(next(neutral), len(example.answer.split()))
+        plain = example.plain or _of_length(next(neutral), word_count(example.answer))
         pair = ImportedPair(question=example.question, persona_answer=example.answer, plain_answer=plain)
         before = talks[example.after] if example.after else Talks()
         plain_recording, own = answer_recordings(prompts, question, pair, before, OWN_WORDS)
@@ -199,5 +199,5 @@ def _neutral_texts() -> Iterator[list[str]]:
 
 def _of_length(parts: Sequence[str], words: int) -> str:
     """The first sentences, as many as come nearest to so many words: length must not tell the styles apart."""
-    best = min(range(1, len(parts) + 1), key=lambda n: abs(len(" ".join(parts[:n]).split()) - words))
+    best = min(range(1, len(parts) + 1), key=lambda n: abs(word_count(" ".join(parts[:n])) - words))
     return " ".join(parts[:best])

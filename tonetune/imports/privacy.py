@@ -78,8 +78,8 @@ class NameFinder:
                 parts = [part for part in parts if not part.islower()]  # not the "from" of "Tom from Work"
             for place, part in enumerate(part for part in parts if len(part) >= SHORTEST_NAME):
                 # People write a given name in lower case; what stands behind it ("Anna Gym") is as often a word.
-                told = place == 0 and part.casefold() not in ordinary_words()
-                (any_case if told else capitalised).add(part.casefold())
+                is_given_name = place == 0 and part.casefold() not in ordinary_words()
+                (any_case if is_given_name else capitalised).add(part.casefold())
         self.any_case = any_case
         every = sorted(any_case | capitalised, key=lambda part: (-len(part), part))
         self.pattern = (

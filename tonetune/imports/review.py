@@ -24,7 +24,7 @@ class ReviewItem(Row):
     plain: str
     """Empty where nobody wrote one."""
     category: Text
-    side: str
+    split: str
     """Of the split; empty where it is in none."""
     findings: list[str]
     """The checks of the gate that complain about it."""
@@ -58,7 +58,10 @@ def item_id(answer: Answer) -> str:
 
 
 def review_items(
-    questions: Sequence[Question], answers: Sequence[Answer], sides: Mapping[str, str], checks: Sequence[QualityCheck]
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
+    split_of: Mapping[str, str],
+    checks: Sequence[QualityCheck],
 ) -> list[ReviewItem]:
     """One item for each persona answer, in the order of the questions."""
     # A stand-in answers another question: beside this answer it would be read, and mended, as if it were its twin.
@@ -79,7 +82,7 @@ def review_items(
             answer=answer.text,
             plain=plain.get(question.id, ""),
             category=question.category,
-            side=sides.get(question.id, ""),
+            split=split_of.get(question.id, ""),
             findings=findings.get(question.id, []),
             nearest=questions[other].text if other is not None else "",
             similarity=round(alike, 2),

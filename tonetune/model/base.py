@@ -129,8 +129,8 @@ def _failure_named(base_model: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
-        told = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(f"base_model: {base_model!r}: not loaded ({told})") from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"base_model: {base_model!r}: not loaded ({reason})") from None
 
 
 def _kernel(folder: Path, chosen: str, fast: str | None) -> str | None:

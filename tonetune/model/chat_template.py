@@ -61,8 +61,8 @@ def adapt_template(tokenizer: PreTrainedTokenizerBase, base_model: str, fixed: M
         tokenizer.chat_template = prelude + published
         rendered(tokenizer, [USER], True)
     except (TemplateError, TypeError, ValueError) as error:
-        told = str(error).partition("\n")[0]
-        raise UserError(f"base_model: {base_model!r}: its chat template renders no question ({told})") from None
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"base_model: {base_model!r}: its chat template renders no question ({reason})") from None
     if not _has_system_role(tokenizer):
         tokenizer.chat_template = FOLD_SYSTEM + tokenizer.chat_template
     prompt = rendered(tokenizer, [SYSTEM, USER], True)
@@ -105,8 +105,8 @@ def _check_end(tokenizer: PreTrainedTokenizerBase, base_model: str) -> None:
     try:
         text = rendered(tokenizer, [SYSTEM, USER, ANSWER])
     except (TemplateError, TypeError) as error:
-        told = str(error).partition("\n")[0]
-        raise UserError(f"base_model: {base_model!r}: its chat template renders no answer ({told})") from None
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"base_model: {base_model!r}: its chat template renders no answer ({reason})") from None
     if ANSWER.content not in text:
         raise UserError(f"base_model: {base_model!r}: its chat template leaves the answer out")
     after = _after_answer(tokenizer)

@@ -57,9 +57,9 @@ def check_parts(model: PreTrainedModel, base_model: str) -> None:
     try:
         has_plain_head(model)
     except (AttributeError, TypeError, RuntimeError, ValueError, KeyError) as error:
-        told = str(error).partition("\n")[0][:120]
+        reason = str(error).partition("\n")[0][:120]
         raise UserError(
-            f"base_model: {base_model!r} is a {kind}: how it makes logits is not known here ({told}); choose another"
+            f"base_model: {base_model!r} is a {kind}: how it makes logits is not known here ({reason}); choose another"
         ) from None
 
 

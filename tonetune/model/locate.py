@@ -25,20 +25,29 @@ def locate(name: str, key: str) -> Path:
 
 def unwatched(base_model: str, base_files: str) -> str | None:
     """What to tell of a base in a folder or file that does not lie in `base_files`, where DVC would see it change."""
-    kind, _, rest = base_model.partition(":")
-    if kind != "path" or Path(rest).resolve().is_relative_to(Path(base_files).resolve()):
+    if not _is_out_of_sight(base_model, base_files):
         return None
     return (
-        f"base_model: {base_model!r}: DVC would not see other weights there; set base_files: {rest}, or `dvc repro -f` "
-        "after such a change"
+        f"base_model: {base_model!r}: DVC would not see other weights there; set base_files: {base_model[5:]}, or "
+        "`dvc repro -f` after such a change"
     )
 
 
-def unwatched_beside(name: str, key: str, stage: str) -> str | None:
-    """What to tell of a model beside the base, named by the parameter `key`, of whose content no stage knows."""
-    if not name.startswith("path:"):
+def unwatched_beside(name: str, key: str, stage: str, base_files: str) -> str | None:
+    """The same of a model beside the base, which the parameter `key` names and `stage` loads."""
+    if not _is_out_of_sight(name, base_files):
         return None
-    return f"{key}: {name!r}: DVC would not see other weights there; `dvc repro -f {stage}` after such a change"
+    return (
+        f"{key}: {name!r}: DVC would not see other weights there; let base_files name a folder that holds it beside the "
+        f"base, or `dvc repro -f {stage}` after such a change"
+    )
+
+
+def _is_out_of_sight(name: str, base_files: str) -> bool:
+    """Whether a model is in a folder or file outside `base_files`. One that is not there is for `locate` to tell of."""
+    kind, _, rest = name.partition(":")
+    path = Path(rest)
+    return kind == "path" and is_model(path) and not path.resolve().is_relative_to(Path(base_files).resolve())
 
 
 def is_model(path: Path) -> bool:

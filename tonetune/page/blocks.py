@@ -15,7 +15,7 @@ from tonetune.core.errors import UserError
 from tonetune.core.rows import Message
 from tonetune.evaluation.names import BASE, TUNED
 from tonetune.page.choices import Choice, Pair, Side, pair, save, shares
-from tonetune.page.speakers import LABELS, TOLD, Speakers
+from tonetune.page.speakers import BASE_PROMPTED, LABELS, Speakers
 
 STYLE = Path(__file__).with_name("style.css")
 LINKS = {"/report": "report", "/samples": "sample answers", "/experiments": "experiments"}
@@ -44,7 +44,7 @@ def page(speakers: Speakers, questions: Sequence[str], choices: Path) -> gr.Bloc
     return blocks
 
 
-def _told(error: UserError) -> gr.Error:
+def _shown_error(error: UserError) -> gr.Error:
     return gr.Error(html.escape(str(error)), print_exception=False)
 
 
@@ -63,7 +63,7 @@ def _talk(speakers: Speakers) -> None:
         try:
             yield from speakers.answer(TUNED, question, random.randrange(LARGEST_SEED), turns)
         except UserError as error:
-            raise _told(error) from None
+            raise _shown_error(error) from None
 
     gr.ChatInterface(
         respond,
@@ -85,7 +85,7 @@ def _talk(speakers: Speakers) -> None:
 
 
 def _side_by_side(speakers: Speakers) -> None:
-    names = (TUNED, BASE, TOLD)
+    names = (TUNED, BASE, BASE_PROMPTED)
 
     def respond(question: str, seed: float) -> Iterator[tuple[str, ...]]:
         if not question.strip():
@@ -97,7 +97,7 @@ def _side_by_side(speakers: Speakers) -> None:
                     said[name] = text
                     yield tuple(said.values())
         except UserError as error:
-            raise _told(error) from None
+            raise _shown_error(error) from None
 
     question = gr.Textbox(label="Question to all three", placeholder="Enter asks", elem_id="beside-question")
     seed = gr.Number(speakers.seed, label="Seed, the same for all", precision=0, minimum=0, maximum=LARGEST_SEED)
@@ -114,7 +114,7 @@ def _rewrite(speakers: Speakers) -> None:
         try:
             yield from speakers.rewrite(text, int(seed))
         except UserError as error:
-            raise _told(error) from None
+            raise _shown_error(error) from None
 
     learnt = "" if speakers.learnt_rewriting else "The model was trained to answer questions, not to rewrite. "
     gr.Markdown(f"{learnt}It says one part after the other: check that what you meant is still there.")
@@ -128,7 +128,7 @@ def _rewrite(speakers: Speakers) -> None:
 def _blind(speakers: Speakers, questions: Sequence[str], choices: Path) -> None:
     chance = random.SystemRandom()
 
-    def draw(question: str, other: str) -> tuple[Any, ...]:
+    def ask(question: str, other: str) -> tuple[Any, ...]:
         asked = question.strip() or (chance.choice(questions) if questions else "")
         if not asked:
             raise gr.Error("Type a question; there is no data/validation.jsonl to draw from.", print_exception=False)
@@ -136,29 +136,29 @@ def _blind(speakers: Speakers, questions: Sequence[str], choices: Path) -> None:
         try:
             ours, theirs = ([*speakers.answer(name, asked, seed)][-1] for name in (TUNED, other))
         except UserError as error:
-            raise _told(error) from None
-        drawn = pair(asked, seed, other, ours, theirs, chance)
-        return drawn, f"**{html.escape(asked)}**", *drawn.shown, None, None, ""
+            raise _shown_error(error) from None
+        blind_pair = pair(asked, seed, other, ours, theirs, chance)
+        return blind_pair, f"**{html.escape(asked)}**", *blind_pair.shown, None, None, ""
 
-    def keep(drawn: Pair | None, reader: str, persona: str | None, sense: str | None) -> tuple[Any, ...]:
-        if drawn is None:
-            raise gr.Error("Draw a pair first.", print_exception=False)
+    def keep(blind_pair: Pair | None, reader: str, persona: str | None, sense: str | None) -> tuple[Any, ...]:
+        if blind_pair is None:
+            raise gr.Error("Ask for a new pair first.", print_exception=False)
         if not reader.strip() or persona is None or sense is None:
             raise gr.Error("Your name and both choices are needed.", print_exception=False)
         said = {"reader": reader.strip(), "persona": SIDES[persona], "sense": SIDES[sense]}
         try:
-            every = save(Choice.model_validate(drawn.model_dump() | said), choices)
+            every = save(Choice.model_validate(blind_pair.model_dump() | said), choices)
         except UserError as error:
-            raise _told(error) from None
-        left, right = (TUNED, drawn.other) if drawn.left == TUNED else (drawn.other, TUNED)
-        told = f"Left was **{LABELS[left]}**, right **{LABELS[right]}**. Saved in `{choices}`.\n\n{table(every)}"
-        return None, told
+            raise _shown_error(error) from None
+        left, right = (TUNED, blind_pair.other) if blind_pair.left == TUNED else (blind_pair.other, TUNED)
+        outcome = f"Left was **{LABELS[left]}**, right **{LABELS[right]}**. Saved in `{choices}`.\n\n{table(every)}"
+        return None, outcome
 
     gr.Markdown("Two answers to one question from the same seed. Whose is which is told after you have chosen.")
     with gr.Row():
         reader = gr.Textbox(label="Your name or initials", elem_id="reader")
-        question = gr.Textbox(label="Question (empty: one is drawn)", elem_id="blind-question")
-        other = gr.Radio([(LABELS[name], name) for name in (BASE, TOLD)], value=BASE, label="Tuned, beside")
+        question = gr.Textbox(label="Question (empty: one by chance)", elem_id="blind-question")
+        other = gr.Radio([(LABELS[name], name) for name in (BASE, BASE_PROMPTED)], value=BASE, label="Tuned, beside")
     new = gr.Button("New pair", variant="primary")
     asked = gr.Markdown(elem_id="asked")
     with gr.Row():
@@ -167,10 +167,10 @@ def _blind(speakers: Speakers, questions: Sequence[str], choices: Path) -> None:
     persona = gr.Radio(list(SIDES), label="Which is the persona's?", elem_id="persona")
     sense = gr.Radio(list(SIDES), label="Which makes more sense?", elem_id="sense")
     done = gr.Button("Save my choice")
-    told = gr.Markdown(elem_id="told")
-    drawn = gr.State(None)
-    new.click(draw, [question, other], [drawn, asked, left, right, persona, sense, told], **ALONE)
-    done.click(keep, [drawn, reader, persona, sense], [drawn, told], **ALONE)
+    outcome = gr.Markdown(elem_id="outcome")
+    blind_pair = gr.State(None)
+    new.click(ask, [question, other], [blind_pair, asked, left, right, persona, sense, outcome], **ALONE)
+    done.click(keep, [blind_pair, reader, persona, sense], [blind_pair, outcome], **ALONE)
 
 
 def table(choices: Sequence[Choice]) -> str:

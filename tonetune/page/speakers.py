@@ -1,4 +1,4 @@
-"""Who answers on the page: the tuned model, the untuned base, and the base told who to be."""
+"""Who answers on the page: the tuned model, the untuned base, and the prompted base."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +17,7 @@ from tonetune.merged import disclosure_of, load_merged, task_of
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.page.parts import sentences_of_a_part
 
-TOLD = BASE_PROMPTED
-LABELS = {TUNED: "Tuned", BASE: "Untuned base", TOLD: "Untuned base, told who to be"}
+LABELS = {TUNED: "Tuned", BASE: "Untuned base", BASE_PROMPTED: "Untuned base, prompted"}
 REWRITE = "Say this in your own words, the same points:\n\n{text}"
 
 
@@ -32,8 +31,12 @@ class Speakers:
             load_merged(params.base_model, params.compute, adapter),
             load_base(params.base_model, params.compute),
         )
-        self.models = {TUNED: tuned, BASE: base, TOLD: base}
-        self.systems = {TUNED: params.system_prompt, BASE: params.system_prompt, TOLD: wording(params, persona)}
+        self.models = {TUNED: tuned, BASE: base, BASE_PROMPTED: base}
+        self.systems = {
+            TUNED: params.system_prompt,
+            BASE: params.system_prompt,
+            BASE_PROMPTED: wording(params, persona),
+        }
         self.tokenizer = load_tokenizer(params.base_model, params.chat_template_kwargs)
         self.sampling = Sampling.of(params.evaluate)
         self.learnt_rewriting = task_of(adapter) != ANSWER
@@ -78,6 +81,6 @@ def wording(params: Params, persona: Persona) -> str:
     """The prompt that tells the base who to be: the one that was best on validation, before a run the first."""
     chosen = 1
     if BASELINES.exists():
-        chosen = Baselines.read(BASELINES).systems.get(TOLD, {}).get("prompt", 1)
+        chosen = Baselines.read(BASELINES).systems.get(BASE_PROMPTED, {}).get("prompt", 1)
     prompts = params.evaluate.prompts
     return prompts[min(chosen, len(prompts)) - 1].replace("{system}", persona.system)

@@ -14,7 +14,7 @@ from tonetune.core.persona import Persona
 from tonetune.core.rows import Answer, Example, Generation, Message
 from tonetune.core.text import excerpt
 from tonetune.report.samples import first_answers
-from tonetune.teacher.endpoint.model import JUDGE, EndpointModel
+from tonetune.teacher.endpoint.model import judge_model
 
 INSTRUCTIONS = """You compare two answers to the same question. Say which one is nearer to this description of a tone, and \
 also answers the question in sound English:
@@ -22,7 +22,6 @@ also answers the question in sound English:
 {tone}
 
 Reply with one letter: A or B."""
-CHECKED_WITH = (Message(role="user", content="Reply with one letter: A."),)
 UNCLEAR_SHARE = 0.1
 # "A" is an answer and an article: before a small word it is the answer only if that word is one that verdicts go on with.
 AFTER = r"(?:is|was|has|does|wins?|sounds?|seems?|fits?|reads?|feels?|comes|matches|captures|answers|because|and|by|over|as|since)\b"
@@ -31,22 +30,6 @@ NAMED = re.compile(
     r"(?:answer|option|verdict|choice|winner|edge to|nearer|closer|better|prefer|pick|choose)\W+(?:is\W+|to\W+|:\W*)*([AB])(?![\w'’])",
     re.I,
 )
-
-
-def check_judge(params: Params, answers: Sequence[Answer]) -> None:
-    """Ask the judge one small thing, before anything is generated; a `UserError` if it wrote the data or cannot be asked."""
-    if params.evaluate.judge is not None:
-        settings = params.evaluate
-        model = _model(params, answers)
-        model.respond([CHECKED_WITH], [0], settings.judge_temperature, settings.judge_max_tokens, "judge: is it there?")
-
-
-def _model(params: Params, answers: Sequence[Answer]) -> EndpointModel:
-    """The model that `evaluate.judge` names. `answers` are the teacher's: whoever wrote them cannot judge."""
-    model = EndpointModel(str(params.evaluate.judge), params, JUDGE)
-    if model.settings.model in {params.teacher.model, *(answer.teacher for answer in answers)}:
-        raise UserError(f"evaluate.judge: {model.settings.model!r} wrote the data; choose another model")
-    return model
 
 
 def judge(
@@ -66,7 +49,7 @@ def judge(
     if settings.judge is None:
         return {}
     sampled = settings.judge_temperature, settings.judge_max_tokens
-    model = _model(params, answers)
+    model = judge_model(params, answers)
     first = {key: row.text for key, row in first_answers(generations).items()}
 
     verdicts = {}

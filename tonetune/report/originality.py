@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tonetune.core.rows import Generation
-from tonetune.core.text import SENTENCE_END
+from tonetune.scoring.endings import Endings
 from tonetune.scoring.words.repetition import ngrams
 
 WORD = re.compile(r"\w+(?:['’]\w+)*")
@@ -52,10 +52,13 @@ def opening_share(answers: Sequence[Sequence[str]]) -> float:
     return max(openings.values(), default=0) / max(1, len(answers))
 
 
-def originality(generations: Sequence[Generation], system: str, trained_on: Sequence[str]) -> dict[str, float]:
+def originality(
+    generations: Sequence[Generation], system: str, trained_on: Sequence[str], endings: Endings
+) -> dict[str, float]:
     """The system's figures, to 6 digits: lengths are in words, shares from 0 to 1.
 
-    `unfinished` is the share of answers without an end of sentence: cut by `evaluate.max_new_tokens`, or broken off.
+    `unfinished` is the share of answers that end as no text of the persona does: cut by `evaluate.max_new_tokens`, or broken
+    off. It is next to 0 of a persona whose texts often end without any mark.
 
     The measures that depend on how much text there is are taken for each sampling seed and then averaged, so that
     systems with more seeds compare with the teacher, who answers once.
@@ -66,7 +69,7 @@ def originality(generations: Sequence[Generation], system: str, trained_on: Sequ
     for row in generations:
         if row.system == system:
             by_seed.setdefault(row.seed, []).append(words_of(row.text))
-            unfinished.append(not SENTENCE_END.search(row.text))
+            unfinished.append(not endings.ended(row.text))
     answers = [answer for group in by_seed.values() for answer in group]
     copies, lengths = longest_copies(answers, sources), [len(answer) for answer in answers]
     figures: dict[str, Any] = {

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tonetune.core.persona import Persona
-from tonetune.core.rows import Example, Generation
+from tonetune.core.rows import Example, Generation, Scores
 from tonetune.evaluation.controls import CEILING_CONTROL, bound, bound_mark, keeps_bound
 from tonetune.evaluation.lineup import Lineup
 from tonetune.evaluation.names import is_recorded
@@ -23,6 +23,8 @@ from tonetune.report.statistics import COMPARED, SCORES, UNDECIDED, Comparison, 
 from tonetune.report.system_names import title
 from tonetune.scoring.calibration import CalibrationBin, calibration_bins, calibration_error
 
+EXPLAINING = tuple(score for score in SCORES if score not in ("joint", "tone", "sense", "reported_tone"))
+"""What an answer of the samples shows beside joint and its factors."""
 PREDICTION = ("perplexity_", "bits_per_byte_")
 
 
@@ -128,6 +130,8 @@ def report_page(shown: Evaluation) -> str:
     return environment.get_template("template.html.j2").render(
         shown=shown,
         scores=SCORES,
+        definitions={score: field.description for score, field in Scores.model_fields.items()},
+        explaining=EXPLAINING,
         meaning={system: float(np.mean(values)) for system, values in kept.items()},
         found=found,
         rows=rows,

@@ -29,8 +29,8 @@ TITLES = {
     TUNED: "Tuned",
     BEST: "Tuned, best of several by the scores",
     BASE: "Base",
-    BASE_PROMPTED: "Base, told who to be",
-    BASE_FEWSHOT: "Base, told, with examples",
+    BASE_PROMPTED: "Base, prompted",
+    BASE_FEWSHOT: "Base, prompted with examples",
     TEACHER_PERSONA: "Teacher's persona answers",
     TEACHER_PLAIN: "Teacher's plain answers",
     COPIED: "Plain text, copied",
@@ -47,7 +47,7 @@ TITLES = {
 }
 
 
-TOLD = {f" {PROMPTED}": ", told who to be", f" {FEWSHOT}": ", told, with examples"}
+WAY_TITLES = {f" {PROMPTED}": ", prompted", f" {FEWSHOT}": ", prompted with examples"}
 """What a rival's label is followed by, for each of `names.WAYS`."""
 DRAFTERS = {BASE: "the base", IDEAL: "the teacher"}
 
@@ -57,7 +57,7 @@ def title(system: str) -> str:
     if system.startswith(DRAFTED):
         source = system.removeprefix(DRAFTED)
         return f"Tuned, speaking drafts of {DRAFTERS.get(source, source)}"
-    for ending, words in TOLD.items():
+    for ending, words in WAY_TITLES.items():
         if system.endswith(ending):
             return system.removesuffix(ending) + words
     return TITLES.get(system, system)

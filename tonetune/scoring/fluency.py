@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tonetune.core.text import ends_in_sentence
+from tonetune.scoring.endings import Endings
 from tonetune.scoring.words.corruptions import shuffle_words, slip_words
 from tonetune.scoring.words.repetition import unrepeated
 from tonetune.scoring.words.tfidf import tfidf_ngrams
@@ -27,7 +27,6 @@ States = Callable[[Sequence[str]], np.ndarray]  # `HiddenStates`, whose module i
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 ENDINGS = ("ing", "ed", "ly", "tion", "ness", "ment", "er", "est", "ful", "ous", "al", "s", "y")
 CONTRACTIONS = re.compile(r"'(?:s|t|re|ve|ll|d|m)$")
-MIN_WORDS = 5
 BUCKETS = 2**18
 
 
@@ -51,13 +50,21 @@ def corrupted(texts: Sequence[str], seed: int) -> list[str]:
 
 
 class WordOrder:
-    """The probability that a text's words stand in an order that English has."""
+    """The probability that a text's words stand in an order that English has; beside it, where a text is finished."""
 
-    def __init__(self, states: States, skeletons: Pipeline, hidden: Pipeline, weighed: Pipeline):
+    def __init__(
+        self,
+        states: States,
+        skeletons: Pipeline,
+        hidden: Pipeline,
+        weighed: Pipeline,
+        endings: Endings = Endings(),  # noqa: B008  # frozen
+    ):
         self.states = states
         self.skeletons = skeletons
         self.hidden = hidden
         self.weighed = weighed
+        self.endings = endings
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         return self.weighed.predict_proba(views(texts, self.states, self.skeletons, self.hidden))[:, 1]
@@ -69,7 +76,13 @@ def views(texts: Sequence[str], states: States, skeletons: Pipeline, hidden: Pip
     return np.stack([seen, hidden.decision_function(states(texts))], axis=1)
 
 
-def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, seed: int) -> WordOrder:
+def fit_word_order(
+    texts: Sequence[str],
+    unseen: Sequence[str],
+    states: States,
+    seed: int,
+    endings: Endings = Endings(),  # noqa: B008  # frozen
+) -> WordOrder:
     """Both views fitted on `texts` against the same corrupted, and weighed on `unseen` ones likewise, at even odds."""
     broken = [*corrupted(texts, seed), *corrupted(texts, seed + 1)]
     skeletons = make_pipeline(
@@ -84,14 +97,13 @@ def fit_word_order(texts: Sequence[str], unseen: Sequence[str], states: States, 
     broken = corrupted(unseen, seed)
     weighed = make_pipeline(StandardScaler(), LogisticRegression(C=10, class_weight="balanced", max_iter=1000))
     weighed.fit(views([*unseen, *broken], states, skeletons, hidden), [1] * len(unseen) + [0] * len(broken))
-    return WordOrder(states, skeletons, hidden, weighed)
+    return WordOrder(states, skeletons, hidden, weighed, endings)
 
 
-def finished(text: str) -> bool:
-    """Whether it ends as a sentence does and has at least a few words."""
-    return len(text.split()) >= MIN_WORDS and ends_in_sentence(text)
-
-
-def fluency(texts: Sequence[str], word_order: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
+def fluency(texts: Sequence[str], word_order: WordOrder) -> np.ndarray:
     """The probability of the text's word order, 0 for what is unfinished or empty, less for what repeats itself."""
-    return word_order(texts) * unrepeated(texts) * np.array([finished(text) for text in texts], dtype=float)
+    return (
+        word_order(texts)
+        * unrepeated(texts)
+        * np.array([word_order.endings.finished(text) for text in texts], dtype=float)
+    )

@@ -1,7 +1,7 @@
 """The scores of a list of answers, each from a metric module of the `evaluate` library in measures/."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tonetune.core.rows import SCORES
 from tonetune.core.startup import progress_bars_off
 from tonetune.model.fingerprint import content_of, refuse_replaced
 from tonetune.scoring.embedder import SENTENCE_ADAPTER, Embedder
+from tonetune.scoring.endings import Endings
 from tonetune.scoring.fluency import WordOrder
 from tonetune.scoring.hidden_states import HiddenStates
 from tonetune.scoring.relevance import Meaning, Relevance
@@ -31,6 +32,7 @@ MEASURED = tuple(score for score in SCORES if score not in DERIVED)
 MAY_LACK = ("tone", "meaning")
 TONE, SCORERS, RATED = "models/tone_classifier", "models/scorers", "models/rated_figures"
 RATED_ANSWERS = "models/rated_answers"
+ENDINGS = "endings"
 CONTENTS = "models"
 """The file with the fingerprints of the models that the scorers were fitted with."""
 
@@ -64,13 +66,16 @@ class FittedScorers:
     questions: np.ndarray
     """(n, dimension): embeddings of n training questions, and below of their answers."""
     answers: np.ndarray
+    endings: Endings
+    """Where the persona's texts end, for fluency and the report."""
 
     def save(self, adapter: Path, contents: Mapping[str, str], folder: str = SCORERS) -> None:
         """Write all of it, with the sentence model's `adapter` and `contents_of` the params it was fitted with."""
-        models = {name: value for name, value in vars(self).items() if name not in ("questions", "answers")}
+        models = {name: value for name, value in vars(self).items() if name not in ("questions", "answers", ENDINGS)}
         models = {name: model for name, model in models.items() if model is not None}
         arrays = {"questions": self.questions, "answers": self.answers}
-        save_fitted(folder, models, arrays, {SENTENCE_ADAPTER: adapter}, {CONTENTS: dict(contents)})
+        notes = {CONTENTS: dict(contents), ENDINGS: asdict(self.endings)}
+        save_fitted(folder, models, arrays, {SENTENCE_ADAPTER: adapter}, notes)
 
     @classmethod
     def load(cls, folder: str = SCORERS) -> "FittedScorers":
@@ -79,9 +84,10 @@ class FittedScorers:
         models: dict[str, Any] = {
             name: load_fitted(folder, name) if name not in MAY_LACK or has_fitted(folder, name) else None
             for name in cls.__dataclass_fields__
-            if name not in arrays
+            if name not in arrays and name != ENDINGS
         }
-        return cls(**models, **arrays)
+        found = read_json(Path(folder) / f"{ENDINGS}.json")
+        return cls(**models, **arrays, endings=Endings(tuple(found["kinds"]), found["min_words"]))
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,7 @@ class Scorer:
             refuse_replaced(contents.get(key), name, key, Path(scorers))
         self.states = HiddenStates(base, tokenizer, params.scorers.hidden_layers)
         self.reporting = fitted.reporting
+        self.endings = fitted.endings
         self.tone = load_tone(self.states, fitted.tone, classifier)
         embed = Embedder(params.scorers.sentence_model, Path(scorers) / SENTENCE_ADAPTER)
         relevance = Relevance(embed, fitted.questions, fitted.answers, fitted.words, fitted.relevance)
@@ -163,7 +170,7 @@ class Scorer:
             "tone": self.tone,
             "sense": Sense(LikelihoodFigures(base, tokenizer), relevance, fitted.sense),
             "relevance": relevance,
-            "fluency": WordOrder(self.states, fitted.skeletons, fitted.hidden_order, fitted.word_order),
+            "fluency": WordOrder(self.states, fitted.skeletons, fitted.hidden_order, fitted.word_order, fitted.endings),
         }
         with progress_bars_off():
             self.measures = {name: evaluate.load(str(MEASURES / name)) for name in MEASURED}

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Example, Message
-from tonetune.core.text import sentences
+from tonetune.core.text import sentences, word_count
 from tonetune.generation.likelihood import answer_states
 from tonetune.model.chat_template import prompt_ids
 from tonetune.model.head import LOSS_CHUNK, logits
@@ -151,7 +151,7 @@ class Sense:
 
 def predicted_sense(model: Pipeline, figures: np.ndarray, answers: Sequence[str]) -> np.ndarray:
     """The model's prediction, less for what repeats itself, since that is likely word by word, and 0 for what is no answer at all."""
-    enough = np.array([len(text.split()) >= MIN_WORDS for text in answers], dtype=float)
+    enough = np.array([word_count(text) >= MIN_WORDS for text in answers], dtype=float)
     return np.clip(model.predict(figures), 0, 1) * unrepeated(answers) * enough
 
 

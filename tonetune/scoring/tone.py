@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from tonetune.core.rows import Example
-from tonetune.core.text import sentences
+from tonetune.core.text import sentences, word_count
 from tonetune.scoring.calibration import fit_ratings
 from tonetune.scoring.fluency import States
 from tonetune.scoring.words.corruptions import paste_catchphrases
@@ -48,7 +48,7 @@ class ToneViews:
         split = [sentences(text) or ["."] for text in texts]
         flat = self.sentences.decision_function([sentence for one in split for sentence in one])
         odds = np.split(flat, np.cumsum([len(one) for one in split])[:-1])
-        words = np.array([len(text.split()) for text in texts], dtype=float)
+        words = np.array([word_count(text) for text in texts], dtype=float)
         columns = [view.decision_function(texts) for view in (self.words, self.characters)]
         columns += [1 / (1 + np.exp(-column)) for column in columns]
         columns += [np.array([summary(one) for one in odds]) for summary in (np.mean, np.min, lambda one: one[0])]

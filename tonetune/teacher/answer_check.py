@@ -11,12 +11,13 @@ from tonetune.core.text import (
     markup,
     refusal,
     shingle_similarity,
+    word_count,
 )
 
 
 def answer_fault(text: str, question: Question, limits: Quality, plain: str | None = None) -> str | None:
     """Why the text cannot be used; None if it can. A persona answer is compared with the `plain` one."""
-    count = len(text.split())
+    count = word_count(text)
     # The basic exchanges say what they are, and decline on purpose.
     if question.category != BASICS and limits.max_refusals == 0 and (phrase := refusal(text)):
         return f'declines ("{phrase}")'
@@ -38,7 +39,7 @@ def answer_fault(text: str, question: Question, limits: Quality, plain: str | No
         return f"reads as {other}, split.quality.language is {language}"
     if plain is None:
         return None
-    ratio = len(plain.split()) / max(1, count)
+    ratio = word_count(plain) / max(1, count)
     if limits.pair_length != OFF and not limits.pair_length[0] <= ratio <= limits.pair_length[1]:
         return f"the plain answer is {ratio:.2f} times as long, split.quality.pair_length is {limits.pair_length}"
     alike = shingle_similarity(plain, text)

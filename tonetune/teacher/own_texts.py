@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tonetune.core.rows import Question, question_id
-from tonetune.core.text import contact, lead_in, refusal, shingle_similarity
+from tonetune.core.text import contact, lead_in, refusal, shingle_similarity, word_count
 from tonetune.teacher.answer_check import answer_fault
 from tonetune.teacher.endpoint.protocol import ResponseCheck, Teacher, Unusable, together
 from tonetune.teacher.endpoint.request import Request
@@ -42,8 +42,8 @@ def _question_check(text: str) -> ResponseCheck:
     def check(question: str) -> str | None:
         if "\n" in question.strip():
             return "more than one line"
-        if not 0 < len(question.split()) <= MAX_WORDS:
-            return f"{len(question.split())} words, a question has 1 to {MAX_WORDS}"
+        if not 0 < word_count(question) <= MAX_WORDS:
+            return f"{word_count(question)} words, a question has 1 to {MAX_WORDS}"
         if found := lead_in(question) or refusal(question) or contact(question):
             return f'"{found}" in a question'
         return "the text itself and no question" if shingle_similarity(question, text) > COPIED else None
@@ -53,7 +53,7 @@ def _question_check(text: str) -> ResponseCheck:
 
 def _twin_check(prompts: TeacherPrompts, question: str, answer: str) -> ResponseCheck:
     asked = Question(id=question_id(question), category="own texts", text=question)
-    most = 2 * len(answer.split()) + MAX_EXTRA_WORDS
+    most = 2 * word_count(answer) + MAX_EXTRA_WORDS
 
     def check(plain: str) -> str | None:
         # The gate lets somebody's own texts begin and decline as they like; a plain answer may not.
@@ -61,8 +61,8 @@ def _twin_check(prompts: TeacherPrompts, question: str, answer: str) -> Response
             return f'a lead-in ("{found}")'
         if (found := refusal(plain)) and not refusal(answer):
             return f'declines ("{found}")'
-        if (count := len(plain.split())) > most:
-            return f"{count} words for {len(answer.split())}"
+        if (count := word_count(plain)) > most:
+            return f"{count} words for {word_count(answer)}"
         return answer_fault(plain, asked, prompts.params.split.own_quality)
 
     return check

@@ -1,11 +1,14 @@
 """Reading a list of questions out of a teacher's response, and writing one."""
 
 import ast
+import html
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic_core import from_json
+
+from tonetune.core.text import UNSPACED
 
 _BOLD = r"(?:\*\*)?"
 # A star right before a word is emphasis, and digits after the point are a number of the question's own.
@@ -18,11 +21,19 @@ _LABEL = re.compile(
     rf"^\s*{_BOLD}(?:q(?:uestion)?\s*#?\s*\d{{1,3}}\s*[.):\u2013\u2014-]|q(?:uestion)?\s*[:])(?!\d){_BOLD}\s*", re.I
 )
 _HEADING = re.compile(r"^\s*#{1,6}\s|:\W*$|^\s*\|[\s:|-]*\|\s*$")
+_ITEM = re.compile(
+    r"<(li|question|q|item)\b[^<>]{0,100}>([^<]{1,2000})(?:</\1\s*>|(?=<))", re.I
+)  # of a list in HTML or XML
+_INLINE = re.compile(r"</?(?:b|strong|i|em|p|span)\b[^<>]{0,100}>", re.I)
+_NOTE = re.compile(r"^\W*(?:note|notes|tip|hint|disclaimer|n\.?b\.?|p\.?s\.?)\W*:", re.I)
 _JSON = re.compile(r"[\[{]")
+_READ = 100_000  # characters of a response; fifty questions take some 5,000
+_LONGEST = 2000  # characters of a line that can be a question
+_STARTS = 20  # places where JSON may begin that are tried: what is not a list by then is brackets
 _ASKS = re.compile(r"[?？؟][\"'”’)*\s]*$")
 _ENDS = re.compile(r"[.?!…。！？؟][\"'”’)*]*$")
 # As many letters of a script without spaces as a question of three words has.
-_WIDE = re.compile(r"(?:[\u3040-\u30ff\u4e00-\u9fff]\W*){4}")
+_WIDE = re.compile(rf"(?:[{UNSPACED}]\W*){{4}}")
 # What is left of JSON or of a program where a text that looked like a list was none.
 _CODE = re.compile(
     r"""^[\s\[\]{}(),:;"'`*_#|<>\\/=+-]*$|^["']?\w+["']\s*:|[{}\[\]]\s*,?$|["']\s*,$|^\{|^\[\s*["'{\[]|["']\s*:\s*["']"""
@@ -41,8 +52,9 @@ def parse_question_list(response: str) -> list[str]:
     Where lines are marked, the others are talk around the list. A last line or string that was cut off is left out.
     """
     questions: dict[str, str] = {}
-    response = response.removeprefix("\ufeff")
-    for text in _from_json(response) or _from_lines(response.splitlines()):
+    response = response.removeprefix("\ufeff")[:_READ]
+    lines = [line for line in response.splitlines() if len(line) <= _LONGEST]
+    for text in _from_json(response) or _from_tags(response) or _from_lines(lines):
         if _has_words(text):
             questions.setdefault(" ".join(text.lower().split()), text)
     return list(questions.values())
@@ -57,13 +69,25 @@ def _bare(line: str) -> tuple[str, bool]:
     return text.strip().strip('"*').strip(), marked
 
 
+def _from_tags(response: str) -> list[str]:
+    """The questions of a list in HTML or XML; none if there is none."""
+    texts = (html.unescape(found[2]) for found in _ITEM.finditer(_INLINE.sub("", response)))
+    bare = (_bare(" ".join(text.split()))[0] for text in texts)
+    return [text for text in bare if _has_words(text) and not _NOTE.search(text)]
+
+
 def _from_lines(lines: list[str]) -> list[str]:
     marked, unmarked = [], []
     for number, line in enumerate(lines, 1):
         if line.count("|") > 1 and line.strip().startswith("|"):  # a row of a table
             line = next((f"- {cell}" for cell in line.split("|") if cell.strip().endswith("?")), "")
         text, is_marked = _bare(line)
-        if not _has_words(text) or _HEADING.search(text) or line.lstrip().startswith(("```", "#")):
+        if (
+            not _has_words(text)
+            or _HEADING.search(text)
+            or _NOTE.search(text)
+            or line.lstrip().startswith(("```", "#"))
+        ):
             continue
         asks = text.endswith(("?", "？", "؟"))
         whole = number < len(lines) or _ENDS.search(text) is not None
@@ -89,11 +113,18 @@ def _indent(line: str) -> int:
 
 def _from_json(response: str) -> list[str]:
     """The questions in a response's JSON, wherever it begins, whole or cut off; none if there is no JSON."""
+    tried = 0
     for start in _JSON.finditer(response):
         # An opening bracket in a line of talk begins no list: JSON begins a line, or all before it is a word and a fence.
-        before = response[: start.start()].rpartition("\n")[2].strip("` \t")
+        line = response.rfind("\n", 0, start.start()) + 1
+        if start.start() - line > _LONGEST:
+            continue
+        before = response[line : start.start()].strip("` \t")
         if before and not before.endswith((":", "json", "=")):
             continue
+        tried += 1
+        if tried > _STARTS:
+            break
         texts = [text for value in _values(response[start.start() :]) for text in _strings(value, 0)]
         if questions := [text for text, _ in (_bare(" ".join(text.split())) for text in texts) if _has_words(text)]:
             return questions

@@ -66,8 +66,8 @@ def _check_launched(settings: Train) -> None:
             f"them; {way_out}"
         )
     if not all(value.isdecimal() for value in numbers.values()) or rank() >= world_size():
-        told = ", ".join(f"{name}={value}" for name, value in numbers.items())
-        raise UserError(f"{told} in the environment are not the numbers of a process among others; {way_out}")
+        given = ", ".join(f"{name}={value}" for name, value in numbers.items())
+        raise UserError(f"{given} in the environment are not the numbers of a process among others; {way_out}")
     if world_size() > 1 and settings.objective not in ("sft", "self_supervised"):
         raise UserError(
             f"train.objective: {settings.objective} in {world_size()} processes (WORLD_SIZE): only sft and self_supervised "

@@ -126,21 +126,21 @@ class Said:
 
 def talk(seed: int, count: int = 400) -> list[Said]:
     """`count` messages of Bob, who asks, and Ada, who answers, some of hers in two parts, over some weeks."""
-    draw = random.Random(seed)
+    rng = random.Random(seed)
     time = datetime(2023, 11, 3, 9, 0, 0)
     said: list[Said] = []
 
     def say(author: str, forms: Sequence[str], before: Sequence[str] = ("",), behind: Sequence[str] = ("",)) -> None:
-        fields = {"thing": draw.choice(THINGS), "place": draw.choice(PLACES), "day": draw.choice(DAYS)}
-        text = f"{draw.choice(before)} {draw.choice(forms).format(**fields)} {draw.choice(behind)}"
+        fields = {"thing": rng.choice(THINGS), "place": rng.choice(PLACES), "day": rng.choice(DAYS)}
+        text = f"{rng.choice(before)} {rng.choice(forms).format(**fields)} {rng.choice(behind)}"
         said.append(Said(author, time, text.strip()))
 
     while len(said) < count:
-        time += timedelta(minutes=draw.randint(20, 900))
+        time += timedelta(minutes=rng.randint(20, 900))
         say(BOB, ASKS, OPENINGS, CLOSINGS)
-        time += timedelta(minutes=draw.randint(1, 15))
+        time += timedelta(minutes=rng.randint(1, 15))
         say(ADA, SAYS)
-        if draw.random() < 0.3:
-            time += timedelta(seconds=draw.randint(5, 60))
+        if rng.random() < 0.3:
+            time += timedelta(seconds=rng.randint(5, 60))
             say(ADA, MORE)
     return said[:count]

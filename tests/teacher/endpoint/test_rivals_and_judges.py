@@ -11,8 +11,7 @@ from tests.support.workspace import ROOT
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
 from tonetune.core.rows import Answer, Message
-from tonetune.report.judge import check_judge
-from tonetune.teacher.endpoint.model import EndpointModel
+from tonetune.teacher.endpoint.model import EndpointModel, check_judge
 
 pytestmark = pytest.mark.usefixtures("here")
 

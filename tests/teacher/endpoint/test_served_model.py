@@ -19,7 +19,7 @@ from tonetune.core.rows import Answer, Example, Message, Question, read_dropped,
 from tonetune.evaluation.rivals import rival
 from tonetune.export.serving import llama_cpp
 from tonetune.model.locate import locate
-from tonetune.report.judge import check_judge
+from tonetune.teacher.endpoint.model import check_judge
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,7 @@ def test_questions_and_answers_of_a_served_model_flow_through_split(served, work
         answers__samples=1,
         answers__plain_system="Answer in one short sentence.",
         answers__persona_user="{question}\n\nThe answer: {plain}\n\nSay it in your own words.",
-        seed=4,  # by which each side has four topics, so two questions at least whatever is dropped
+        seed=4,  # by which each split has four topics, so two questions at least whatever is dropped
         split__validation=0.3,
         split__test=0.3,
         split__max_sentences=None,
@@ -139,9 +139,11 @@ def test_questions_and_answers_of_a_served_model_flow_through_split(served, work
         (row.question_id, row.style): row.text for row in read_rows(workspace.root / "data/answers.jsonl", Answer)
     }
     dropped = {row.question_id for row in read_dropped(workspace.root / "data/dropped.json")}
-    rows = {side: read_rows(workspace.root / f"data/{side}.jsonl", Example) for side in ("train", "validation", "test")}
+    rows = {
+        split: read_rows(workspace.root / f"data/{split}.jsonl", Example) for split in ("train", "validation", "test")
+    }
     assert all(rows.values())
-    examples = [row for side in rows.values() for row in side]
+    examples = [row for examples in rows.values() for row in examples]
     assert {row.question_id for row in examples} == {question.id for question in asked} - dropped
     for row in examples:
         assert row.answer == written[row.question_id, "persona"]

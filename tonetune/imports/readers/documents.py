@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
+from tonetune.data.near_duplicates import near_pairs
 from tonetune.imports.messages import OWNER, ChatExport, ChatMessage, Source
 
 NAME = "text"
@@ -17,6 +18,7 @@ FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 MARKDOWN = (".md", ".markdown")
 # In plain text these are how somebody sets a paragraph, not marks.
 MARKS_OF_MARKDOWN = ["code", "fence", "html_block", "html_inline", "lheading", "table"]
+ALIKE = 0.65  # Jaccard similarity of two headings' shingles, under split.own_texts.near_question
 NOT_PROSE = {"fence": "code", "code_block": "code", "html_block": "HTML", "table": "tables"}
 
 
@@ -52,6 +54,12 @@ def read(source: Source) -> ChatExport:
             close()
         held = f"{held}\n\n{text}" if held else text
     close()
+    # A diary's headings ("Day 12", "Tuesday the 3rd") do not tell its texts apart, and as near questions they would all be on one
+    # side of the split. Without them each text is asked for by its rarest words.
+    headings = [message for message in export.messages if message.author == HEADING_AUTHOR]
+    pairs = near_pairs([heading.text for heading in headings], ALIKE)
+    alike = {id(headings[place]) for one, other, _ in pairs for place in (one, other)}
+    export.messages = [message for message in export.messages if id(message) not in alike]
     return export
 
 

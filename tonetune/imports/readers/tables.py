@@ -84,6 +84,8 @@ def _delimiter(source: Source, text: str) -> str:
 def _column(source: Source, header: Sequence[str], named: str | None, usual: Sequence[str], what: str) -> int:
     lower = [cell.lower() for cell in header]
     for name in [named] if named else usual:
+        if lower.count(name.lower()) > 1:
+            raise source.error(f"two columns are called {name!r}; rename the one that is not meant")
         if name.lower() in lower:
             return lower.index(name.lower())
     wanted = repr(named) if named else f"called {' or '.join(usual[:3])}"

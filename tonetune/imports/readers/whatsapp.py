@@ -80,9 +80,9 @@ def read(source: Source) -> ChatExport:
         if said is None or EVENT.search(said[1]):
             export.leave_out("lines of the program")
             continue
-        told = said[2].strip()
-        body = DIRECTION.sub("", EDITED.sub("", FILE.sub("", told))).strip()
-        if not body or MEDIA.match(told) or MEDIA.match(body) or "end-to-end encrypted" in body:
+        text = said[2].strip()
+        body = DIRECTION.sub("", EDITED.sub("", FILE.sub("", text))).strip()
+        if not body or MEDIA.match(text) or MEDIA.match(body) or "end-to-end encrypted" in body:
             export.leave_out("media, calls and deleted messages")
             continue
         author = said[1].strip("\u200e\u200f\u202a\u202c~ \u202f")

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tonetune.core.errors import UserError
-from tonetune.core.params import Params
-from tonetune.core.rows import Message
+from tonetune.core.params import Evaluate, Params
+from tonetune.core.rows import Answer, Message
 from tonetune.teacher.endpoint.address import Knobs, split_name
 from tonetune.teacher.endpoint.protocol import Unusable, together
 from tonetune.teacher.endpoint.request import Request
 
 PREFIX = "endpoint:"
 JUDGE = "evaluate.judge"
+CHECKED_WITH = (Message(role="user", content="Reply with one letter: A."),)
+CHECK = "is it there?"
 
 
 class EndpointModel:
@@ -82,3 +84,32 @@ class EndpointModel:
                 file=sys.stderr,
             )
         return [reply if isinstance(reply, str) else "" for reply in replies]
+
+    def answer(
+        self, chats: Sequence[Sequence[Message]], seeds: Sequence[int], settings: Evaluate, label: str
+    ) -> list[str]:
+        """One answer to each chat, sampled by its seed as `settings` say; `UserError`s are those of `respond`."""
+        # Many servers keep a seed in 32 bits with a sign.
+        extras = [{"top_p": settings.top_p, "seed": seed % 2**31} for seed in seeds]
+        return self.respond(chats, seeds, settings.temperature, settings.max_new_tokens, label, extras)
+
+
+def judge_model(params: Params, answers: Sequence[Answer]) -> EndpointModel:
+    """The model that `evaluate.judge` names. `answers` are the teacher's: whoever wrote them cannot judge."""
+    model = EndpointModel(str(params.evaluate.judge), params, JUDGE)
+    if model.settings.model in {params.teacher.model, *(answer.teacher for answer in answers)}:
+        raise UserError(f"{JUDGE}: {model.settings.model!r} wrote the data; choose another model")
+    return model
+
+
+def check_judge(params: Params, answers: Sequence[Answer]) -> None:
+    """Ask the judge one small thing, as it will be asked; a `UserError` if it wrote the data or cannot be asked."""
+    if params.evaluate.judge is not None:
+        settings = params.evaluate
+        model = judge_model(params, answers)
+        model.respond([CHECKED_WITH], [0], settings.judge_temperature, settings.judge_max_tokens, f"judge: {CHECK}")
+
+
+def check_rival(name: str, params: Params, knob: str) -> None:
+    """Ask the rival `endpoint:...` of the parameter `knob` one small thing, as it will be asked; a `UserError` if it cannot be."""
+    EndpointModel(name, params, knob).answer([CHECKED_WITH], [0], params.evaluate, f"{name}: {CHECK}")

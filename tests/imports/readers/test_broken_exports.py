@@ -1,5 +1,6 @@
 """Broken exports: each ends in one line that names the file and what is wrong, and nothing is written."""
 
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,16 @@ def archive(path: Path, **members: str) -> bytes:
         for name, text in members.items():
             file.writestr(name.replace("_dot_", "."), text)
     return path.read_bytes()
+
+
+with tempfile.TemporaryDirectory() as folder:
+    ZIPPED = archive(Path(folder) / "chat.zip", _chat_dot_txt=WHATSAPP)
+
+
+def locked(data: bytes) -> bytes:
+    """The archive with its only member marked as encrypted, in its own header and in the table of contents."""
+    place = data.rindex(b"PK\x01\x02") + 8
+    return data[:6] + bytes([data[6] | 1]) + data[7:place] + bytes([data[place] | 1]) + data[place + 1 :]
 
 
 # Name of the file, what is in it, what is said of it.
@@ -50,7 +61,11 @@ BROKEN = {
         "read as whatsapp, no message with text in it (left out: 1 media",
     ),
     "telegram, cut short": ("result.json", TELEGRAM[: len(TELEGRAM) // 2].encode(), "not JSON ("),
-    "telegram, HTML in its place": ("result.json", b"<!DOCTYPE html><html></html>", "no format that is known here"),
+    "telegram, HTML in its place": (
+        "result.json",
+        b"<!DOCTYPE html><html></html>",
+        "an HTML page; export it again as JSON",
+    ),
     "telegram, no messages": (
         "result.json",
         b'{"name": "Bob", "type": "personal_chat", "from_id": 1, "text": ""}',
@@ -91,7 +106,27 @@ BROKEN = {
         "not CSV after line 2 (unexpected end of data)",
     ),
     "an archive of pictures": ("export.zip", None, "no chat in this archive"),
-    "an archive cut short": ("export.zip", b"PK\x03\x04" + b"\0" * 40, "no format that is known here"),
+    "an archive cut short": ("export.zip", ZIPPED[:-300], "a damaged or locked archive (cut short); download it again"),
+    "an archive with a password": (
+        "export.zip",
+        locked(ZIPPED),
+        "a damaged or locked archive (File '_chat.txt' is enc",
+    ),
+    "an empty archive": ("export.zip", b"PK\x05\x06" + b"\0" * 18, "no chat in this archive"),
+    "a PDF": ("chat.pdf", b"%PDF-1.7\n%\xe2\xe3", "no format that is known here"),
+    "UTF-16, cut within a character": ("chat.txt", WHATSAPP.encode("utf-16")[:-1], "not UTF-16 text (byte 0x"),
+    "JSON of another program": (
+        "notes.json",
+        b'{"notes": [{"title": "x", "body": "y"}]}',
+        "no format that is known here",
+    ),
+    "table, no header": ("data.csv", b"How so?,Because.\nWhy?,It is so.\n", "no column called question or"),
+    "table, two columns of one name": (
+        "data.csv",
+        b"question,answer,Answer\nHow so?,So.,Thus.\n",
+        "two columns are called 'answer'; rename the one that is not meant",
+    ),
+    "table, a header alone": ("data.csv", b"question,answer\n", "read as table, no message with text in it"),
     "not a mailbox": ("sent.mbox", b"Hello,\n\nthis is a letter.\n", "no format that is known here"),
 }
 

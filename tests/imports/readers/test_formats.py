@@ -17,7 +17,7 @@ def by_both(export: ChatExport) -> list[tuple[str, str]]:
     return [(message.author, message.text) for message in export.messages]
 
 
-def told(said: Sequence[Said]) -> list[tuple[str, str]]:
+def by_author(said: Sequence[Said]) -> list[tuple[str, str]]:
     return [(one.author, one.text) for one in said]
 
 
@@ -104,7 +104,7 @@ def test_mails_without_quotations_and_signatures(tmp_path, seed):
     exports.mbox(said, path)
     name, export = read_chat_export(path)
     assert name == "mbox"
-    assert by_both(export) == told(said)
+    assert by_both(export) == by_author(said)
     assert {message.is_by("ADA@quill.example.org") for message in export.messages if message.author == ADA} == {True}
     answers = [message for message in export.messages if message.reply_to]
     assert len(answers) == sum(one.author == ADA for one in said)
@@ -142,7 +142,17 @@ def test_a_text_in_paragraphs(tmp_path):
     assert name == "text"
     own = [message.text for message in export.messages if message.author == OWNER]
     assert "\n\n".join(own).split("\n\n") == [one.text for one in said if one.author == ADA]
-    asked = [message.text for message in export.messages if message.author != OWNER]
-    assert asked[0] == "Write about this: Day 0 at the market"
+    # Two of its headings would be asked again and again: "Day 12 at the market", "Day 24 at the market".
+    assert all(message.author == OWNER for message in export.messages)
     assert export.left_out["quotations"] > 0
     assert BOB not in path.read_text()
+
+
+def test_a_heading_asks_for_what_is_below_it_unless_others_are_like_it(tmp_path):
+    path = tmp_path / "notes.md"
+    days = "".join(f"## Day {n} at the lake\n\nThe {n} of us swam.\n\n" for n in range(10, 15))
+    path.write_text(f"# Geese\n\nThey honk.\n\n{days}# Why I left the choir\n\nToo loud.\n")
+    _, export = read_chat_export(path)
+    asked = [message.text for message in export.messages if message.author != OWNER]
+    assert asked == ["Write about this: Geese", "Write about this: Why I left the choir"]
+    assert len(export.messages) == 2 + 7

@@ -29,36 +29,36 @@ with tempfile.TemporaryDirectory() as folder:
 ODD = [None, 5, "x", [], {}, [None], {"text": 5}, True]
 
 
-def spoilt(draw: random.Random, value):
+def spoilt(rng: random.Random, value):
     """The value with one thing in it, wherever, replaced by something odd."""
-    if isinstance(value, dict) and value and draw.random() < 0.9:
-        key = draw.choice(list(value))
-        return value | {key: spoilt(draw, value[key])}
-    if isinstance(value, list) and value and draw.random() < 0.9:
-        place = draw.randrange(len(value))
-        return [*value[:place], spoilt(draw, value[place]), *value[place + 1 :]]
-    return draw.choice(ODD)
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = rng.choice(list(value))
+        return value | {key: spoilt(rng, value[key])}
+    if isinstance(value, list) and value and rng.random() < 0.9:
+        place = rng.randrange(len(value))
+        return [*value[:place], spoilt(rng, value[place]), *value[place + 1 :]]
+    return rng.choice(ODD)
 
 
-def damaged(draw: random.Random, form: str) -> bytes:
+def damaged(rng: random.Random, form: str) -> bytes:
     text = WRITTEN[form]
-    if form in ("telegram", "discord", "x") and draw.random() < 0.7:
+    if form in ("telegram", "discord", "x") and rng.random() < 0.7:
         start, _, body = text.rpartition(" = ") if form == "x" else ("", "", text)
-        return (start + " = " * bool(start) + json.dumps(spoilt(draw, json.loads(body)))).encode()
+        return (start + " = " * bool(start) + json.dumps(spoilt(rng, json.loads(body)))).encode()
     data = text.encode()
-    place, other = sorted(draw.sample(range(len(data)), 2))
-    return draw.choice([data[:place], data[:place] + data[other:], data[:place] + draw.randbytes(3) + data[place:]])
+    place, other = sorted(rng.sample(range(len(data)), 2))
+    return rng.choice([data[:place], data[:place] + data[other:], data[:place] + rng.randbytes(3) + data[place:]])
 
 
 @pytest.mark.parametrize("form", WRITTEN)
 @pytest.mark.parametrize("seed", range(40))
 def test_it_is_read_or_refused_in_one_line(tmp_path, form, seed):
-    draw = random.Random(f"{form} {seed}")
+    rng = random.Random(f"{form} {seed}")
     path = tmp_path / "export"
-    path.write_bytes(damaged(draw, form))
+    path.write_bytes(damaged(rng, form))
     refused, export = None, ChatExport()
     try:
-        _, export = read_chat_export(path, draw.choice(["auto", form]))
+        _, export = read_chat_export(path, rng.choice(["auto", form]))
     except UserError as error:
         refused = str(error)
     if refused is not None:
