@@ -1,5 +1,6 @@
 """A person's walk through the page in a real Chromium: every mode, small and dark too. Screenshots lie in $SCREENSHOTS, or pytest's folder."""
 
+import csv
 import os
 import re
 import shutil
@@ -74,7 +75,14 @@ def visit(browser, address: str, tmp_path: Path):
         page.set_default_timeout(PATIENCE)
         page.asked = []
         page.on("request", lambda request: page.asked.append(request.url))
-        page.picture = lambda name: page.screenshot(path=screenshots / f"{name}.png", full_page=True)
+
+        def picture(name: str) -> None:
+            page.evaluate(
+                "window.scrollTo(0, 0)"
+            )  # what is fixed to the window would stand in the middle of the picture
+            page.screenshot(path=screenshots / f"{name}.png", full_page=True)
+
+        page.picture = picture
         page.goto(address)
         page.get_by_text("AI imitation.").wait_for()
         return page
@@ -96,14 +104,29 @@ def filled(page, place: str) -> str:
 
 def test_a_talk_by_keyboard_alone_under_a_disclosure_that_stays(visit) -> None:
     page = visit()
-    page.get_by_label("Question", exact=True).first.focus()
+    page.get_by_label("Question").first.focus()
     page.keyboard.type("Why is the sky blue?")
     page.keyboard.press("Enter")
     page.locator(".bot.message, .message.bot").first.wait_for()
     playwright.expect(page.locator(".bot.message, .message.bot").first).not_to_have_text("", timeout=PATIENCE)
+    playwright.expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=PATIENCE)  # the answer is whole
     page.picture("talk")
     page.mouse.wheel(0, 5000)
     playwright.expect(page.get_by_text(DISCLOSED)).to_be_in_viewport()
+
+
+def test_a_talk_goes_on_by_the_button_and_an_empty_question_is_none(visit) -> None:
+    page = visit()
+    said = page.locator(".bot.message, .message.bot")
+    for number, question in enumerate(("Why is the sky blue?", "And at night?"), 1):
+        page.get_by_label("Question").first.fill(question)
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text(question, exact=True).wait_for()
+        playwright.expect(said).to_have_count(number, timeout=PATIENCE)
+        playwright.expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Send").click()
+    page.get_by_text("Ask something first.").wait_for()
+    playwright.expect(said).to_have_count(2)
 
 
 def test_side_by_side_answers_differ_and_come_again_from_the_same_seed(visit) -> None:
@@ -156,6 +179,14 @@ def test_blind_tells_whose_is_whose_only_after_the_choice_which_is_saved(visit, 
     said = page.locator("#outcome").inner_text()
     assert f"Left was {'Tuned' if choice.left == TUNED else 'Untuned base'}" in said
     assert ("100%" if choice.left == TUNED else "0%") in said
+    # The way on, into what is committed beside the ratings.
+    command = [sys.executable, "-m", "scripts.readers", "take", "reports/choices.jsonl"]
+    subprocess.run(command, cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    with open(place / "metrics/readers.csv", encoding="utf-8") as file:
+        counted = [row for row in csv.DictReader(file) if row["figure"] == "taken for the persona's, beside base"]
+    every = [c for c in read_rows(place / "reports/choices.jsonl", Choice) if c.persona != "neither"]
+    share = sum((c.persona == "left") == (c.left == TUNED) for c in every) / len(every)
+    assert [(row["system"], float(row["mean"]), int(row["answers"])) for row in counted] == [(TUNED, share, len(every))]
 
 
 def test_blind_by_keyboard_alone(visit, place: Path) -> None:
@@ -203,6 +234,8 @@ def test_the_run_is_one_click_away(visit) -> None:
 
 def test_a_small_dark_screen_shows_everything_within_its_width(visit) -> None:
     page = visit(viewport={"width": 360, "height": 640}, color_scheme="dark")
+    disclosure, tabs = (page.locator(css).first.bounding_box() for css in ("#disclosure", "[role=tab]:visible"))
+    assert disclosure["y"] + disclosure["height"] <= tabs["y"]  # it covers nothing that one has to press
     for tab in ("Talk", "Side by side", "Rewrite", "Blind"):
         found = page.get_by_role("tab", name=tab)
         if not found.is_visible():  # Gradio folds what has no room into a menu
@@ -213,8 +246,9 @@ def test_a_small_dark_screen_shows_everything_within_its_width(visit) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, tab
         page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
         playwright.expect(page.get_by_text(DISCLOSED)).to_be_in_viewport()
+        scrolled = page.evaluate("window.scrollY")
         page.picture(f"small-dark-{tab.lower().replace(' ', '-')}")
-    assert page.evaluate("window.scrollY") > 200  # there was something to scroll
+    assert scrolled > 200  # there was something to scroll
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(map(int, re.findall(r"\d+", background)[:3])) < 100, background
 

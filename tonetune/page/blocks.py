@@ -57,6 +57,8 @@ def _text(content: Any) -> str:
 
 def _talk(speakers: Speakers) -> None:
     def respond(question: str, history: list[dict[str, Any]]) -> Iterator[str]:
+        if not question.strip():
+            raise gr.Error("Ask something first.", print_exception=False)
         turns = [Message(role=turn["role"], content=_text(turn["content"])) for turn in history]
         try:
             yield from speakers.answer(TUNED, question, random.randrange(LARGEST_SEED), turns)
@@ -68,7 +70,13 @@ def _talk(speakers: Speakers) -> None:
         chatbot=gr.Chatbot(
             label=LABELS[TUNED], render_markdown=False, height="55vh", feedback_options=None, buttons=["copy_all"]
         ),
-        textbox=gr.Textbox(placeholder="Ask something; Enter sends", label="Question", show_label=True, autofocus=True),
+        textbox=gr.Textbox(
+            placeholder="Ask something; Enter sends",
+            label="Question",
+            autofocus=True,
+            submit_btn="Send",  # ChatInterface gives buttons to no textbox but its own
+            stop_btn="Stop",
+        ),
         analytics_enabled=False,
         concurrency_limit=1,
         show_progress="hidden",
