@@ -13,7 +13,7 @@ from pathlib import Path
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from tonetune.adapter import load_quantised, load_tuned
+from tonetune.adapter import load_tuned
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
@@ -21,6 +21,7 @@ from tonetune.core.rows import read_examples
 from tonetune.generation.likelihood import likelihood
 from tonetune.model.base import load_base, load_tokenizer
 from tonetune.model.chat_template import answer_ids, prompt_ids
+from tonetune.model.quantization import load_quantised
 
 ADAPTER = Path("models/adapter")
 

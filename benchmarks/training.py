@@ -30,11 +30,11 @@ from trl import SFTConfig, SFTTrainer
 
 from benchmarks.device import now, peak_gib
 from benchmarks.matrix_products import Products, gflop_per_token
-from tonetune.adapter import load_quantised
 from tonetune.core.params import Params, load_params
 from tonetune.core.rows import Example, Message, read_examples
 from tonetune.experiments import changed
 from tonetune.model.base import compute_dtype, load_tokenizer
+from tonetune.model.quantization import load_quantised
 from tonetune.training.encode import IGNORE_INDEX, supervised
 from tonetune.training.trainers import Task, make_trainer
 from tonetune.training.tuning import model_for_training

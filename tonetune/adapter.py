@@ -1,6 +1,6 @@
 """What training changed: saved (an adapter in peft's format, or the weights themselves), and merged into its base.
 
-QLoRA and 8-bit LoRA train over a base whose weights are quantised (`QUANTIZATION`): what they learnt is merged into that one.
+QLoRA and 8-bit LoRA train over a base whose weights are quantised (model/quantization.py): what they learnt is merged into that one.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bitsandbytes.nn import Linear4bit
 from peft import PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -18,29 +17,11 @@ from tonetune.core.errors import UserError
 from tonetune.core.files import read_json, replacing_folder, unreadable, write_json
 from tonetune.core.params import Compute
 from tonetune.core.tasks import ANSWER
-from tonetune.model.base import load_base
 from tonetune.model.fingerprint import content_of, refuse_replaced
 from tonetune.model.peft_format import save_peft
+from tonetune.model.quantization import load_quantised
 
-QUANTIZATION = {"qlora": "nf4", "lora_8bit": "int8"}
 WEIGHTS, TUNING = "tuned.safetensors", "tuning.json"
-
-
-def load_quantised(
-    base_model: str, compute: Compute, tuning: str, dequantize: bool = True, attention: str | None = None
-) -> PreTrainedModel:
-    """The base as `tuning` trains on it: with quantised weights, or, with `dequantize`, with those dequantised."""
-    quantization = QUANTIZATION.get(tuning, "none")
-    model = load_base(base_model, compute, quantization, attention)
-    if dequantize and quantization != "none":
-        model = model.dequantize()
-        model.is_loaded_in_4bit = model.is_loaded_in_8bit = False
-    for layer in model.modules():
-        if isinstance(layer, Linear4bit):
-            # On a CPU with bfloat16 instructions an evaluation would repack the weights for inference, which passes no
-            # gradients: training after it would learn from a part of the model only.
-            layer.support_avx512bf16_for_cpu = False
-    return model
 
 
 def untie_head(model: PreTrainedModel) -> None:

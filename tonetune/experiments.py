@@ -28,17 +28,18 @@ def experiments() -> dict[str, str]:
         return {name: revision for found in repo.experiments.ls().values() for name, revision in found}
 
 
-def ensure(name: str, changes: Sequence[str], target: str | None = None) -> bool:
+def ensure(name: str, changes: Sequence[str], stages: Sequence[str] = ()) -> bool:
     """Run the experiment with these `changes` (`key=value`) if it is not there; whether it is there now.
 
-    It runs beside the workspace, which stays as it is: all stages, or those that the stage `target` needs. One that differs from the workspace in more than the changes is a
-    `UserError`: it does not compare.
+    It runs beside the workspace, which stays as it is: all stages, or only `stages`, in their order, over what the workspace's
+    run has of the others. One that differs from the workspace in more than the changes is a `UserError`: it does not compare.
     """
     revision = experiments().get(name)
     if revision is None:
         check_tracked()
         options = [part for change in changes for part in ("-S", change)]
-        command = ["dvc", "exp", "run", "--temp", "-n", name, *options, *([target] if target else [])]
+        only = ["--single-item", *stages] if stages else []
+        command = ["dvc", "exp", "run", "--temp", "-n", name, *options, *only]
         print(f"$ {' '.join(command)}", flush=True)
         return subprocess.run(command).returncode == 0
     check_same(name, revision, changes)

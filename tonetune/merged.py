@@ -133,6 +133,6 @@ def load_untrained(base_model: str, compute: Compute, folder: Path) -> PreTraine
     if tuning not in QUANTISED:
         return load_base(base_model, compute)
     import_bitsandbytes()
-    from tonetune.adapter import load_quantised
+    from tonetune.model.quantization import load_quantised
 
     return load_quantised(base_model, compute, tuning)

@@ -2,7 +2,7 @@
 
     python -m scripts.comparisons.learning_curve 50 100 200 400
 
-Each size is `dvc exp run --temp -n n<size> -S split.train_size=<size> train_qlora`; the workspace's own run, on all of its
+Each size is `dvc exp run --temp -n n<size> -S split.train_size=<size> --single-item split train_qlora`; the workspace's own run, on all of its
 training questions, is the last point. A size whose experiment is there already is not run again. Each adapter then answers the
 test questions, and the scorers of the workspace score all answers.
 """
@@ -21,7 +21,7 @@ import dvc.api
 import numpy as np
 
 from scripts.comparisons.points import figure_of, number_by_doubling, picture, plot_intervals, write_points
-from scripts.comparisons.trained import ADAPTER, TRAINED_BY, measured, measured_experiment
+from scripts.comparisons.trained import ADAPTER, STAGES, measured, measured_experiment
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
@@ -59,7 +59,7 @@ def main() -> None:
             f"size {wrong}: there are {len(here)} training questions, all of which are the last point; give 1 to {len(here) - 1}"
         )
 
-    failed = [size for size in sizes if not ensure(f"n{size}", [f"split.train_size={size}"], TRAINED_BY)]
+    failed = [size for size in sizes if not ensure(f"n{size}", [f"split.train_size={size}"], STAGES)]
     if len(failed) == len(sizes):
         raise UserError(f"no experiment for size {', '.join(map(str, failed))}: see the messages above")
     known = {size: experiments()[f"n{size}"] for size in sizes if size not in failed}

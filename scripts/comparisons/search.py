@@ -3,7 +3,7 @@
     python -m scripts.comparisons.search 20                # or make search TRIALS=20: until twenty are measured
     python -m scripts.comparisons.search 20 --space my.yaml
 
-Each trial is `dvc exp run --temp -n s-<hash> -S … train_qlora`: it trains, and its adapter then answers the validation questions; no
+Each trial is `dvc exp run --temp -n s-<hash> -S … --single-item split train_qlora`: it trains, and its adapter then answers the validation questions; no
 test question is asked. All answers are scored by the scorers of the workspace. What was tried is kept in .cache/search, so a
 search that was stopped goes on where it was, with the proposals that it would have made.
 """
@@ -24,7 +24,7 @@ import dvc.api
 import numpy as np
 
 from scripts.comparisons.search_space import Space, Value, as_change, read_space
-from scripts.comparisons.trained import ADAPTER, TRAINED_BY, Measured, measured, measured_experiment
+from scripts.comparisons.trained import ADAPTER, STAGES, Measured, measured, measured_experiment
 from tonetune.core.command import run
 from tonetune.core.errors import UserError
 from tonetune.core.files import cache_dir, load_yaml, locked
@@ -83,9 +83,9 @@ def opened(space: Space) -> "optuna.Study":
             "optuna: not installed; `make search` installs it, or `pip install --no-deps -r requirements-search.lock`"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    lock = load_yaml("dvc.lock").get("stages", {}).get(TRAINED_BY)
+    lock = load_yaml("dvc.lock").get("stages", {}).get(STAGES[-1])
     if lock is None:
-        raise UserError(f"dvc.lock: {TRAINED_BY} has not run; `dvc repro` first")
+        raise UserError(f"dvc.lock: {STAGES[-1]} has not run; `dvc repro` first")
     fixed = json.dumps([space.model_dump(), lock["deps"], dvc.api.params_show()], sort_keys=True)
     study = optuna.create_study(
         storage=f"sqlite:///{cache_dir('search').resolve() / 'trials.db'}",
@@ -119,7 +119,7 @@ def try_next(study: "optuna.Study", space: Space, params: Params) -> bool:
     changes = [as_change(key, value) for key, value in values.items()]
     name = experiment_name(changes)
     trial.set_user_attr(NAME, name)
-    if not ensure(name, changes, TRAINED_BY):
+    if not ensure(name, changes, STAGES):
         trial.set_user_attr(ENDED, True)
         study.tell(trial, state=TrialState.FAIL)
         return False

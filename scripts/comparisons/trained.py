@@ -21,7 +21,8 @@ from tonetune.model.base import load_base, load_tokenizer
 from tonetune.report.statistics import question_means
 from tonetune.scoring.scorer import Scorer
 
-TRAINED_BY, ADAPTER = "train_qlora", Path("models/adapter")
+STAGES, ADAPTER = ("split", "train_qlora"), Path("models/adapter")
+"""What such an experiment runs. Its scorers, which train.objective grpo is rewarded by, are the workspace's, like those that score it."""
 MEASURED = ("joint", "sense", "tone")
 
 Measured = Mapping[str, Sequence[float]]

@@ -45,8 +45,10 @@ def test_the_scores_on_the_page_are_those_of_the_files(page, tiny_workspace):
         assert page.figures["scores", "", system] == expected[system]
     for name in controls:
         assert page.figures["controls", "", name] == [*expected[name][:3], *expected[name][3::3]]
-    assert expected["tuned"][0] == metrics(tiny_workspace, "evaluate")["joint"]
-    assert expected["cut"][0] == metrics(tiny_workspace, "baselines")["controls"]["cut"]["joint"]
+    assert expected["tuned"][0] == pytest.approx(metrics(tiny_workspace, "evaluate")["joint"], abs=2e-6)
+    # Rounded after a mean of another order: the last of six digits may differ.
+    cut = metrics(tiny_workspace, "baselines")["controls"]["cut"]["joint"]
+    assert expected["cut"][0] == pytest.approx(cut, abs=2e-6)
 
 
 def test_the_comparisons_on_the_page_are_those_of_the_file(page, tiny_workspace):

@@ -7,9 +7,10 @@ from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForCausalLM
 
 from tests.support.tunings import EXAMPLES, TUNINGS, lengths, params_with, train
-from tonetune.adapter import load_quantised, load_tuned, save_tuned
+from tonetune.adapter import load_tuned, save_tuned
 from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
+from tonetune.model.quantization import load_quantised
 from tonetune.training.trainers import Task, make_trainer
 from tonetune.training.tuning import model_for_training
 

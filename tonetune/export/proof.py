@@ -8,7 +8,6 @@ from gguf import GGUFReader
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from tonetune.adapter import QUANTIZATION
 from tonetune.core.errors import UserError
 from tonetune.core.files import content_key, read_json
 from tonetune.core.params import Params
@@ -18,6 +17,7 @@ from tonetune.export.ollama import MODELFILE, instructions, modelfile, stop_text
 from tonetune.export.provenance import Provenance
 from tonetune.export.serving import free_port, llama_cpp, plain_transformers, transformers_serve
 from tonetune.model.base import base_folder, compute_dtype
+from tonetune.model.quantization import QUANTIZATION
 
 
 def chats_of(ours: Ours) -> list[list[Message]]:

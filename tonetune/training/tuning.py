@@ -7,11 +7,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
-from tonetune.adapter import load_quantised, untie_head
+from tonetune.adapter import untie_head
 from tonetune.core.errors import UserError
 from tonetune.core.params import LastLayers, LoRA, Params
 from tonetune.model.kernels.grouped_attention import GROUPED
 from tonetune.model.kernels.lora_linear import use_fast_lora
+from tonetune.model.quantization import load_quantised
 from tonetune.training.decoder_layer import use_training_layers
 
 AnyModule = TypeVar("AnyModule", bound=torch.nn.Module)

@@ -23,13 +23,14 @@ pytestmark = pytest.mark.usefixtures("here")
 
 @pytest.mark.parametrize("limit", [{"requests_per_minute": 10}, {"tokens_per_minute": 2400}])
 def test_the_minutes_limits_hold_over_all_that_is_in_flight_retries_included(limit, monkeypatch):
-    monkeypatch.setattr(store_module, "MINUTE", 1.0)
+    monkeypatch.setattr(store_module, "MINUTE", 2.0)
     with TeacherServer(fault_rate=0.3, faults=("500",)) as server:
         ask(make_requests(server.url, 25), make_settings(server.url, **limit))
         times = sorted(at for at, _ in server.arrivals)
         assert len(times) > 25
         # A request counts 220 tokens of response and some twenty of prompt, so the tokens allow ten as well.
-        assert all(later - earlier > 0.9 for earlier, later in zip(times, times[10:], strict=False))
+        # Half a second for a busy machine, on which a request may arrive late.
+        assert all(later - earlier > 1.5 for earlier, later in zip(times, times[10:], strict=False))
 
 
 def test_the_money_stops_before_the_next_request_would_pass_it():
@@ -124,7 +125,8 @@ def test_the_estimate_counts_what_is_there_and_sends_nothing(live):
             ["answers", "0", str(answers)],
             ["together", "0", str(4 + answers)],
         ]
-        assert "about $12." in fresh[4]
+        prompt, response = (int(number) for number in fresh[3].split()[3:5])
+        assert f"about ${(prompt * 10 + response * 100) / 1e6:.2f}," in fresh[4]
         space.stage("questions")
         assert "0       4" not in space.run(*command).stdout
         space.stage("answers")
