@@ -16,10 +16,9 @@ from tonetune.core.errors import UserError
 from tonetune.core.params import load_params
 from tonetune.core.persona import FOLDER
 from tonetune.core.pipeline import sources
-from tonetune.core.rows import Generation, parse_lines
+from tonetune.core.rows import AnyRow, Example, Generation, parse_lines
 
 ROWS = "data/tuned_generations.jsonl"
-BASELINE_ROWS = "data/baseline_generations.jsonl"
 
 
 def experiments() -> dict[str, str]:
@@ -98,13 +97,22 @@ def differences(there: Any, here: Any, key: str = "") -> list[tuple[str, Any, An
     return [] if there == here else [(key, there, here)]
 
 
-def answers_of(name: str, revision: str, path: str = ROWS) -> list[Generation]:
-    """The scored answers of the experiment's tuned model, or (`BASELINE_ROWS`) of what it is compared with."""
+def answers_of(name: str, revision: str) -> list[Generation]:
+    """The scored answers of the experiment's tuned model."""
+    return _rows(name, revision, ROWS, Generation)
+
+
+def examples_of(name: str, revision: str, split: str) -> list[Example]:
+    """The rows of the experiment's data/<split>.jsonl."""
+    return _rows(name, revision, f"data/{split}.jsonl", Example)
+
+
+def _rows(name: str, revision: str, path: str, row: type[AnyRow]) -> list[AnyRow]:
     try:
         lines = dvc.api.read(path, rev=revision).splitlines()
     except FileMissingError:
         raise UserError(f"{name}: {path} is not in the cache; `dvc fetch --all-commits` or `dvc exp pull`") from None
-    return parse_lines(lines, f"{name}: {path}", Generation)
+    return parse_lines(lines, f"{name}: {path}", row)
 
 
 def in_its_own_process(module: str, *arguments: str) -> dict[str, float]:
