@@ -6,7 +6,13 @@ Prints tables with ratios, and writes them to benchmarks/results.json, results.m
 beside it: two torch processes on two cores slow each other down tenfold.
 """
 
+import argparse
+
 from tonetune.core.startup import silence_libraries
+
+PARSER = argparse.ArgumentParser(prog="python -m benchmarks", description="All that is measured of speed.")
+if __name__ == "__main__":
+    PARSER.parse_args()  # help, and what is mistyped, before what takes long to load
 
 silence_libraries()
 

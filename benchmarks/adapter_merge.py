@@ -3,7 +3,13 @@
 `python -m benchmarks.adapter_merge` needs `models/adapter`, an adapter in peft's format, and takes half a minute on 2 cores.
 """
 
+import argparse
+
 from tonetune.core.startup import import_bitsandbytes, silence_libraries
+
+PARSER = argparse.ArgumentParser(prog="python -m benchmarks.adapter_merge", description=__doc__.splitlines()[0])
+if __name__ == "__main__":
+    PARSER.parse_args()  # help, and what is mistyped, before what takes long to load
 
 silence_libraries()
 import_bitsandbytes()

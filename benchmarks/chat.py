@@ -34,11 +34,11 @@ KEYS = {"chat": "chat", "chat --gguf": "chat_gguf", "chat --base": "chat_base", 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chat", description="Chat beside llama.cpp.")
-    params = load_params()
-    parser.add_argument("--gguf", type=Path, default=exported(params), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--gguf", type=Path, metavar="DIR", help="default: where scripts.export gguf writes")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    measure(params, options.gguf, options.rounds)
+    params = load_params()
+    measure(params, options.gguf or exported(params), options.rounds)
 
 
 def exported(params: Params) -> Path:

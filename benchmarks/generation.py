@@ -3,7 +3,13 @@
 `python -m benchmarks.generation` (three minutes on 2 cores) needs `data/`, which `dvc repro split` writes.
 """
 
+import argparse
+
 from tonetune.core.startup import import_bitsandbytes, silence_libraries
+
+PARSER = argparse.ArgumentParser(prog="python -m benchmarks.generation", description=__doc__.splitlines()[0])
+if __name__ == "__main__":
+    PARSER.parse_args()  # help, and what is mistyped, before what takes long to load
 
 silence_libraries()
 import_bitsandbytes()

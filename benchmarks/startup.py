@@ -3,6 +3,7 @@
 `python -m benchmarks.startup` takes about a minute and a half on 2 cores.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -65,6 +66,7 @@ def measure() -> dict[str, float]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__.splitlines()[0]).parse_args()
     measure()
 
 

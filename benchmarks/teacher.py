@@ -7,6 +7,7 @@ The bare loop is AsyncOpenAI behind a semaphore. The live teacher has its store,
 Both run in turn, each in a fresh process, and the ratio is that of the medians.
 """
 
+import argparse
 import asyncio
 import os
 import statistics
@@ -104,11 +105,17 @@ def measure(what: str, url: str) -> float:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["serve"]:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.teacher", description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=["serve", "bare", "teacher"], help="one part; default: the whole")
+    parser.add_argument("url", nargs="?", help="of the server, for bare and teacher")
+    options = parser.parse_args()
+    if options.what == "serve":
         serve()
         return
-    if len(sys.argv) == 3:
-        print({"bare": bare, "teacher": teacher}[sys.argv[1]](sys.argv[2]))
+    if options.what:
+        if options.url is None:
+            parser.error(f"{options.what} needs the address of a server")
+        print({"bare": bare, "teacher": teacher}[options.what](options.url))
         return
     server = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.teacher", "serve"],

@@ -4,12 +4,6 @@
 that are compared take turns, since a machine's speed changes from minute to minute; they are in memory together, some 11 GiB.
 """
 
-from tonetune.core.startup import import_bitsandbytes, silence_libraries
-from tonetune.experiments import in_its_own_process
-
-silence_libraries()
-import_bitsandbytes()
-
 import argparse
 import json
 import subprocess
@@ -22,6 +16,22 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
+
+TRAINERS = {"stock": "stock", "kept": "stock without gradient checkpointing", "ours": "ours"}
+PARSER = argparse.ArgumentParser(prog="python -m benchmarks.training", description="Training speed.")
+PARSER.add_argument("--measure", choices=list(TRAINERS), help="one run, as JSON; default: all, as a table")
+PARSER.add_argument("--steps", type=int, default=12)
+PARSER.add_argument("--in-turns", action="store_true", help="with --measure: wait after each step for a line")
+PARSER.add_argument("--examples", type=int, help="train on the first so many; default: all")
+PARSER.add_argument("--answers", type=int, default=1, help="so many answers in one example")
+PARSER.add_argument("-S", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change a parameter")
+if __name__ == "__main__":
+    PARSER.parse_args()  # help, and what is mistyped, before what takes long to load
+
+silence_libraries()
+import_bitsandbytes()
+
 import torch
 from datasets import Dataset
 from peft import LoraConfig
@@ -32,7 +42,7 @@ from benchmarks.device import now, peak_gib
 from benchmarks.matrix_products import Products, gflop_per_token
 from tonetune.core.params import Params, load_params
 from tonetune.core.rows import Example, Message, read_examples
-from tonetune.experiments import changed
+from tonetune.experiments import changed, in_its_own_process
 from tonetune.model.base import compute_dtype, load_tokenizer
 from tonetune.model.quantization import load_quantised
 from tonetune.training.encode import IGNORE_INDEX, supervised
@@ -40,7 +50,6 @@ from tonetune.training.trainers import Task, make_trainer
 from tonetune.training.tuning import model_for_training
 
 TUNINGS = ("lora", "qlora")
-TRAINERS = {"stock": "stock", "kept": "stock without gradient checkpointing", "ours": "ours"}
 TURNS = ("stock", "kept", "ours", "ours")
 STEP_DONE = "a step is done"
 WARM_UP = 2  # steps before the clock starts
@@ -246,16 +255,7 @@ def report(tunings: Sequence[str], steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description="Training speed.")
-    parser.add_argument("--measure", choices=list(TRAINERS), help="one run, as JSON; default: all, as a table")
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--in-turns", action="store_true", help="with --measure: wait after each step for a line")
-    parser.add_argument("--examples", type=int, help="train on the first so many; default: all")
-    parser.add_argument("--answers", type=int, default=1, help="so many answers in one example")
-    parser.add_argument(
-        "-S", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change a parameter"
-    )
-    options = parser.parse_args()
+    options = PARSER.parse_args()
     params = Params.model_validate(changed(load_params().model_dump(), options.changes))
     if options.measure:
         examples = read_examples("train")[: options.examples]

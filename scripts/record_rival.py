@@ -17,6 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tonetune.evaluation.names import RECORDED
+
+TOGETHER = 64  # answers between two saves
+PARSER = argparse.ArgumentParser(prog="python -m scripts.record_rival", description=__doc__.splitlines()[0])
+PARSER.add_argument("model", help="as base_model: path:<folder or .gguf>, hub:<owner>/<name>@<revision>, package:...")
+PARSER.add_argument("--name", required=True, help=f"what it is called in evaluate.rivals, after {RECORDED}")
+PARSER.add_argument("--together", type=int, default=TOGETHER, help="answers between two saves (default: %(default)s)")
+if __name__ == "__main__":
+    PARSER.parse_args()  # help, and what is mistyped, before what takes long to load
+
 from gguf import GGUFReader, LlamaFileType
 from ruamel.yaml import YAML
 from tqdm import tqdm
@@ -28,7 +38,6 @@ from tonetune.core.params import Params, load_params
 from tonetune.core.persona import for_persona, load_persona
 from tonetune.core.rows import SPLITS, Example, Message, read_examples
 from tonetune.core.validation import StrictModel, Text, validated
-from tonetune.evaluation.names import RECORDED
 from tonetune.evaluation.recorded import (
     RecordedAnswer,
     answer_key,
@@ -42,8 +51,6 @@ from tonetune.evaluation.systems import Prompting, Responder, local_responder, s
 from tonetune.model.base import compute_dtype, load_base, load_tokenizer
 from tonetune.model.fingerprint import READ
 from tonetune.model.locate import locate
-
-TOGETHER = 64  # answers between two saves
 
 
 class Header(StrictModel):
@@ -72,15 +79,7 @@ class Asked:
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.record_rival", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "model", help="as base_model: path:<folder or .gguf>, hub:<owner>/<name>@<revision>, package:..."
-    )
-    parser.add_argument("--name", required=True, help=f"what it is called in evaluate.rivals, after {RECORDED}")
-    parser.add_argument(
-        "--together", type=int, default=TOGETHER, help="answers between two saves (default: %(default)s)"
-    )
-    arguments = parser.parse_args(command_line)
+    arguments = PARSER.parse_args(command_line)
     if arguments.together < 1:
         raise UserError(f"--together {arguments.together}: it must be at least 1")
     record(arguments.model, arguments.name, arguments.together)

@@ -59,7 +59,8 @@ def main(command_line: Sequence[str] | None = None) -> None:
 def _own_texts(arguments: argparse.Namespace) -> bool:
     """Whether it is somebody's texts that are to be imported, and not pairs with a plain answer each."""
     is_table = arguments.file[0].suffix.lower() in (".jsonl", ".csv", ".tsv", "")
-    return bool(arguments.form or arguments.me or arguments.question) or not (is_table or _is_array(arguments.file[0]))
+    named = arguments.question or arguments.answer or arguments.plain
+    return bool(arguments.form or arguments.me or named) or not (is_table or _is_array(arguments.file[0]))
 
 
 def _is_array(path: Path) -> bool:

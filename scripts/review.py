@@ -1,6 +1,8 @@
 """Look at the data and mend it: `make data` writes a page, whose saved decisions `recordings apply` takes in."""
 
+import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -92,5 +94,10 @@ def apply_decisions(file: Path) -> None:
     )
 
 
+def main(command_line: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser(prog="python -m scripts.review", description=__doc__).parse_args(command_line)
+    write_page()
+
+
 if __name__ == "__main__":
-    run(write_page)
+    run(main)

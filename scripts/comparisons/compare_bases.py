@@ -10,16 +10,22 @@ The base and its adapter then answer the test questions, and the scorers of the 
 would take hours more, and its scorers, fitted with its own base, would give scores that do not compare.
 """
 
-from tonetune.core.startup import import_bitsandbytes, silence_libraries
-
-silence_libraries()
-import_bitsandbytes()
-
 import argparse
 import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
+
+PARSER = argparse.ArgumentParser(prog="python -m scripts.comparisons.compare_bases", description="Compare bases.")
+PARSER.add_argument("bases", nargs="*", metavar="BASE", help="as base_model takes it; default: those of docs/bases.md")
+PARSER.add_argument("-S", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change a parameter")
+if __name__ == "__main__":
+    PARSER.parse_args()  # help, and what is mistyped, before what takes long to load
+
+silence_libraries()
+import_bitsandbytes()
 
 import dvc.api
 import numpy as np
@@ -77,14 +83,7 @@ class LadderAnswer(Row):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.comparisons.compare_bases", description="Compare bases.")
-    parser.add_argument(
-        "bases", nargs="*", metavar="BASE", help="as base_model takes it; default: those of docs/bases.md"
-    )
-    parser.add_argument(
-        "-S", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change a parameter"
-    )
-    arguments = parser.parse_args()
+    arguments = PARSER.parse_args()
     params = load_params()
     left_out: dict[str, str] = {}
     failed: list[str] = []

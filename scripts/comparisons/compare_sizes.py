@@ -10,6 +10,7 @@ from tonetune.core.startup import silence_libraries
 
 silence_libraries()
 
+import argparse
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,6 +30,9 @@ SCORES = ("joint", "tone")
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        prog="python -m scripts.comparisons.compare_sizes", description=__doc__.splitlines()[0]
+    ).parse_args()
     seed = load_params().seed
     lines = [
         "| persona | questions | test questions | perplexity, persona | joint | tone |",

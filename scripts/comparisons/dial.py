@@ -16,6 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+PARSER = argparse.ArgumentParser(
+    prog="python -m scripts.comparisons.dial", description="Compare strengths of the tone."
+)
+PARSER.add_argument("strengths", nargs="*", type=float, default=STRENGTHS, metavar="S", help="default: 0 to 1.25")
+PARSER.add_argument("--adapter", type=Path, default=Path("models/adapter"), metavar="DIR")
+if __name__ == "__main__":
+    PARSER.parse_args()  # help, and what is mistyped, before what takes long to load
+
 import numpy as np
 
 from scripts.comparisons.points import figure_of, picture, plot_intervals, write_points
@@ -32,7 +41,6 @@ from tonetune.report.statistics import LEVEL, mean_interval, question_means
 from tonetune.scoring.scorer import Scorer
 
 TABLE, PICTURE = Path("reports/dial.csv"), Path("reports/dial.png")
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 SCORES_SHOWN = ("tone", "sense", "joint")
 
 
@@ -55,12 +63,7 @@ class StrengthPoint:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.comparisons.dial", description="Compare strengths of the tone."
-    )
-    parser.add_argument("strengths", nargs="*", type=float, default=STRENGTHS, metavar="S", help="default: 0 to 1.25")
-    parser.add_argument("--adapter", type=Path, default=Path("models/adapter"), metavar="DIR")
-    arguments = parser.parse_args()
+    arguments = PARSER.parse_args()
     strengths = sorted(set(arguments.strengths))
     for value in strengths:
         if not 0 <= value <= STRONGEST:

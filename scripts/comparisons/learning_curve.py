@@ -7,15 +7,22 @@ training questions, is the last point. A size whose experiment is there already 
 test questions, and the scorers of the workspace score all answers.
 """
 
-from tonetune.core.startup import import_bitsandbytes, silence_libraries
-
-silence_libraries()
-import_bitsandbytes()
-
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
+
+PARSER = argparse.ArgumentParser(
+    prog="python -m scripts.comparisons.learning_curve", description="Compare amounts of data."
+)
+PARSER.add_argument("sizes", nargs="+", type=int, metavar="SIZE")
+if __name__ == "__main__":
+    PARSER.parse_args()  # help, and what is mistyped, before what takes long to load
+
+silence_libraries()
+import_bitsandbytes()
 
 import dvc.api
 import numpy as np
@@ -47,11 +54,7 @@ class SizePoint:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.comparisons.learning_curve", description="Compare amounts of data."
-    )
-    parser.add_argument("sizes", nargs="+", type=int, metavar="SIZE")
-    sizes = sorted(set(parser.parse_args().sizes))
+    sizes = sorted(set(PARSER.parse_args().sizes))
     here = {example.question_id for example in read_examples("train")}
     if sizes[0] < 1 or sizes[-1] >= len(here):
         wrong = sizes[0] if sizes[0] < 1 else sizes[-1]

@@ -8,17 +8,25 @@ test question is asked. All answers are scored by the scorers of the workspace. 
 search that was stopped goes on where it was, with the proposals that it would have made.
 """
 
-from tonetune.core.startup import import_bitsandbytes, silence_libraries
-
-silence_libraries()
-import_bitsandbytes()
-
 import argparse
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tonetune.core.startup import import_bitsandbytes, silence_libraries
+
+PARSER = argparse.ArgumentParser(
+    prog="python -m scripts.comparisons.search", description="Search parameters by validation joint."
+)
+PARSER.add_argument("trials", nargs="?", type=int, default=20, metavar="TRIALS", help="default: 20")
+PARSER.add_argument("--space", type=Path, default=Path("search.yaml"), metavar="FILE", help="default: search.yaml")
+if __name__ == "__main__":
+    PARSER.parse_args()  # help, and what is mistyped, before what takes long to load
+
+silence_libraries()
+import_bitsandbytes()
 
 import dvc.api
 import numpy as np
@@ -44,12 +52,7 @@ GIVE_UP = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.comparisons.search", description="Search parameters by validation joint."
-    )
-    parser.add_argument("trials", nargs="?", type=int, default=20, metavar="TRIALS", help="default: 20")
-    parser.add_argument("--space", type=Path, default=Path("search.yaml"), metavar="FILE", help="default: search.yaml")
-    arguments = parser.parse_args()
+    arguments = PARSER.parse_args()
     if arguments.trials < 1:
         raise UserError(f"trials: {arguments.trials} is none; give 1 or more")
     params = load_params()

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from scripts.recordings import main
 from tonetune.core.errors import UserError
 from tonetune.core.rows import Answer, Question, read_rows
 from tonetune.imports.pairs import read_pairs
@@ -207,6 +208,29 @@ def test_a_column_of_an_unknown_name_is_named_once(workspace):
         "pairs.csv: columns 'Bewertung' are not among question, persona_answer, plain_answer, category" in result.stderr
     )
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_texts_under_other_names_are_one_error_that_names_both_options(tmp_path, form):
+    path = tmp_path / f"pairs.{form}"
+    rows = "Frage,Antwort\n" + "Why is that so?,So.\n" * 30
+    path.write_text(rows if form == "csv" else as_jsonl([{"Frage": "Why is that so?", "Antwort": "So."}] * 30))
+    with pytest.raises(UserError) as error:
+        read_pairs(path)
+    options = {
+        "csv": "--from table --question COLUMN --answer COLUMN",
+        "jsonl": "--from messages --question KEY --answer KEY",
+    }
+    assert "'Frage, Antwort' are not among question, persona_answer" in str(error.value)
+    assert str(error.value).endswith(f"or name them: {options[form]}")
+
+
+@pytest.mark.parametrize("option", ["--question", "--answer", "--plain"])
+def test_one_column_that_is_named_makes_it_an_import_of_own_texts(option, monkeypatch):
+    called = []
+    monkeypatch.setattr("scripts.import_texts.import_texts", called.append)
+    main(["import", "rows.csv", option, "Antwort"])
+    assert len(called) == 1
 
 
 PAIR = ("Why is that so?", "So it is, my dear.", "It is so.")

@@ -1,6 +1,6 @@
 """What every reader of an export gives: messages, whoever wrote them and wherever."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Literal
 from tonetune.core.errors import UserError
 
 Kind = Literal["chat", "mail", "post", "text"]
+
+MOST_NAMES, LONGEST_NAME = 10, 40
 
 ASKED, ANSWERED = "user", "assistant"
 """Who speaks in files of question and answer, which name nobody."""
@@ -62,6 +64,13 @@ class Columns:
     question: str | None = None
     answer: str | None = None
     plain: str | None = None
+
+
+def listed(names: Iterable[object]) -> str:
+    """The names that a file has, for an error that asks for one of them: a file without a header has texts there."""
+    every = [str(name) for name in names]
+    shown = ", ".join(name[:LONGEST_NAME] for name in every[:MOST_NAMES])
+    return f"{shown!r}{f' and {len(every) - MOST_NAMES} more' if len(every) > MOST_NAMES else ''}"
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ BROKEN = {
     "table, unknown columns": (
         "data.csv",
         b"a;b\n1;2\n",
-        "no column called question or instruction or prompt among 'a, b'",
+        "none called persona_answer or answer or output among 'a, b'; name what is meant: --question COLUMN --answer",
     ),
     "table, an open quotation mark": (
         "data.csv",

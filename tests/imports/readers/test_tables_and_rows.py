@@ -76,3 +76,40 @@ def test_what_stands_beside_an_instruction_belongs_to_the_question_once(tmp_path
     row = {"instruction": "Sum it up.", "context": "The goose is well.", "response": "All is well."}
     assert said(tmp_path, [row]) == ["Sum it up.\nThe goose is well.", "All is well."]
     assert said(tmp_path, [{"input": "How so?", "output": "So."}], question="input") == ["How so?", "So."]
+
+
+MANY = [f"column {number}" for number in range(12)]
+NAMED = [
+    (
+        {},
+        "no column called question or instruction or prompt, and none called persona_answer or answer or output among ",
+    ),
+    ({"question": "column 1"}, "no column called persona_answer or answer or output among "),
+    ({"answer": "column 1"}, "no column called question or instruction or prompt among "),
+    ({"question": "frage", "answer": "column 1"}, "no column 'frage' among "),
+]
+
+
+@pytest.mark.parametrize(("columns", "problem"), NAMED)
+def test_columns_of_other_names_are_listed_beside_the_options_that_are_missing(tmp_path, columns, problem):
+    with pytest.raises(UserError) as error:
+        read(tmp_path, "a.csv", f"{','.join(MANY)}\n{','.join('abcdefghijkl')}\n", **columns)
+    wanted = {"question", "answer"} - {what for what, name in columns.items() if name in MANY}
+    options = " ".join(f"--{what} COLUMN" for what in ("question", "answer") if what in wanted)
+    listed = f"{', '.join(MANY[:10])!r} and 2 more; name what is meant: {options}"
+    assert str(error.value) == f"{tmp_path / 'a.csv'}: {problem}{listed}"
+
+
+@pytest.mark.parametrize(
+    ("columns", "missing", "options"),
+    [
+        ({}, "no question and no answer", "--question KEY --answer KEY"),
+        ({"question": "column 1"}, "no answer", "--answer KEY"),
+        ({"answer": "column 1"}, "no question", "--question KEY"),
+    ],
+)
+def test_keys_of_other_names_are_listed_beside_the_options_that_are_missing(tmp_path, columns, missing, options):
+    with pytest.raises(UserError) as error:
+        read(tmp_path, "a.jsonl", json.dumps(dict.fromkeys(MANY, "text")) + "\n", **columns)
+    listed = f"{', '.join(MANY[:10])!r} and 2 more; name what is meant: {options}"
+    assert str(error.value) == f"{tmp_path / 'a.jsonl'}, line 1: no messages, and {missing} among its keys {listed}"

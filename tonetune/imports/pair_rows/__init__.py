@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from tonetune.core.errors import UserError
+from tonetune.imports.messages import listed
 from tonetune.imports.readers.tables import DELIMITERS, delimiter_of
 
 SUFFIXES = (".csv", ".tsv")
+NEEDED = ("question", "persona_answer")  # where no row has one of them, its keys are named otherwise
 NUMBERINGS = ("id", "index", "nr", "no", "unnamed: 0")  # columns that number the rows
 
 
@@ -25,7 +27,7 @@ def rows_of(path: Path, columns: Sequence[str], bad: list[str]) -> Iterator[tupl
     header = start.partition("\n")[0].lower()
     is_csv = path.suffix.lower() in SUFFIXES or (start[:1] not in ("{", "[") and "question" in header)
     file = io.StringIO(text, newline="")
-    for number, values in _csv_rows(file, path, columns) if is_csv else _json_rows(text, bad):
+    for number, values in _csv_rows(file, path, columns) if is_csv else _known_rows(text, path, columns, bad):
         yield number, _without_what_spreadsheets_add(values, columns) if isinstance(values, dict) else values
 
 
@@ -67,10 +69,7 @@ def _csv_rows(file: IO[str], path: Path, columns: Sequence[str]) -> Iterator[tup
     try:
         known = [*columns, *NUMBERINGS, ""]
         if unknown := [name for name in reader.fieldnames or [] if name.strip().lower() not in known]:
-            raise UserError(
-                f"{path}: columns {', '.join(map(repr, unknown))[:80]} are not among {', '.join(columns)}; "
-                "rename or remove them, or name them: --from table --question COLUMN --answer COLUMN"
-            )
+            raise _named_otherwise(path, "column", unknown, columns)
         names = [name.strip().lower() for name in reader.fieldnames or [] if name.strip()]
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f"{path}: the column {twice[0]!r} is there twice; remove one of them")
@@ -88,6 +87,24 @@ def _csv_rows(file: IO[str], path: Path, columns: Sequence[str]) -> Iterator[tup
             f"{path}: not CSV after line {read} ({error}); is a quotation mark left open there? "
             'Close it and save the file as "CSV UTF-8"'
         ) from None
+
+
+def _known_rows(text: str, path: Path, columns: Sequence[str], bad: list[str]) -> Iterator[tuple[int, Any]]:
+    """The rows of JSON; one error, and not one a row, where all have their texts under other keys."""
+    rows = list(_json_rows(text, bad))
+    keys = dict.fromkeys(key.strip() for _, values in rows if isinstance(values, dict) for key in values)
+    unknown = [key for key in keys if key.lower() not in (*columns, *NUMBERINGS, "")]
+    if unknown and not {*NEEDED} <= {key.lower() for key in keys}:
+        raise _named_otherwise(path, "key", unknown, columns)
+    yield from rows
+
+
+def _named_otherwise(path: Path, what: str, unknown: Sequence[str], columns: Sequence[str]) -> UserError:
+    form = "table" if what == "column" else "messages"
+    return UserError(
+        f"{path}: {what}s {listed(unknown)} are not among {', '.join(columns)}; rename or remove them, or name them: "
+        f"--from {form} --question {what.upper()} --answer {what.upper()}"
+    )
 
 
 def _json_rows(text: str, bad: list[str]) -> Iterator[tuple[int, Any]]:

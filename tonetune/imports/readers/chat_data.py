@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tonetune.imports.messages import ANSWERED, ASKED, ChatExport, ChatMessage, Source
+from tonetune.imports.messages import ANSWERED, ASKED, ChatExport, ChatMessage, Source, listed
 from tonetune.imports.readers.json_files import rows
 
 NAME = "messages"
@@ -24,10 +24,12 @@ HEAD = 1_000_000  # bytes: rows may have long texts before the keys that tell wh
 
 
 def looks_like(source: Source) -> bool:
-    """Whether it begins as JSON with one of the known keys."""
+    """Whether it begins as JSON with one of the known keys; JSONL is read here whatever its keys, to say which are meant."""
     head = source.head(HEAD).lstrip()
-    keys = ("messages", "conversations", *QUESTIONS, *filter(None, (source.columns.question,)))
-    return head[:1] in ("{", "[") and any(f'"{key}"' in head for key in keys)
+    named = filter(None, (source.columns.question, source.columns.answer))
+    keys = ("messages", "conversations", *QUESTIONS, *named)
+    is_lines = source.path.suffix.lower() == ".jsonl"
+    return head[:1] in ("{", "[") and (is_lines or any(f'"{key}"' in head for key in keys))
 
 
 def read(source: Source) -> ChatExport:
@@ -44,7 +46,7 @@ def read(source: Source) -> ChatExport:
             export.messages.append(ChatMessage(author, text, thread=f"row {number}", plain=plain))
     named = source.columns.plain
     if named and keys and named not in keys and not keys.keys() & {"messages", "conversations"}:
-        raise source.error(f"no key {named!r} among {', '.join(keys)[:80]!r}; see --plain")
+        raise source.error(f"no key {named!r} among {listed(keys)}; see --plain")
     return export
 
 
@@ -88,9 +90,11 @@ def _pair(source: Source, number: int, row: dict[str, Any]) -> Iterator[tuple[st
     question = next((key for key in (columns.question, *QUESTIONS) if key and key in row), None)
     answer = next((key for key in (columns.answer, *ANSWERS) if key and key in row), None)
     if question is None or answer is None:
+        found = {"question": question, "answer": answer}
+        missing = [what for what, key in found.items() if key is None]
+        options = " ".join(f"--{what} KEY" for what in missing)
         raise source.error(
-            f"no messages, and no question and answer among its keys ({', '.join(map(str, row))[:80]}); name them with "
-            "--question and --answer",
+            f"no messages, and no {' and no '.join(missing)} among its keys {listed(row)}; name what is meant: {options}",
             number,
         )
     asked = "\n".join(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tonetune.core.errors import UserError
-from tonetune.imports.messages import ANSWERED, ASKED, ChatExport, ChatMessage, Source
+from tonetune.imports.messages import ANSWERED, ASKED, ChatExport, ChatMessage, Source, listed
 from tonetune.imports.readers.chat_data import ANSWERS, PLAIN, QUESTIONS
 
 NAME = "table"
@@ -45,10 +45,10 @@ def read(source: Source) -> ChatExport:
     line = 0
     try:
         header = [cell.strip() for cell in next(reader, [])]
-        question = _column(source, header, source.columns.question, QUESTIONS, "question")
-        answer = _column(source, header, source.columns.answer, ANSWERS, "answer")
-        named = source.columns.plain or any(name in map(str.lower, header) for name in PLAIN)
-        plain = _column(source, header, source.columns.plain, PLAIN, "plain") if named else None
+        question, answer = _question_and_answer(source, header)
+        plain = _column(source, header, source.columns.plain, PLAIN)
+        if plain is None and source.columns.plain:
+            raise source.error(f"no column {source.columns.plain!r} among {listed(header)}; see --plain")
         for row in reader:
             line = reader.line_num
             cells = [cell.strip() for cell in row]
@@ -73,20 +73,32 @@ def _delimiter(source: Source, text: str) -> str:
     for mark in sorted(marks, key=lambda mark: (mark not in DELIMITERS, -line.count(mark), mark)):
         header = [cell.strip() for cell in next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), [])]
         try:
-            _column(source, header, source.columns.question, QUESTIONS, "question")
-            _column(source, header, source.columns.answer, ANSWERS, "answer")
+            _question_and_answer(source, header)
         except UserError:
             continue
         return mark
     return delimiter_of(line)
 
 
-def _column(source: Source, header: Sequence[str], named: str | None, usual: Sequence[str], what: str) -> int:
+def _question_and_answer(source: Source, header: Sequence[str]) -> tuple[int, int]:
+    """The places of the two columns; the error names the option of each that is missing, so that one more try will do."""
+    columns = source.columns
+    wanted = {"question": (columns.question, QUESTIONS), "answer": (columns.answer, ANSWERS)}
+    found = {what: _column(source, header, *names) for what, names in wanted.items()}
+    if (question := found["question"]) is not None and (answer := found["answer"]) is not None:
+        return question, answer
+    missing = {what: wanted[what] for what, place in found.items() if place is None}
+    called = [repr(named) if named else f"called {' or '.join(usual[:3])}" for named, usual in missing.values()]
+    options = " ".join(f"--{what} COLUMN" for what in missing)
+    raise source.error(f"no column {', and none '.join(called)} among {listed(header)}; name what is meant: {options}")
+
+
+def _column(source: Source, header: Sequence[str], named: str | None, usual: Sequence[str]) -> int | None:
+    """The place of the column that is `named`, or else has a usual name."""
     lower = [cell.lower() for cell in header]
     for name in [named] if named else usual:
         if lower.count(name.lower()) > 1:
             raise source.error(f"two columns are called {name!r}; rename the one that is not meant")
         if name.lower() in lower:
             return lower.index(name.lower())
-    wanted = repr(named) if named else f"called {' or '.join(usual[:3])}"
-    raise source.error(f"no column {wanted} among {', '.join(header)[:80]!r}; name it with --{what}")
+    return None
