@@ -35,6 +35,10 @@ class TeacherServer:
         self.calls, self.batch_faults, self.in_a_row = Counter(), Counter(), Counter()  # by the endpoint's handler
         self.submissions = []  # (time, digests of the bodies)
         self.expire_next = False
+        self.ends = []  # how the next batches end, in turn: "failed", "cancelled", "expired"
+        self.failure = "Enqueued token limit reached"  # what a batch that failed says
+        self.spoilt = 0.0  # share of the lines of results that are there twice, not JSON, or of nobody
+        self.lost_lines = 0.0  # share of the lines that the results lack, once each
         self.arrivals = []  # (time, digest of the body)
         self.attempts, self.successes, self.made = Counter(), Counter(), Counter()
         self.busy = self.busiest = 0
@@ -207,6 +211,7 @@ class TeacherServer:
             "id": name, "object": "batch", "created_at": 1, "completion_window": "24h", "status": "in_progress",
             "endpoint": asked["endpoint"], "input_file_id": asked["input_file_id"], "metadata": asked.get("metadata"),
             "until": time.time() + self.batch_seconds, "expires": self.expire_next,
+            "ends": self.ends.pop(0) if self.ends else "",
         }  # fmt: skip
         self.expire_next = False
         lines = map(json.loads, self.files[asked["input_file_id"]].splitlines())
@@ -228,13 +233,16 @@ class TeacherServer:
         return web.json_response(self.shown(name))
 
     def shown(self, name):
-        return {key: value for key, value in self.batches[name].items() if key not in ("until", "expires")}
+        return {key: value for key, value in self.batches[name].items() if key not in ("until", "expires", "ends")}
 
     def work_off(self, name, batch):
+        if batch["ends"] == "failed":
+            batch |= {"status": "failed", "errors": {"data": [{"message": self.failure}]}}
+            return
         lines = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines()]
         output, errors = [], []
         for number, line in enumerate(lines):
-            if batch["expires"] and number >= len(lines) // 2:
+            if (batch["expires"] or batch["ends"] in ("expired", "cancelled")) and number >= len(lines) // 2:
                 continue
             body, key = line["body"], digest(line["body"])
             if problem := self.problem(body):
@@ -243,6 +251,9 @@ class TeacherServer:
                 errors.append({"custom_id": line["custom_id"], "response": refusal, "error": None})
                 continue
             dice = random.Random(f"{self.seed}/{key}/{self.made[key]}")
+            if dice.random() < self.lost_lines and self.made[key] < self.most_broken:
+                self.made[key] += 1
+                continue
             if dice.random() < self.batch_broken and self.made[key] < self.most_broken:
                 self.made[key] += 1
                 errors.append(
@@ -258,5 +269,19 @@ class TeacherServer:
         for kind, rows in (("output_file_id", output), ("error_file_id", errors)):
             if rows:
                 batch[kind] = f"file-{len(self.files)}"
-                self.files[batch[kind]] = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-        batch["status"] = "expired" if batch["expires"] else "completed"
+                written = [json.dumps(row, ensure_ascii=False) for row in rows]
+                self.files[batch[kind]] = "\n".join(self.spoil(written))
+        batch["status"] = batch["ends"] or ("expired" if batch["expires"] else "completed")
+
+    def spoil(self, rows):
+        """The lines of results with others between them: the same again, half of one, one of nobody, and nothing."""
+        dice = random.Random(f"{self.seed}/{len(self.files)}")
+        spoilt = []
+        for row in rows:
+            spoilt.append(row)
+            if dice.random() < self.spoilt:
+                stranger = json.dumps(json.loads(row) | {"custom_id": "nobody's"})
+                spoilt.append(dice.choice((row, row[: len(row) // 2], stranger, "", "null", "[]", '"text"')))
+        if self.spoilt:
+            dice.shuffle(spoilt)
+        return spoilt
