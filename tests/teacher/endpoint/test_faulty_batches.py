@@ -63,7 +63,6 @@ def ended(requests, settings):
         return None, str(reason)
 
 
-@pytest.mark.xfail(strict=True, reason="batch.py puts the endpoint's reasons into the error as they are, lines and all")
 def test_the_reasons_for_which_a_batch_failed_are_one_line():
     with TeacherServer() as server:
         server.ends, server.failure = ["failed"], "Line 1: no model.\nLine 2: no model."
@@ -72,7 +71,6 @@ def test_the_reasons_for_which_a_batch_failed_are_one_line():
         assert len(said.splitlines()) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="batch.py throws the results away where the file of errors is not there")
 def test_results_are_kept_where_the_file_of_errors_is_not_there():
     class Forgetful(TeacherServer):
         def work_off(self, name, batch):
@@ -90,9 +88,6 @@ def test_results_are_kept_where_the_file_of_errors_is_not_there():
         assert set(server.successes.values()) == {1}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="batch.py lets the last line of a request count, also where an earlier one is good"
-)
 def test_an_answer_is_kept_where_the_file_of_errors_names_its_line_too():
     class Contradicting(TeacherServer):
         def work_off(self, name, batch):

@@ -203,10 +203,16 @@ class Batches:
         if batch.status == "failed":
             self.store.close_batch(token)
             reasons = "; ".join(error.message or "" for error in (batch.errors and batch.errors.data) or [])
-            says = self.endpoint.redact(reasons)[:MAX_MESSAGE]
+            says = self.endpoint.redact(" ".join(reasons.split()))[:MAX_MESSAGE]
             raise UserError(f"teacher.batch: {self.endpoint.url} refuses the batch ({says})")
-        files = [name for name in (batch.output_file_id, batch.error_file_id) if name]
-        return "\n".join([self.endpoint.redact((await client.files.content(name)).text) for name in files])
+        texts = []
+        for name in filter(None, (batch.output_file_id, batch.error_file_id)):
+            try:
+                texts.append(self.endpoint.redact((await client.files.content(name)).text))
+            except openai.NotFoundError:
+                if name == batch.output_file_id:  # of errors only, nothing that was paid is lost
+                    raise
+        return "\n".join(texts)
 
     def _read(self, text: str, lines: dict[str, tuple[Request, str]]) -> dict[str, Reply | Exception]:
         """The reply, or what else is to be said, of each line of the results that will not do better next time."""
@@ -217,8 +223,10 @@ class Batches:
                 request, _ = lines[result["custom_id"]]
                 response = result.get("response") or {}
                 status, body = int(response.get("status_code") or 500), response.get("body") or {}
-            except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+            except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OverflowError):
                 continue
+            if isinstance(earlier := replies.get(request.key), Reply) and not earlier.fault:
+                continue  # a good answer stays, whatever else is said of its line
             raw = json.dumps(body)
             if status == 200 and (problem := problem_in(raw)) is None:
                 replies[request.key] = read_reply(raw, request)
