@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forked import keep_environment
 from tests.support.machine import hide_gpu
 from tests.support.tiny_model import make_base
 from tests.support.workspace import ROOT, STAGES, Workspace, committed, copied, copy_repo, make, make_small
@@ -21,6 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers side by side: threads that spin while they wait for work would take the cores from each other.
     os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+keep_environment()
 
 
 MODELS = {"tiny_base", "tokenizer_folder"}  # every fixture with a model asks for one of them
