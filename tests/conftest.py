@@ -136,6 +136,11 @@ def tiny_repo(tiny_workspace, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def swept(tiny_repo, tmp_path_factory):
-    """A copy of the tiny repository after `make sweep RANKS="4 2"`, and what that said."""
-    space = copied(tiny_repo, tmp_path_factory.mktemp("swept") / "repo")
-    return space, make(space, "sweep", "RANKS=4 2").stdout
+    """A copy of the tiny repository after `make sweep RANKS="4 2"`, and what that said; tests must not change it."""
+
+    def build(root: Path) -> None:
+        said = make(copied(tiny_repo, root), "sweep", "RANKS=4 2").stdout
+        root.with_suffix(".txt").write_text(said, encoding="utf-8")
+
+    root = once(tmp_path_factory, "swept", build)
+    return Workspace(root), root.with_suffix(".txt").read_text(encoding="utf-8")

@@ -17,8 +17,8 @@ from tests.support.workspace import Workspace, copied, in_background, make, ran,
 pytestmark = pytest.mark.slow
 
 
-def test_a_sweep_runs_what_is_missing_and_leaves_the_workspace_alone(swept):
-    space, said = swept
+def test_a_sweep_runs_what_is_missing_and_leaves_the_workspace_alone(swept, tmp_path):
+    space, said = copied(swept[0], tmp_path / "repo"), swept[1]
     assert ran(said) == ["train_qlora", "evaluate"]  # of rank 2; rank 4 is the committed run
     assert space.run("git", "status", "--porcelain").stdout == ""
     again = make(space, "sweep", "RANKS=2 4").stdout
