@@ -82,6 +82,8 @@ def copy_repo(target: Path) -> Workspace:
 def make_small(space: Workspace, base: Path) -> None:
     ratings = space.root / "data/ratings/elon_musk.jsonl"
     ratings.write_text("".join(ratings.read_text().splitlines(True)[::24]))
+    exchanges = space.root / "personas/exchanges.yaml"
+    exchanges.write_text("- id: ".join(exchanges.read_text().split("- id: ")[: 1 + 80]))  # of many hundred
     space.set(
         base_model=f"path:{base}",
         questions__per_prompt=20,
