@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forked import keep_environment
 from tests.support.machine import hide_gpu
 from tests.support.tiny_model import make_base
 from tests.support.workspace import ROOT, STAGES, Workspace, committed, copied, copy_repo, make, make_small
@@ -21,6 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers side by side: threads that spin while they wait for work would take the cores from each other.
     os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+keep_environment()
 
 
 MODELS = {"tiny_base", "tokenizer_folder"}  # every fixture with a model asks for one of them
@@ -134,6 +136,11 @@ def tiny_repo(tiny_workspace, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def swept(tiny_repo, tmp_path_factory):
-    """A copy of the tiny repository after `make sweep RANKS="4 2"`, and what that said."""
-    space = copied(tiny_repo, tmp_path_factory.mktemp("swept") / "repo")
-    return space, make(space, "sweep", "RANKS=4 2").stdout
+    """A copy of the tiny repository after `make sweep RANKS="4 2"`, and what that said; tests must not change it."""
+
+    def build(root: Path) -> None:
+        said = make(copied(tiny_repo, root), "sweep", "RANKS=4 2").stdout
+        root.with_suffix(".txt").write_text(said, encoding="utf-8")
+
+    root = once(tmp_path_factory, "swept", build)
+    return Workspace(root), root.with_suffix(".txt").read_text(encoding="utf-8")

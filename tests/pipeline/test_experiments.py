@@ -17,8 +17,8 @@ from tests.support.workspace import Workspace, copied, in_background, make, ran,
 pytestmark = pytest.mark.slow
 
 
-def test_a_sweep_runs_what_is_missing_and_leaves_the_workspace_alone(swept):
-    space, said = swept
+def test_a_sweep_runs_what_is_missing_and_leaves_the_workspace_alone(swept, tmp_path):
+    space, said = copied(swept[0], tmp_path / "repo"), swept[1]
     assert ran(said) == ["train_qlora", "evaluate"]  # of rank 2; rank 4 is the committed run
     assert space.run("git", "status", "--porcelain").stdout == ""
     again = make(space, "sweep", "RANKS=2 4").stdout
@@ -102,7 +102,7 @@ def test_two_queued_runs_side_by_side_run_the_snapshots_code_and_do_not_disturb_
 def test_a_run_whose_queue_worker_was_killed_is_queued_again_and_goes_on(tiny_repo, tiny_workspace, tmp_path):
     space = copied(tiny_repo, tmp_path / "repo")
     shutil.rmtree(space.root / ".cache/checkpoints")
-    queued = ("dvc", "exp", "run", "--queue", "-n", "r2", "-S", "train.lora.r=2")
+    queued = ("dvc", "exp", "run", "--queue", "-n", "r2", "-S", "train.lora.r=2", "-S", "train.epochs=3")
     space.run(*queued)
     in_background(space, "dvc", "queue", "start").wait()  # the worker would keep a pipe open as long as it lives
     wait_for(lambda: any((space.root / ".cache").glob("checkpoints/*/checkpoint-*/sealed.json")))
@@ -128,7 +128,7 @@ def test_a_run_whose_queue_worker_was_killed_is_queued_again_and_goes_on(tiny_re
     assert "going on from checkpoint-" in log
     undisturbed = copied(tiny_workspace, tmp_path / "undisturbed")
     shutil.rmtree(undisturbed.root / ".cache/checkpoints")
-    undisturbed.set(train__lora__r=2)
+    undisturbed.set(train__lora__r=2, train__epochs=3)
     undisturbed.stage("train_qlora")
     weights = "models/adapter/adapter_model.safetensors"
     assert dvc.api.read(weights, repo=str(space.root), rev="r2", mode="rb") == (undisturbed.root / weights).read_bytes()

@@ -89,7 +89,8 @@ def data(tmp_path_factory):
     questions, answers = [example.question for example in asked], [example.answer for example in asked]
     relevance = Relevance(embed, embed(questions), embed(answers), fit_words([*questions, *answers]))
     sense = Sense(LikelihoodFigures(base, tokenizer), calibrate_relevance(relevance, splits["validation"]))
-    rated = fitted_on(read_rows(space.root / f"data/ratings/{params.persona}.jsonl", Rating))[::8]
+    ratings = read_rows(space.root / f"data/ratings/{params.persona}.jsonl", Rating)
+    rated = fitted_on(ratings)[::24]  # each runs through the base
     known_questions, known, senses = known_answers(splits["validation"][::4], 17)
     figures, authors = sense.figures([r.question for r in rated], [r.answer for r in rated]), [r.author for r in rated]
     sense.model = fit_sense(figures, rated_means(rated)[0], authors, sense.figures(known_questions, known), senses)

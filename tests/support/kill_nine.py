@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from tests.support import forked
 from tests.support.machine import hide_gpu
 from tests.support.tiny_model import make_base
 from tests.support.workspace import Workspace, copy_repo, make_small
@@ -49,16 +50,10 @@ def remove(paths: list[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def start(space: Workspace, stage: str) -> subprocess.Popen:
+def start(space: Workspace, stage: str) -> subprocess.Popen | forked.Fork:
+    """Start it as `Workspace.stage` does, whose seconds are those that it is killed in."""
     environment = os.environ | {"DVC_ROOT": str(space.root)}
-    return subprocess.Popen(
-        [sys.executable, "-m", f"stages.{stage}"],
-        cwd=space.root,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    return forked.start([sys.executable, "-m", f"stages.{stage}"], space.root, environment)
 
 
 def kill_and_rerun(space: Workspace, stage: str, times: int, moments: random.Random) -> float:

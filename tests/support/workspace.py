@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from tests.support import forked
 from tonetune.core.pipeline import sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,12 +53,14 @@ class Workspace:
         yaml.dump(params, path)
 
     def run(self, *command, check=True):
-        """Run a command in the copy; its output is in the result."""
+        """Run a command in the copy; its output is in the result. The project's own are forks where that does as well."""
         environment = os.environ | {
             "DVC_ROOT": str(self.root),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        result = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+        if command[0] in ("dvc", "make"):
+            environment = forked.for_others(environment)
+        result = forked.run(command, self.root, environment)
         assert not check or result.returncode == 0, result.stdout + result.stderr
         return result
 
@@ -79,6 +82,8 @@ def copy_repo(target: Path) -> Workspace:
 def make_small(space: Workspace, base: Path) -> None:
     ratings = space.root / "data/ratings/elon_musk.jsonl"
     ratings.write_text("".join(ratings.read_text().splitlines(True)[::24]))
+    exchanges = space.root / "personas/exchanges.yaml"
+    exchanges.write_text("- id: ".join(exchanges.read_text().split("- id: ")[: 1 + 80]))  # of many hundred
     space.set(
         base_model=f"path:{base}",
         questions__per_prompt=20,
