@@ -24,9 +24,9 @@ from tests.support.workspace import Workspace, as_someone, make_small
 SKIPPED = {
     r"make test": "runs this",
     r"<[a-z _-]+>": "a placeholder",
-    r"make learning-curve": "more questions than the tiny run has; tests/scripts/test_learning_curve.py runs it",
-    r"make compare-bases": "its bases are not there; tests/scripts/test_compare_bases.py runs it on tiny ones",
-    r"make search": "twenty trainings; tests/scripts/test_search.py runs two",
+    r"make learning-curve": "more questions than the tiny run has; tests/scripts/comparisons/test_learning_curve.py runs it",
+    r"make compare-bases": "its bases are not there; tests/scripts/comparisons/test_compare_bases.py runs it on tiny ones",
+    r"make search": "twenty trainings; tests/scripts/comparisons/test_search.py runs two",
     r"https://example\.org|s3://|gs://": "somebody's server; tests/scripts/test_remotes.py runs the same against a real one",
     r"OPENAI_API_KEY|base_url=|mode=live": "needs a key or a server; the teacher's tests run a real one",
     r"verify": "the run here is a tiny one, not the committed one",

@@ -113,7 +113,7 @@ def test_degenerate_text_scores_next_to_nothing(name, data):
     if name in SENSELESS:
         assert joint == 0
     elif name != "cut off":  # half an answer has half the tone and sense: that it ends nowhere is fluency's
-        assert joint < 0.15
+        assert joint < 0.2
 
 
 def test_good_texts_are_told_apart_on_questions_nobody_trained_on(data):

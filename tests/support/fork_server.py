@@ -7,6 +7,7 @@ own modules each fork takes from the copy that it runs in. Nothing is computed b
 missing in it. `tests.support.forked` starts it and asks at ADDRESS, as does `bin/python`; it ends when FILE is closed.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -219,4 +220,13 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    runpy.run_module(main(), run_name="__main__", alter_sys=True)
+    name = main()
+    try:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:
+        # A fresh interpreter ends by the signal; one whose script had the signal ignored at its start, with status 1.
+        sys.excepthook(*sys.exc_info())
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)

@@ -83,7 +83,7 @@ def make_small(space: Workspace, base: Path) -> None:
     ratings = space.root / "data/ratings/elon_musk.jsonl"
     ratings.write_text("".join(ratings.read_text().splitlines(True)[::24]))
     exchanges = space.root / "personas/exchanges.yaml"
-    exchanges.write_text("- id: ".join(exchanges.read_text().split("- id: ")[: 1 + 80]))  # of many hundred
+    exchanges.write_text("- id: ".join(exchanges.read_text().split("- id: ")[: 1 + 240]))  # of many hundred
     space.set(
         base_model=f"path:{base}",
         questions__per_prompt=20,
@@ -94,7 +94,7 @@ def make_small(space: Workspace, base: Path) -> None:
         train__tuning="qlora",
         train__lora__r=4,
         scorers__sentence_epochs=0.1,
-        scorers__hidden_layers=1,
+        scorers__hidden_layers=2,
         scorers__fluency_texts=20,
         base_answers__questions=4,
         base_answers__max_new_tokens=8,
@@ -105,6 +105,7 @@ def make_small(space: Workspace, base: Path) -> None:
         evaluate__seeds=2,
         evaluate__prompt_questions=2,
         compute__threads=1,  # tiny: a second thread would only wait
+        compute__dtype="float32",  # what is asked beside a question should not decide its answer
     )
 
 
