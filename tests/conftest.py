@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forked import keep_environment
+from tests.support.forks.forked import keep_environment
 from tests.support.machine import hide_gpu
 from tests.support.tiny_model import make_base
 from tests.support.workspace import ROOT, STAGES, Workspace, committed, copied, copy_repo, make, make_small

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support import forked
+from tests.support.forks import forked
 from tests.support.workspace import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every process is a fresh one")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tests.support import forked
+from tests.support.forks import forked
 from tests.support.machine import hide_gpu
 from tests.support.tiny_model import make_base
 from tests.support.workspace import Workspace, copy_repo, make_small

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tests.support import forked
+from tests.support.forks import forked
 from tonetune.core.pipeline import sources
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,10 +1,10 @@
 """A process that has imported the libraries and forks itself for each command that a test runs.
 
-    python tests/support/fork_server.py FILE ADDRESS
+    python tests/support/forks/fork_server.py FILE ADDRESS
 
 What a stage imports takes it many seconds, its work on a tiny model a few. Libraries alone are imported here: the project's
 own modules each fork takes from the copy that it runs in. Nothing is computed before a fork, as OpenMP's threads would be
-missing in it. `tests.support.forked` starts it and asks at ADDRESS, as does `bin/python`; it ends when FILE is closed.
+missing in it. `tests.support.forks.forked` starts it and asks at ADDRESS, as does `bin/python`; it ends when FILE is closed.
 """
 
 import atexit
@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 # What the stages import at their start or, of what loads its parts when they are asked for, soon after.
 LIBRARIES = (
